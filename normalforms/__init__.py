@@ -1,0 +1,1 @@
+"""Closed-form amplification laws of bifurcations, and the normal forms behind them."""

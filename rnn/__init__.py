@@ -1,0 +1,1 @@
+"""Recurrent networks in JAX: training, state-space NTK, bifurcations, restricted kernels."""
