@@ -1,1 +1,61 @@
-"""Closed-form amplification laws of bifurcations, and the normal forms behind them."""
+"""Closed-form amplification laws of bifurcations, and the normal forms behind them.
+
+>>> import normalforms as nf
+>>> law = nf.amplification(nf.pitchfork())
+>>> law.series(2).expr.free_symbols == set(law.series(2).symbols)
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normalforms.jet import Jet
+    from normalforms.maps import (
+        Map,
+        cusp,
+        neimark_sacker,
+        parse_map,
+        period_doubling,
+        pitchfork,
+        saddle_node,
+        stability_flip,
+        transcritical,
+    )
+    from normalforms.parser import MapSyntaxError
+    from normalforms.reduction import NormalForm, reduce, reduce_jet
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "jet": ("Jet",),
+    "maps": (
+        "Map",
+        "cusp",
+        "neimark_sacker",
+        "parse_map",
+        "period_doubling",
+        "pitchfork",
+        "saddle_node",
+        "stability_flip",
+        "transcritical",
+    ),
+    "parser": ("MapSyntaxError",),
+    "reduction": ("NormalForm", "reduce", "reduce_jet"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*_MODULE]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that the command line answers before SymPy is loaded."""
+    if name not in _MODULE:
+        raise AttributeError(f"module 'normalforms' has no attribute {name!r}")
+    value = getattr(import_module(f"normalforms.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

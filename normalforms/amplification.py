@@ -1,0 +1,308 @@
+"""`AmplificationLaw`: every form of the amplification of one map, and `amplification`, which makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms import iteration, maps
+from normalforms.codegen import Program
+from normalforms.distribution import Distribution, Empirical
+from normalforms.expansion import local, series_program
+from normalforms.formula import Domain, Formula, check_horizon, symbols
+from normalforms.iteration import Orbit, orbit_program
+from normalforms.koenigs import check_order, exact_polynomial, series_expression
+from normalforms.maps import Map
+from normalforms.uniform import flow, uniform_law
+
+__all__ = ["AmplificationLaw", "AveragedLaw", "amplification"]
+
+
+@dataclass(frozen=True)
+class AmplificationLaw:
+    """``A_T(g, h0) = Σ_{t=1}^T ‖∂h_t/∂g‖²``, the amplification of one map, in every form.
+
+    Calling it is the reference: direct iteration of the map and its sensitivity. For the law of a normal form the
+    arguments are the multiplier (critical at 1) and the coordinate along the critical eigenvector,
+    ``A = gain · A_family(g, stretch · h0)``.
+
+    Args:
+        map: the map, normalised so that it is critical at ``g = 1``, or the user's own.
+        stretch: factor from the caller's ``h0`` to the map's.
+        gain: factor from the map's ``A`` to the caller's.
+
+    >>> law = amplification(maps.stability_flip())
+    >>> float(law(1.0, 1.0, 3))
+    14.0
+    """
+
+    map: Map
+    stretch: sp.Expr = field(default=sp.Integer(1), kw_only=True)
+    gain: sp.Expr = field(default=sp.Integer(1), kw_only=True)
+
+    def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
+        """``A_T`` by direct iteration in float64, elementwise over broadcast ``g`` and ``h0``.
+
+        Args:
+            g: parameter value, or array; a tuple for several parameters, and then ``A`` is the top eigenvalue of
+                `gram`.
+            h0: initial state, or array; for a map of R^n its last axis has length n.
+            horizon: steps, at least 1.
+
+        Returns:
+            A float or an array; ``inf`` where the orbit left (see `escape`).
+
+        Raises:
+            ValueError: complex or NaN input, shapes that do not match, a horizon that is no positive integer.
+        """
+        value = float(self.gain) * iteration.amplify(self.map, g, self._stretched(h0), horizon)
+        return float(value) if np.ndim(value) == 0 else value
+
+    def _stretched(self, h0: Any) -> Any:
+        from normalforms.formula import check_real
+
+        return check_real(h0, "h0") * float(self.stretch)
+
+    def orbit(self, g: Any, h0: Any, horizon: int) -> Orbit:
+        """States ``h_1 … h_T`` and sensitivities ``s_t = ∂h_t/∂g``, and when the orbit left."""
+        found = iteration.iterate(self.map, g, self._stretched(h0), horizon)
+        if self.stretch == 1 and self.gain == 1:
+            return found
+        return Orbit(found.h / float(self.stretch), found.s * float(sp.sqrt(self.gain)), found.escape)
+
+    def escape(self, g: Any, h0: Any, horizon: int) -> np.ndarray:
+        """Step at which the orbit left the escape radius (beyond it every orbit diverges), 0 where it stayed."""
+        return self.orbit(g, h0, horizon).escape
+
+    def gram(self, g: Any, h0: Any, horizon: int) -> np.ndarray:
+        """``Σ_t s_tᵀ s_t`` over the parameters, shape ``(*batch, p, p)``; its top eigenvalue is the amplification."""
+        return float(self.gain) * iteration.gram(self.map, g, self._stretched(h0), horizon)
+
+    @property
+    def reference(self) -> Formula:
+        """Direct iteration as a `Formula`, for generated code; one parameter."""
+        program = orbit_program(self.map)
+        A = sp.Function("A")(*program.inputs)
+        return self._rescaled(Formula(A, program.inputs, Domain("orbits that stay"), program=program))
+
+    def exact(self, horizon: int, order: int | None = None) -> Formula:
+        """``A_T`` for one horizon as a polynomial in ``g`` and ``h0`` with exact coefficients.
+
+        Args:
+            horizon: steps, 1 to 1000.
+            order: highest power of ``h0`` kept (weight, where h = 0 is no fixed point); ``None`` for the whole
+                polynomial, whose degree grows like ``degree**T``.
+
+        Raises:
+            ValueError: order or horizon out of range, or a whole polynomial that would explode.
+        """
+        return self._rescaled(exact_formula(self.map, horizon, order))
+
+    def series(self, order: int) -> Formula:
+        """``A_T`` through ``h0**order`` in symbolic ``T``, by the Kœnigs linearisation.
+
+        Raises:
+            ValueError: order out of range, or no rational fixed point to expand about.
+        """
+        return self._rescaled(series_formula(self.map, order))
+
+    def uniform(self, order: int = 0) -> Formula:
+        """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; `Formula.orbit` is ``h_t``.
+
+        Raises:
+            ValueError: an order that the family does not have, or a map that is none of the named families.
+        """
+        return self._rescaled(uniform_law(flow(self.map.name, order)))
+
+    def scaling(self) -> Any:
+        """The finite-time scaling function; see `normalforms.scaling.scaling`."""
+        from normalforms.scaling import scaling
+
+        return scaling(self.map)
+
+    def regimes(self) -> Any:
+        """Sub-critical, critical and super-critical laws; see `normalforms.scaling.regimes`."""
+        from normalforms.scaling import regimes
+
+        return regimes(self.map)
+
+    def enclosure(self, g: Any, h0: Any, horizon: int) -> Any:
+        """A rigorous ball around ``A_T``; see `normalforms.enclosure.enclosure`."""
+        from normalforms.enclosure import enclosure
+
+        return enclosure(self.map, g, h0, horizon)
+
+    def averaged(self, distribution: Distribution) -> AveragedLaw:
+        """The same law with initial states averaged over a distribution."""
+        return AveragedLaw(self, distribution)
+
+    def _rescaled(self, formula: Formula) -> Formula:
+        if self.stretch == 1 and self.gain == 1:
+            return formula
+        return rescaled(formula, self.stretch, self.gain)
+
+
+def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
+    """``gain · formula(g, stretch · h0)``."""
+    h0, inner = symbols("h0 h0_scaled")
+
+    def program(p: Program) -> Program:
+        swap = {h0: inner}
+        change = lambda pairs: tuple((s, e.xreplace(swap)) for s, e in pairs)  # noqa: E731
+        return replace(
+            p,
+            results=tuple(gain * e.xreplace(swap) for e in p.results),
+            prelude=((inner, stretch * h0), *change(p.prelude)),
+            carries=tuple(
+                replace(c, initial=c.initial.xreplace(swap), update=c.update.xreplace(swap)) for c in p.carries
+            ),
+            body=change(p.body),
+            closing=change(p.closing),
+        )
+
+    holds = formula.domain.holds
+    place = formula.symbols.index(h0) if h0 in formula.symbols else None
+
+    def inside(*values: Any) -> Any:
+        moved = [v * float(stretch) if i == place else v for i, v in enumerate(values)]
+        return holds(*moved)  # type: ignore[misc]
+
+    from normalforms.formula import _lazy
+
+    return replace(
+        formula,
+        expression=lambda: gain * formula.expr.subs(h0, stretch * h0),
+        domain=replace(formula.domain, holds=inside if holds else None),
+        program=lambda: program(formula.stable),
+        guard=None if formula.guard is None else lambda: program(_lazy(formula.guard)),
+        orbit=None if formula.orbit is None else rescaled(formula.orbit, stretch, 1 / stretch),
+    )
+
+
+def exact_formula(m: Map, horizon: int, order: int | None) -> Formula:
+    horizon = check_horizon(horizon)
+    form = local(m)
+    g, h0 = m.parameters[0], symbols("h0")
+    whole = order is None
+    top = check_order(form, horizon, order)
+    domain = Domain("every g and h0") if whole else _truncated(top)
+    return Formula(
+        lambda: exact_polynomial(form, horizon, top).as_expr(),
+        (g, h0),
+        domain,
+        program=lambda: series_program(form, top, sp.Integer(horizon)),
+        guard=None if whole else lambda: series_program(form, top, sp.Integer(horizon), extra=2),
+    )
+
+
+def series_formula(m: Map, order: int) -> Formula:
+    form = local(m)
+    g, (h0, T) = m.parameters[0], symbols("h0 T")
+    top = check_order(form, None, order)
+    return Formula(
+        lambda: series_expression(form, top),
+        (g, h0, T),
+        _truncated(top),
+        program=lambda: series_program(form, top, T),
+        guard=lambda: series_program(form, top, T, extra=2),
+    )
+
+
+def _truncated(order: int) -> Domain:
+    return Domain(
+        f"h0 so small that the terms beyond h0**{order} do not count: for g > 1 that needs"
+        " h0² (g^{2T} − 1)/(g − 1) well below 1"
+    )
+
+
+@dataclass(frozen=True)
+class AveragedLaw:
+    """An amplification law averaged over initial states, ``⟨A_T(g, h0)⟩``.
+
+    Args:
+        law: the law of one trajectory.
+        distribution: of the initial state.
+        nodes: Gauss nodes; `error` compares with twice as many.
+
+    >>> from normalforms.distribution import Uniform
+    >>> law = amplification(maps.stability_flip()).averaged(Uniform(-1, 1))
+    >>> round(law(1.0, 3), 12)
+    4.666666666667
+    """
+
+    law: AmplificationLaw
+    distribution: Distribution
+    nodes: int = 32
+
+    def __call__(self, g: Any, horizon: int) -> Any:
+        """``⟨A_T⟩`` by direct iteration at the quadrature nodes; ``inf`` where an orbit left."""
+        return self._average(self.law, g, horizon, self.nodes)
+
+    def error(self, g: Any, horizon: int) -> Any:
+        """Difference from the quadrature with twice as many nodes, an estimate of the error."""
+        twice = self._average(self.law, g, horizon, 2 * self.nodes)
+        return abs(twice - self._average(self.law, g, horizon, self.nodes))
+
+    def _average(self, formula: Any, g: Any, horizon: int, nodes: int) -> Any:
+        x, w = self.distribution.nodes(nodes)
+        g = tuple(np.asarray(v)[..., None] for v in g) if isinstance(g, tuple) else np.asarray(g)[..., None]
+        value = formula(g, x, horizon) @ w
+        return float(value) if np.ndim(value) == 0 else value
+
+
+def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> AmplificationLaw:
+    """The amplification law of a map, or of a normal form.
+
+    Args:
+        source: a `Map`, or a `NormalForm`. The law of a normal form is that of its family, rescaled by its
+            coefficients, in the critical multiplier and the coordinate along the critical eigenvector.
+        at: values of state and parameter at the bifurcation, for a map that does not carry them.
+
+    Raises:
+        ValueError: not a map or normal form, or a degenerate normal form, which has no family.
+
+    >>> amplification(maps.pitchfork()).map.name
+    'pitchfork'
+    """
+    if isinstance(source, Map):
+        if at is None:
+            return AmplificationLaw(source)
+        return AmplificationLaw(replace(source, critical=at))
+    if hasattr(source, "kind") and hasattr(source, "coefficients"):
+        if at is not None:
+            raise ValueError("at belongs to a map; a normal form has its point already")
+        return _of_normal_form(source)
+    raise ValueError(f"amplification takes a Map or a NormalForm, got {type(source).__name__}")
+
+
+def _of_normal_form(form: Any) -> AmplificationLaw:
+    """Rescale ``u = h/√|c₃|`` (``h/|c₂|`` where the quadratic term leads) to the named family."""
+    c = form.coefficients
+    if form.kind == "stability_flip":
+        return AmplificationLaw(maps.stability_flip(), gain=_exact(c["dlambda"]) ** 2)
+    if form.kind in ("pitchfork", "period_doubling"):
+        return _cubic(form.kind, _exact(c["c3"]), _exact(c["dlambda"]))
+    if form.kind == "transcritical":
+        stretch = -_exact(c["c2"])
+        return AmplificationLaw(maps.transcritical(), stretch=stretch, gain=_exact(c["dlambda"]) ** 2 / stretch**2)
+    if form.kind == "saddle_node":
+        return AmplificationLaw(maps.saddle_node(), stretch=-_exact(c["c2"]), gain=_exact(c["c0"]) ** 2)
+    raise ValueError(f"a {form.kind} normal form has no scalar amplification law; its coefficients are {dict(c)}")
+
+
+def _cubic(kind: str, c3: sp.Expr, slope: sp.Expr) -> AmplificationLaw:
+    sign = -1 if kind == "pitchfork" else 1
+    family = maps.pitchfork() if kind == "pitchfork" else maps.period_doubling()
+    if c3 * sign < 0:
+        h, g = family.states[0], family.parameters[0]
+        linear = family.steps[0].coeff(h, 1) * h
+        family = Map(linear - sign * h**3, h, g, dict(family.critical), name=f"subcritical_{kind}")
+    return AmplificationLaw(family, stretch=sp.sqrt(sp.Abs(c3)), gain=slope**2 / sp.Abs(c3))
+
+
+def _exact(value: Any) -> sp.Expr:
+    return sp.sympify(value)

@@ -1,0 +1,168 @@
+"""Straight-line programs with one loop over time: the stable evaluation behind a formula.
+
+A `Program` is the numerical twin of an expression: assignments, a loop ``t = 1 … T`` that carries a few
+numbers, and results. It is differentiated by forward-mode rules on its assignments, so derivatives are as
+stable as values, and printed for NumPy, JAX, mpmath, Python, C and Julia.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+__all__ = ["Assignments", "Carry", "Program", "horner"]
+
+Assignments = tuple[tuple[sp.Symbol, sp.Expr], ...]
+
+
+@dataclass(frozen=True)
+class Carry:
+    """A number carried through the loop: ``symbol = initial`` before it, ``symbol = update`` after each turn."""
+
+    symbol: sp.Symbol
+    initial: sp.Expr
+    update: sp.Expr
+
+
+@dataclass(frozen=True)
+class Program:
+    """``prelude; for t = 1 … horizon: body, then all carries at once; closing; results``.
+
+    Args:
+        inputs: symbols in call order.
+        results: expressions of inputs, carries and assigned symbols.
+        prelude: assignments before the loop.
+        carries: the loop's state; none means no loop.
+        body: assignments inside the loop, which see ``counter`` and the carries of the turn before.
+        closing: assignments after the loop.
+        counter: the loop's counter.
+        horizon: number of turns, an input or an integer.
+
+    >>> g, h, T, t = sp.symbols("g h T t")
+    >>> power = Program((g, T), (h,), carries=(Carry(h, sp.Integer(1), g * h),), counter=t, horizon=T)
+    >>> [c.symbol for c in power.derivative(g).carries]
+    [h, h_g]
+    """
+
+    inputs: tuple[sp.Symbol, ...]
+    results: tuple[sp.Expr, ...]
+    prelude: Assignments = ()
+    carries: tuple[Carry, ...] = ()
+    body: Assignments = ()
+    closing: Assignments = ()
+    counter: sp.Symbol | None = None
+    horizon: sp.Expr | None = None
+
+    def derivative(self, x: sp.Symbol) -> Program:
+        """The program of ``∂results/∂x``: every assignment is followed by that of its tangent."""
+        return self.with_tangents(x)[0]
+
+    def with_tangents(self, x: sp.Symbol) -> tuple[Program, dict[sp.Symbol, sp.Expr]]:
+        """As `derivative`, and the tangent of each symbol that depends on ``x``."""
+        tangents: dict[sp.Symbol, sp.Expr] = {x: sp.Integer(1)}
+        moving = self._moving(x)
+        for carry in self.carries:
+            if carry.symbol in moving:
+                tangents[carry.symbol] = _tangent_symbol(carry.symbol, x)
+        prelude = _with_tangents(self.prelude, x, tangents)
+        body = _with_tangents(self.body, x, tangents)
+        carries: list[Carry] = []
+        for carry in self.carries:
+            carries.append(carry)
+            if carry.symbol in moving:
+                initial, update = _tangent(carry.initial, tangents), _tangent(carry.update, tangents)
+                carries.append(Carry(_tangent_symbol(carry.symbol, x), initial, update))
+        closing = _with_tangents(self.closing, x, tangents)
+        program = replace(
+            self,
+            results=tuple(_tangent(e, tangents) for e in self.results),
+            prelude=prelude,
+            body=body,
+            carries=tuple(carries),
+            closing=closing,
+        )
+        return program, tangents
+
+    def _moving(self, x: sp.Symbol) -> set[sp.Symbol]:
+        """Symbols that depend on ``x``, through any number of turns."""
+        moving, size = {x}, 0
+        while len(moving) != size:
+            size = len(moving)
+            for symbol, expr in (*self.prelude, *self.body, *self.closing):
+                if expr.free_symbols & moving:
+                    moving.add(symbol)
+            for carry in self.carries:
+                if (carry.initial.free_symbols | carry.update.free_symbols) & moving:
+                    moving.add(carry.symbol)
+        return moving
+
+    def inline(self) -> tuple[sp.Expr, ...]:
+        """The results as expressions of the inputs alone; for programs without a loop.
+
+        Raises:
+            ValueError: the program loops over a horizon, which has no expression of finite size.
+        """
+        if self.carries:
+            raise ValueError("a program with a loop has no closed expression; inline needs one without carries")
+        values: dict[sp.Symbol, sp.Expr] = {}
+        for symbol, expr in (*self.prelude, *self.closing):
+            values[symbol] = expr.xreplace(values)
+        return tuple(e.xreplace(values) for e in self.results)
+
+    @property
+    def functions(self) -> set[tuple[str, int]]:
+        """Special functions that the program calls, as (class name, index k)."""
+        from normalforms.special import Clifford, ExpMoment
+
+        found = {f for e in self.expressions() for f in e.atoms(ExpMoment, Clifford)}
+        return {(type(f).__name__, int(f.args[0])) for f in found}
+
+    def looped(self) -> Iterable[sp.Expr]:
+        """Every right-hand side up to the end of the loop."""
+        for _, expr in (*self.prelude, *self.body):
+            yield expr
+        for carry in self.carries:
+            yield carry.initial
+            yield carry.update
+
+    def expressions(self) -> Iterable[sp.Expr]:
+        """Every right-hand side and result."""
+        yield from self.looped()
+        yield from (expr for _, expr in self.closing)
+        yield from self.results
+
+
+def _tangent_symbol(symbol: sp.Symbol, x: sp.Symbol) -> sp.Symbol:
+    return sp.Symbol(f"{symbol.name}_{x.name}", real=True)
+
+
+def _tangent(expr: sp.Expr, tangents: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
+    active = sorted(expr.free_symbols & tangents.keys(), key=lambda s: s.name)
+    return sp.Add(*(expr.diff(s) * tangents[s] for s in active))
+
+
+def _with_tangents(
+    assignments: Assignments, x: sp.Symbol, tangents: dict[sp.Symbol, sp.Expr]
+) -> Assignments:
+    """``assignments`` with those of their tangents between them; fills ``tangents``."""
+    out: list[tuple[sp.Symbol, sp.Expr]] = []
+    for symbol, expr in assignments:
+        out.append((symbol, expr))
+        derivative = _tangent(expr, tangents)
+        if derivative.is_Atom:
+            if derivative != 0:
+                tangents[symbol] = derivative
+            continue
+        tangents[symbol] = _tangent_symbol(symbol, x)
+        out.append((tangents[symbol], derivative))
+    return tuple(out)
+
+
+def horner(coefficients: Sequence[sp.Expr], x: sp.Expr) -> sp.Expr:
+    """``Σ coefficients[k] xᵏ`` in Horner form."""
+    value: sp.Expr = sp.Integer(0)
+    for c in reversed(coefficients):
+        value = value * x + c
+    return value

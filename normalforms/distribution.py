@@ -1,0 +1,131 @@
+"""Distributions of initial states: moments for symbolic laws, quadrature nodes for the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+__all__ = ["Distribution", "Empirical", "Normal", "Uniform"]
+
+
+def _number(value: Any, name: str) -> sp.Expr:
+    number = sp.sympify(repr(value) if isinstance(value, float) else value, rational=True)
+    if not (number.is_real and number.is_finite):
+        raise ValueError(f"{name} = {value!r} is not a finite real number")
+    return number
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """``h0 ~ U[low, high]``; ``⟨h0^k⟩ = (high^{k+1} − low^{k+1})/((k+1)(high − low))``.
+
+    Args:
+        low: lower end.
+        high: upper end.
+
+    Raises:
+        ValueError: an end is not finite, or ``low >= high``.
+
+    >>> Uniform(-0.1, 0.1).moment(2)
+    1/300
+    """
+
+    low: Any
+    high: Any
+
+    def __post_init__(self) -> None:
+        if not _number(self.low, "low") < _number(self.high, "high"):
+            raise ValueError(f"low = {self.low} must be below high = {self.high}; swap them")
+
+    def moment(self, k: int) -> sp.Expr:
+        """``⟨h0^k⟩``, exact; floats are read as the decimals that they print as."""
+        a, b = _number(self.low, "low"), _number(self.high, "high")
+        return sp.Add(*(a**j * b ** (k - j) for j in range(k + 1))) / (k + 1)
+
+    def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss–Legendre nodes and weights, weights summing to 1."""
+        x, w = np.polynomial.legendre.leggauss(n)
+        low, high = float(self.low), float(self.high)
+        return (low + high) / 2 + (high - low) / 2 * x, w / 2
+
+
+@dataclass(frozen=True)
+class Normal:
+    """``h0 ~ N(mean, std²)``; moments by ``m_k = mean m_{k−1} + (k−1) std² m_{k−2}``.
+
+    Args:
+        mean: centre.
+        std: standard deviation, positive.
+
+    Raises:
+        ValueError: a value is not finite, or ``std <= 0``.
+
+    >>> Normal(0, 2).moment(4)
+    48
+    """
+
+    mean: Any
+    std: Any
+
+    def __post_init__(self) -> None:
+        _number(self.mean, "mean")
+        if not _number(self.std, "std") > 0:
+            raise ValueError(f"std = {self.std} must be positive")
+
+    def moment(self, k: int) -> sp.Expr:
+        """``⟨h0^k⟩``, exact."""
+        mean, variance = _number(self.mean, "mean"), _number(self.std, "std") ** 2
+        before, value = sp.Integer(0), sp.Integer(1)
+        for j in range(k):
+            before, value = value, mean * value + j * variance * before
+        return value
+
+    def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss–Hermite nodes and weights, weights summing to 1."""
+        x, w = np.polynomial.hermite_e.hermegauss(n)
+        return float(self.mean) + float(self.std) * x, w / w.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class Empirical:
+    """Equal weights on given initial states.
+
+    Args:
+        samples: states, shape ``(n,)``; ``(n, d)`` for a map of R^d.
+
+    Raises:
+        ValueError: empty, NaN or infinite samples.
+
+    >>> Empirical([1.0, 3.0]).moment(2)
+    5.0
+    """
+
+    samples: Any
+
+    def __post_init__(self) -> None:
+        samples = np.array(self.samples, dtype=float)
+        if samples.ndim not in (1, 2) or samples.size == 0 or not np.all(np.isfinite(samples)):
+            raise ValueError("samples must be a non-empty array (n,) or (n, d) of finite numbers")
+        samples.flags.writeable = False
+        object.__setattr__(self, "samples", samples)
+
+    def moment(self, k: int) -> sp.Expr:
+        """``⟨h0^k⟩`` as a floating-point number.
+
+        Raises:
+            ValueError: samples of several dimensions, whose moments are no numbers.
+        """
+        if self.samples.ndim != 1:
+            raise ValueError("moments need samples of shape (n,); these have several dimensions")
+        return sp.Float(float(np.mean(self.samples**k)), 17) if k else sp.Integer(1)
+
+    def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The samples, whatever ``n``: the average is exact."""
+        count = len(self.samples)
+        return self.samples, np.full(count, 1 / count)
+
+
+Distribution = Uniform | Normal | Empirical

@@ -1,0 +1,329 @@
+"""Source text of a `Program`, for Python, NumPy, JAX, mpmath, C and Julia."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+from sympy.printing.c import C99CodePrinter
+from sympy.printing.julia import JuliaCodePrinter
+from sympy.printing.numpy import JaxPrinter, NumPyPrinter
+from sympy.printing.pycode import MpmathPrinter, PythonCodePrinter
+
+from normalforms.codegen import Program
+from normalforms.special import CLIFFORD_LIMIT, moment_terms
+
+__all__ = ["LANGUAGES", "render"]
+
+_EXACT = 2**31
+
+
+class _Plain:
+    """Small powers as products and no integer that overflows: what every target needs."""
+
+    floats = True
+
+    def _print_Pow(self, expr: Any, **kwargs: Any) -> str:
+        base, exponent = expr.args
+        if isinstance(base, sp.Symbol) and exponent.is_Integer and 2 <= int(exponent) <= 8:
+            return "(" + "*".join([self._print(base)] * int(exponent)) + ")"  # type: ignore[attr-defined]
+        return super()._print_Pow(expr, **kwargs)  # type: ignore[misc]
+
+    def _print_Integer(self, expr: Any) -> str:
+        if self.floats and abs(int(expr)) >= _EXACT:
+            return repr(float(int(expr)))
+        return super()._print_Integer(expr)  # type: ignore[misc]
+
+    def _print_Rational(self, expr: Any) -> str:
+        if self.floats:
+            return repr(int(expr.p) / int(expr.q))
+        return super()._print_Rational(expr)  # type: ignore[misc]
+
+    def _print_ExpMoment(self, expr: Any) -> str:
+        return f"expmoment{int(expr.args[0])}({self._print(expr.args[1])})"  # type: ignore[attr-defined]
+
+    def _print_Clifford(self, expr: Any) -> str:
+        k = int(expr.args[0])
+        return f"clifford{'m1' if k < 0 else k}({self._print(expr.args[1])})"  # type: ignore[attr-defined]
+
+
+class _Python(_Plain, PythonCodePrinter):
+    pass
+
+
+class _NumPy(_Plain, NumPyPrinter):
+    pass
+
+
+class _Jax(_Plain, JaxPrinter):
+    pass
+
+
+class _Mpmath(_Plain, MpmathPrinter):
+    floats = False
+
+
+class _C(_Plain, C99CodePrinter):
+    pass
+
+
+class _Julia(_Plain, JuliaCodePrinter):
+    def _print_Pow(self, expr: Any, **kwargs: Any) -> str:
+        return super()._print_Pow(expr, **kwargs).replace(".^", "^").replace("./", "/")
+
+    def _print_Mul(self, expr: Any) -> str:
+        return super()._print_Mul(expr).replace(".*", "*").replace("./", "/")
+
+
+_PRINTERS: dict[str, Any] = {
+    "python": lambda: _Python({"fully_qualified_modules": True}),
+    "numpy": lambda: _NumPy({"fully_qualified_modules": True}),
+    "jax": lambda: _Jax({"fully_qualified_modules": True}),
+    "mpmath": lambda: _Mpmath({"fully_qualified_modules": True}),
+    "c": _C,
+    "julia": _Julia,
+}
+LANGUAGES = tuple(_PRINTERS)
+
+_HEADERS = {
+    "python": "import math\n",
+    "numpy": "import numpy\n",
+    "jax": "import jax\nimport jax.numpy\n",
+    "mpmath": "import mpmath\n",
+    "c": "#include <math.h>\n",
+    "julia": "",
+}
+
+
+def render(program: Program, language: str, name: str = "law") -> str:
+    """Source of a function ``name`` that runs ``program`` and returns its results.
+
+    Args:
+        program: what to print.
+        language: ``"python"`` (scalars), ``"numpy"`` (broadcasts), ``"jax"``, ``"mpmath"``, ``"c"`` or ``"julia"``.
+        name: the function's name.
+
+    Raises:
+        ValueError: an unknown language, or several results in C.
+    """
+    if language not in _PRINTERS:
+        raise ValueError(f"language {language!r} is not known; choose one of {', '.join(LANGUAGES)}")
+    printer = _PRINTERS[language]()
+    text = lambda e: _render_expr(printer, e)  # noqa: E731
+    helpers = "\n".join(_helper(kind, k, language) for kind, k in sorted(program.functions))
+    body = {"c": _c, "julia": _julia, "jax": _jax}.get(language, _loop)(program, text, name)
+    return "\n".join(part for part in (_HEADERS[language], helpers, body) if part)
+
+
+def _render_expr(printer: Any, expr: sp.Expr) -> str:
+    return printer.doprint(expr)
+
+
+def _join(values: Sequence[str]) -> str:
+    return ", ".join(values)
+
+
+def _assign(assignments: Any, text: Any, indent: str) -> list[str]:
+    return [f"{indent}{s.name} = {text(e)}" for s, e in assignments]
+
+
+def _returned(program: Program, text: Any) -> str:
+    return _join([text(e) for e in program.results])
+
+
+def _loop(program: Program, text: Any, name: str) -> str:
+    """Python, NumPy and mpmath."""
+    lines = [f"def {name}({_join([s.name for s in program.inputs])}):"]
+    lines += _assign(program.prelude, text, "    ")
+    if program.carries:
+        names = _join([c.symbol.name for c in program.carries])
+        lines.append(f"    {names} = {_join([text(c.initial) for c in program.carries])}")
+        lines.append(f"    for {program.counter} in range(1, {text(program.horizon)} + 1):")
+        lines += _assign(program.body, text, "        ")
+        lines.append(f"        {names} = {_join([text(c.update) for c in program.carries])}")
+    lines += _assign(program.closing, text, "    ")
+    return "\n".join([*lines, f"    return {_returned(program, text)}", ""])
+
+
+def _jax(program: Program, text: Any, name: str) -> str:
+    inputs = [s.name for s in program.inputs]
+    lines = [f"def {name}({_join(inputs)}):"]
+    lines += _assign(program.prelude, text, "    ")
+    if program.carries:
+        names = _join([c.symbol.name for c in program.carries])
+        used = {s for e in program.looped() for s in e.free_symbols}
+        moving = [s.name for s in program.inputs if s in used and s != program.horizon]
+        lines.append(f"    zero = {' + '.join(f'0.0*{m}' for m in moving)}")
+        lines.append("    def turn(t, carry):")
+        lines.append(f"        {names}, = carry")
+        lines += _assign(program.body, text, "        ")
+        lines.append(f"        return ({_join([text(c.update) for c in program.carries])},)")
+        start = _join([f"zero + ({text(c.initial)})" for c in program.carries])
+        lines.append(f"    carry = jax.lax.fori_loop(1, {text(program.horizon)} + 1, turn, ({start},))")
+        lines.append(f"    {names}, = carry")
+    lines += _assign(program.closing, text, "    ")
+    return "\n".join([*lines, f"    return {_returned(program, text)}", ""])
+
+
+def _c(program: Program, text: Any, name: str) -> str:
+    if len(program.results) != 1:
+        raise ValueError(f"C returns one number and the program has {len(program.results)} results")
+    declare = [f"{'int' if s == program.horizon else 'double'} {s.name}" for s in program.inputs]
+    lines = [f"double {name}({_join(declare)})", "{"]
+    lines += [f"    double {s.name} = {text(e)};" for s, e in program.prelude]
+    if program.carries:
+        lines += [f"    double {c.symbol.name} = {text(c.initial)};" for c in program.carries]
+        t = program.counter
+        lines.append(f"    for (int {t} = 1; {t} <= {text(program.horizon)}; ++{t}) {{")
+        lines += [f"        const double {s.name} = {text(e)};" for s, e in program.body]
+        lines += [f"        const double {c.symbol.name}_new = {text(c.update)};" for c in program.carries]
+        lines += [f"        {c.symbol.name} = {c.symbol.name}_new;" for c in program.carries]
+        lines.append("    }")
+    lines += [f"    double {s.name} = {text(e)};" for s, e in program.closing]
+    return "\n".join([*lines, f"    return {_returned(program, text)};", "}", ""])
+
+
+def _julia(program: Program, text: Any, name: str) -> str:
+    lines = [f"function {name}({_join([s.name for s in program.inputs])})"]
+    lines += _assign(program.prelude, text, "    ")
+    if program.carries:
+        lines += [f"    {c.symbol.name} = float({text(c.initial)})" for c in program.carries]
+        lines.append(f"    for {program.counter} in 1:{text(program.horizon)}")
+        lines += _assign(program.body, text, "        ")
+        names = _join([c.symbol.name for c in program.carries])
+        lines.append(f"        {names} = {_join([text(c.update) for c in program.carries])}")
+        lines.append("    end")
+    lines += _assign(program.closing, text, "    ")
+    return "\n".join([*lines, f"    return {_returned(program, text)}", "end", ""])
+
+
+# --- special functions, written out in each language ---------------------------------------------------------
+
+_WORDS = {
+    "python": ("math.", "def {f}(z):", "    "),
+    "c": ("", "static double {f}(double z)\n{{", "    "),
+    "julia": ("", "function {f}(z)", "    "),
+}
+
+
+def _helper(kind: str, k: int, language: str) -> str:
+    f = f"{kind.lower()}{'m1' if k < 0 else k}"
+    if language == "mpmath":
+        if kind == "ExpMoment":
+            return f"def {f}(z):\n    return mpmath.hyp1f1({k + 1}, {k + 2}, z)/{k + 1}\n"
+        scale = math.prod(range(1, 2 * k + 2, 2))
+        return f"def {f}(z):\n    return mpmath.hyp0f1(mpmath.mpf({2 * k + 3})/2, z/4)/{scale}\n"
+    if kind == "ExpMoment":
+        rising = [1.0 / (math.factorial(j) * (j + k + 1)) for j in range(moment_terms(k) + 1)]
+        falling = [math.factorial(k) / math.factorial(k + 1 + j) for j in range(moment_terms(k) + 1)]
+        return _moment_text(f, k, rising, falling, language)
+    count = 25 + 6 * max(k, 0)
+    series = [1.0 / (2.0**j * math.factorial(j) * math.prod(range(1, 2 * (k + j) + 2, 2))) for j in range(count)]
+    return _clifford_text(f, k, series, language)
+
+
+def _horner(coefficients: Sequence[float], x: str) -> str:
+    text = repr(coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        text = f"{c!r} + {x}*({text})"
+    return text
+
+
+def _moment_text(f: str, k: int, rising: Sequence[float], falling: Sequence[float], language: str) -> str:
+    if language in ("numpy", "jax"):
+        np = "numpy" if language == "numpy" else "jax.numpy"
+        lines = [
+            f"def {f}(z):",
+            f"    safe = {np}.where(z == 0, 1.0, z)",
+            f"    near = {np}.where({np}.abs(z) < 1e-150, 0.0, 1.0)" if k == 0 else "",
+            f"    v = {np}.expm1(safe)/safe",
+        ]
+        if k == 0:
+            # 1 + z/2 keeps the derivative right at zero for automatic differentiation
+            return f"def {f}(z):\n    far = {np}.abs(z) > 1e-5\n    safe = {np}.where(far, z, 1.0)\n" + (
+                f"    return {np}.where(far, {np}.expm1(safe)/safe, 1.0 + z*(0.5 + z*(1.0/6.0 + z/24.0)))\n"
+            )
+        lines = [
+            f"def {f}(z):",
+            f"    far = {np}.abs(z) >= {float(k)}",
+            f"    x = {np}.where(far, z, 1.0)",
+            f"    v = {np}.expm1(x)/x",
+        ]
+        lines += [f"    v = ({np}.exp(x) - {float(j)}*v)/x" for j in range(1, k + 1)]
+        lines += [
+            f"    x = {np}.where(far, 0.0, z)",
+            f"    up = {_horner(rising, 'x')}",
+            f"    down = {np}.exp(x)*({_horner(falling, '(-x)')})",
+            f"    return {np}.where(far, v, {np}.where(x < 0, down, up))\n",
+        ]
+        return "\n".join(lines)
+    prefix, head, indent = _WORDS[language]
+    end = {"python": "", "c": "}\n", "julia": "end\n"}[language]
+    stop = ";" if language == "c" else ""
+    lines = [head.format(f=f)]
+    declare = "double " if language == "c" else ""
+    when = _if(language)
+    if k == 0:
+        lines += when("z == 0", "return 1.0" + stop)
+    else:
+        absolute = {"python": "abs(z)", "c": "fabs(z)", "julia": "abs(z)"}[language]
+        lines += when(f"{absolute} < {float(k)} && z < 0", f"return {prefix}exp(z)*({_horner(falling, '(-z)')}){stop}")
+        lines += when(f"{absolute} < {float(k)}", f"return {_horner(rising, 'z')}{stop}")
+    lines.append(f"{indent}{declare}v = {prefix}expm1(z)/z{stop}")
+    lines += [f"{indent}v = ({prefix}exp(z) - {float(j)}*v)/z{stop}" for j in range(1, k + 1)]
+    return "\n".join([*lines, f"{indent}return v{stop}", end])
+
+
+def _if(language: str) -> Any:
+    def python(condition: str, action: str) -> list[str]:
+        return [f"    if {condition.replace('&&', 'and')}:", f"        {action}"]
+
+    def c(condition: str, action: str) -> list[str]:
+        return [f"    if ({condition}) {action}"]
+
+    def julia(condition: str, action: str) -> list[str]:
+        return [f"    if {condition}", f"        {action}", "    end"]
+
+    return {"python": python, "c": c, "julia": julia}[language]
+
+
+def _clifford_text(f: str, k: int, series: Sequence[float], language: str) -> str:
+    limit = CLIFFORD_LIMIT * (k + 1) if k >= 0 else 1e-8
+    if language in ("numpy", "jax"):
+        np = "numpy" if language == "numpy" else "jax.numpy"
+        lines = [
+            f"def {f}(z):",
+            f"    far = {np}.abs(z) >= {limit}",
+            f"    x = {np}.where(far, z, 1.0)",
+            f"    r = {np}.sqrt({np}.abs(x))",
+            f"    a = {np}.where(x < 0, {np}.cos(r), {np}.cosh({np}.where(x < 0, 0.0, r)))",
+            f"    v = {np}.where(x < 0, {np}.sin(r), {np}.sinh({np}.where(x < 0, 0.0, r)))/r",
+        ]
+        lines += [f"    a, v = v, (a - {2.0 * j + 1.0}*v)/x" for j in range(k)]
+        lines += [
+            f"    x = {np}.where(far, 0.0, z)",
+            f"    return {np}.where(far, {'a' if k < 0 else 'v'}, {_horner(series, 'x')})\n",
+        ]
+        return "\n".join(lines)
+    prefix, head, indent = _WORDS[language]
+    stop = ";" if language == "c" else ""
+    end = {"python": "", "c": "}\n", "julia": "end\n"}[language]
+    declare = "double " if language == "c" else ""
+    absolute = {"python": "abs(z)", "c": "fabs(z)", "julia": "abs(z)"}[language]
+    choose = {"python": "{1} if z < 0 else {0}"}.get(language, "z < 0 ? {1} : {0}")
+    lines = [head.format(f=f)]
+    lines += _if(language)(f"{absolute} < {limit}", f"return {_horner(series, 'z')}{stop}")
+    lines.append(f"{indent}{declare}r = {prefix}sqrt({absolute}){stop}")
+    lines.append(f"{indent}{declare}a = {choose.format(f'{prefix}cosh(r)', f'{prefix}cos(r)')}{stop}")
+    lines.append(f"{indent}{declare}v = ({choose.format(f'{prefix}sinh(r)', f'{prefix}sin(r)')})/r{stop}")
+    if k > 0:
+        lines.append(f"{indent}{declare}w = v{stop}")
+    for j in range(k):
+        lines += [
+            f"{indent}w = (a - {2.0 * j + 1.0}*v)/z{stop}",
+            f"{indent}a = v{stop}",
+            f"{indent}v = w{stop}",
+        ]
+    return "\n".join([*lines, f"{indent}return {'a' if k < 0 else 'v'}{stop}", end])

@@ -1,0 +1,220 @@
+"""Fixed points and cycles followed along a path of models, and the folds at which they end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnn.fixed_points import jacobians, newton, period_map
+from rnn.model import Model, partition
+from rnn.record import ModelPath
+
+__all__ = ["Branch", "Follower", "Place", "unstable"]
+
+_HALVINGS = 14
+_LEAP = 0.25
+_STILL = 1e-3
+
+
+@dataclass(frozen=True)
+class Place:
+    """A fixed point (of ``model^period``) at one step of a path, with its multipliers."""
+
+    step: float
+    point: np.ndarray
+    multipliers: np.ndarray
+
+    @property
+    def unstable(self) -> tuple[int, int, int]:
+        """Multipliers beyond +1, beyond −1, and complex pairs outside the unit circle."""
+        return unstable(self.multipliers)
+
+
+def unstable(multipliers: np.ndarray) -> tuple[int, int, int]:
+    """How many multipliers lie beyond +1, beyond −1, and how many complex pairs outside the unit circle."""
+    real = multipliers.imag == 0
+    pairs = np.sum((multipliers.imag > 0) & (np.abs(multipliers) > 1))
+    return (
+        int(np.sum(real & (multipliers.real > 1))),
+        int(np.sum(real & (multipliers.real < -1))),
+        int(pairs),
+    )
+
+
+@dataclass
+class Branch:
+    """One fixed point or cycle along the path.
+
+    Attributes:
+        period: steps per cycle.
+        places: where it was seen, by increasing step.
+        born: index of the event at which it appeared; ``None`` where it is there from the start or its birth
+            was not resolved.
+        ended: index of the event at which it vanished, if it did.
+        status: ``"followed"`` to the end of the path, ``"ended"`` at an event, or ``"lost"``.
+    """
+
+    period: int = 1
+    places: list[Place] = field(default_factory=list)
+    born: int | None = None
+    ended: int | None = None
+    status: str = "followed"
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps at which the branch was seen, shape (count,)."""
+        return np.array([place.step for place in self.places])
+
+    @property
+    def points(self) -> np.ndarray:
+        """Its points there, shape (count, state)."""
+        return np.stack([place.point for place in self.places])
+
+    @property
+    def stable(self) -> np.ndarray:
+        """Whether it attracts there, shape (count,)."""
+        return np.array([np.max(np.abs(place.multipliers)) < 1 for place in self.places])
+
+
+class Follower:
+    """Newton continuation on one path, in float64; use it where x64 is enabled."""
+
+    def __init__(self, path: ModelPath, tolerance: float) -> None:
+        self.path = path
+        self.tolerance = tolerance
+
+    def model(self, step: float) -> Model:
+        """The float64 model at ``step``."""
+        return self.path.rebuild(jnp.asarray(self.path.flat(step)))
+
+    def slope(self, step: float, ahead: float) -> Any:
+        """``dθ/dstep`` on the segment from ``step`` towards ``ahead``, a pytree like the parameters."""
+        here = self.path.flat(step)
+        other = np.clip(step + np.sign(ahead - step) * 1e-3, self.path.steps[0], self.path.steps[-1])
+        return partition(self.path.rebuild(jnp.asarray((self.path.flat(other) - here) / (other - step))))[0]
+
+    def place(self, step: float, start: np.ndarray, period: int = 1) -> Place | None:
+        """The fixed point that Newton finds from ``start``; ``None`` if it does not converge."""
+        return self.places(step, start[None], period)[0]
+
+    def places(self, step: float, starts: np.ndarray, period: int = 1) -> list[Place | None]:
+        """One :meth:`place` for each row of ``starts``."""
+        model = self.model(step)
+        points, converged = newton(model, starts, period=period, tolerance=self.tolerance)
+        padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % 8, axis=0)])
+        A = np.asarray(jacobians(model, jnp.asarray(padded), period))[: len(points)]
+        return [
+            Place(step, point, np.linalg.eigvals(a).astype(complex)) if ok else None
+            for point, a, ok in zip(points, A, converged, strict=True)
+        ]
+
+    def advance(self, places: list[Place], stop: float, period: int = 1) -> list[Place | None]:
+        """Every place followed to ``stop`` in one step; ``None`` where the step was too long or the point is gone."""
+        if not places:
+            return []
+        start = places[0].step
+        points = np.stack([place.point for place in places])
+        padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % 8, axis=0)])
+        tangent = _tangents(self.model(start), self.slope(start, stop), jnp.asarray(padded), period)
+        move = np.asarray(tangent)[: len(points)] * (stop - start)
+        # a tangent that points far away says that the point is about to turn; Newton then starts where it is
+        far = np.linalg.norm(move, axis=1) > 1.0
+        move[far | ~np.all(np.isfinite(move), axis=1)] = 0.0
+        found = self.places(stop, points + move, period)
+        kept: list[Place | None] = []
+        for place, guess in zip(found, points + move, strict=True):
+            if place is None:
+                kept.append(None)
+                continue
+            length = max(_STILL, float(np.linalg.norm(guess - points[len(kept)])))
+            kept.append(place if np.linalg.norm(place.point - guess) <= _LEAP * length else None)
+        return kept
+
+    def follow(self, place: Place, stop: float, period: int = 1) -> tuple[Place, bool]:
+        """``place`` followed to ``stop`` in adaptive steps.
+
+        Returns:
+            The last place reached, and whether that is ``stop``.
+        """
+        whole = abs(stop - place.step)
+        stride = whole
+        while place.step != stop:
+            left = abs(stop - place.step)
+            stride = min(stride, left)
+            target = stop if stride == left else place.step + np.copysign(stride, stop - place.step)
+            ahead = self.advance([place], float(target), period)[0]
+            if ahead is None:
+                stride /= 2
+                if stride < whole * 0.5**_HALVINGS:
+                    return place, False
+            else:
+                place, stride = ahead, stride * 2
+        return place, True
+
+    def fold(self, place: Place, ahead: float, period: int = 1) -> tuple[Place, np.ndarray] | None:
+        """The fold just beyond ``place`` towards ``ahead``: ``F = h``, ``(A − I) v = 0``, ``⟨v₀, v⟩ = 1``, by Newton.
+
+        Returns:
+            The fold point and its null vector, ``None`` if Newton does not converge near ``place``.
+        """
+        low, high = sorted((place.step, ahead))
+        model, slope = self.model(place.step), self.slope(place.step, ahead)
+        values, vectors = np.linalg.eig(np.asarray(jacobians(model, jnp.asarray(place.point[None]), period)[0]))
+        v = np.real(vectors[:, np.argmin(np.abs(values - 1))])
+        v = v / np.linalg.norm(v)
+        unknown = np.concatenate([place.point, v, [0.0]])
+        for _ in range(30):
+            value, matrix = _fold_system(model, slope, jnp.asarray(unknown), jnp.asarray(v), period)
+            try:
+                move = np.linalg.solve(np.asarray(matrix), -np.asarray(value))
+            except np.linalg.LinAlgError:
+                return None
+            unknown = unknown + move
+            if not np.all(np.isfinite(unknown)):
+                return None
+            if np.linalg.norm(move) <= 1e-13 * max(1.0, np.linalg.norm(unknown)):
+                break
+        n = len(place.point)
+        step = place.step + unknown[-1]
+        slack = 1e-9 * (high - low)
+        if not low - slack <= step <= high + slack or np.linalg.norm(unknown[:n] - place.point) > 0.5:
+            return None
+        residual = np.asarray(_fold_system(model, slope, jnp.asarray(unknown), jnp.asarray(v), period)[0])
+        if np.linalg.norm(residual) > 1e-10:
+            return None
+        step = float(np.clip(step, low, high))
+        A = np.asarray(jacobians(self.model(step), jnp.asarray(unknown[None, :n]), period)[0])
+        return Place(step, unknown[:n], np.linalg.eigvals(A).astype(complex)), unknown[n : 2 * n]
+
+
+@eqx.filter_jit
+def _tangents(model: Model, slope: Any, points: Any, period: int) -> Any:
+    """``dh*/dstep = (I − A)^{-1} ∂f/∂step`` at every point."""
+    selected, rest = partition(model)
+
+    def one(h: Any) -> Any:
+        moved = jax.jvp(lambda p: period_map(eqx.combine(p, rest), period)(h), (selected,), (slope,))[1]
+        return jnp.linalg.solve(jnp.eye(h.size) - jax.jacfwd(period_map(model, period))(h), moved)
+
+    return jax.vmap(one)(points)
+
+
+@eqx.filter_jit
+def _fold_system(model: Model, slope: Any, unknown: Any, reference: Any, period: int) -> tuple[Any, Any]:
+    selected, rest = partition(model)
+    n = reference.size
+
+    def system(z: Any) -> Any:
+        h, v, ds = z[:n], z[n : 2 * n], z[2 * n]
+        step = period_map(
+            eqx.combine(jax.tree.map(lambda p, d: p + ds * d, selected, slope), rest), period
+        )
+        image, turned = jax.jvp(step, (h,), (v,))
+        return jnp.concatenate([image - h, turned - v, jnp.atleast_1d(reference @ v - 1)])
+
+    return system(unknown), jax.jacfwd(system)(unknown)

@@ -1,0 +1,286 @@
+"""Tangent and adjoint sweeps along stored or recomputed trajectories.
+
+With ``dh_t = D_hF dh_{t−1} + D_θF dθ`` a tangent sweep evaluates ``J dθ`` and an adjoint sweep evaluates ``Jᵀ y``,
+each for a block of k vectors at once. Arrays are time-major inside a sweep: states (time, batch, state), blocks
+(time, batch, k, state). That layout turns every step into one matrix product with all k·batch rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from rnn.model import VanillaRNN
+
+__all__ = ["Drive", "Probes", "adjoint", "checkpointed", "linear_cell", "rollout", "tangent"]
+
+Drive = Callable[[Any, Any], Any]
+"""``drive(h, h_next) -> (batch, k, state)``: the parameter forcing ``D_θF(h) dθ`` of a block."""
+
+
+class Probes(NamedTuple):
+    """Independent random parameter directions, one set for every trajectory.
+
+    Attributes:
+        drive: forcing of the probes, (batch, probes, state).
+        overlap: coefficients ``⟨v_i, z_b⟩`` on given directions, (batch, probes, k).
+    """
+
+    drive: Drive
+    overlap: Float[Array, "batch probes k"]
+
+
+class _Cell(NamedTuple):
+    """Any cell, linearised by JAX at given states."""
+
+    selected: Any
+    rest: Any
+
+    def _apply(self, selected: Any, h: Array) -> Array:
+        return jax.vmap(eqx.combine(selected, self.rest))(h)
+
+    def step(self, h: Array) -> Array:
+        return self._apply(self.selected, h)
+
+    def drive(self, block: Any) -> Drive:
+        def one(h, direction):
+            return jax.jvp(lambda p: self._apply(p, h), (self.selected,), (direction,))[1]
+
+        return lambda h, _: jax.vmap(one, (None, 0), 1)(h, block)
+
+    def push(self, h: Array, h_next: Array, dh: Array, drive: Drive) -> Array:
+        def one(tangent):
+            return jax.jvp(self.step, (h,), (tangent,))[1]
+
+        return jax.vmap(one, 1, 1)(dh) + drive(h, h_next)
+
+    def pull(self, h: Array, h_next: Array, a: Array) -> tuple[Array, Any]:
+        _, back = jax.vjp(self._apply, self.selected, h)
+        gradient, a = jax.vmap(back, 1, (0, 1))(a)
+        return a, gradient
+
+    def gradient_like(self, k: int) -> Any:
+        return jax.tree.map(lambda p: jnp.zeros((k, *p.shape), p.dtype), self.selected)
+
+    def gradient(self, accumulated: Any) -> Any:
+        return accumulated
+
+    def probes(self, key: PRNGKeyArray, batch: int, count: int, directions: Any) -> Probes:
+        leaves, structure = jax.tree.flatten(self.selected)
+        keys = jax.random.split(key, len(leaves))
+        z = [
+            jax.random.rademacher(k, (batch, count, *p.shape), p.dtype)
+            for k, p in zip(keys, leaves, strict=True)
+        ]
+        overlap = sum(
+            jnp.einsum("bsm,km->bsk", x.reshape(batch, count, -1), v.reshape(v.shape[0], -1))
+            for x, v in zip(z, jax.tree.leaves(directions), strict=True)
+        )
+
+        def one(h, direction):
+            return jax.jvp(lambda p: eqx.combine(p, self.rest)(h), (self.selected,), (direction,))[1]
+
+        each = jax.vmap(jax.vmap(one, (None, 0)), (0, 0))
+        return Probes(lambda h, _: each(h, jax.tree.unflatten(structure, z)), jnp.asarray(overlap))
+
+
+class _AffineCell(NamedTuple):
+    """The vanilla cell, by hand: ``dh' = o ∘ (W (i ∘ dh) + dW x + db)``.
+
+    ``h' = W tanh(h) + b`` has ``x = tanh h, i = 1 − x², o = 1``; ``h' = tanh(W h + b)`` has
+    ``x = h, i = 1, o = 1 − h'²``.
+    """
+
+    model: VanillaRNN
+    wrt_weight: bool
+    wrt_bias: bool
+
+    @property
+    def outer_tanh(self) -> bool:
+        return self.model.form == "tanh(W@h+b)"
+
+    def inputs(self, h: Array) -> Array:
+        return h if self.outer_tanh else jnp.tanh(h)
+
+    def inner(self, h: Array, block: Array) -> Array:
+        return block if self.outer_tanh else block * (1 - jnp.tanh(h) ** 2)[:, None]
+
+    def outer(self, h_next: Array, block: Array) -> Array:
+        return block * (1 - h_next**2)[:, None] if self.outer_tanh else block
+
+    def step(self, h: Array) -> Array:
+        drive = self.inputs(h) @ self.model.weight.T
+        drive = drive if self.model.bias is None else drive + self.model.bias
+        return jnp.tanh(drive) if self.outer_tanh else drive
+
+    def drive(self, block: VanillaRNN) -> Drive:
+        state = self.model.weight.shape[0]
+        weights = block.weight.reshape(-1, state).T if self.wrt_weight else None
+
+        def force(h, h_next):
+            if weights is None:
+                total = jnp.broadcast_to(block.bias, (h.shape[0], *block.bias.shape))
+            else:
+                total = (self.inputs(h) @ weights).reshape(h.shape[0], -1, state)
+                total = total + block.bias if self.wrt_bias else total
+            return self.outer(h_next, total)
+
+        return force
+
+    def push(self, h: Array, h_next: Array, dh: Array, drive: Drive) -> Array:
+        rows = self.inner(h, dh).reshape(-1, h.shape[1]) @ self.model.weight.T
+        return self.outer(h_next, rows.reshape(dh.shape)) + drive(h, h_next)
+
+    def pull(self, h: Array, h_next: Array, a: Array) -> tuple[Array, Any]:
+        a = self.outer(h_next, a)
+        # x.T on the left is the cheap transpose: a is k times larger.
+        weight = self.inputs(h).T @ a.reshape(a.shape[0], -1) if self.wrt_weight else None
+        bias = a.sum(axis=0) if self.wrt_bias else None
+        rows = a.reshape(-1, h.shape[1]) @ self.model.weight
+        return self.inner(h, rows.reshape(a.shape)), (weight, bias)
+
+    def gradient_like(self, k: int) -> Any:
+        state, dtype = self.model.weight.shape[0], self.model.weight.dtype
+        weight = jnp.zeros((state, k * state), dtype) if self.wrt_weight else None
+        return weight, jnp.zeros((k, state), dtype) if self.wrt_bias else None
+
+    def gradient(self, accumulated: Any) -> VanillaRNN:
+        weight, bias = accumulated
+        if weight is not None:
+            state = weight.shape[0]
+            weight = jnp.moveaxis(weight.reshape(state, -1, state), 0, 2)
+        return eqx.tree_at(
+            lambda m: (m.weight, m.bias), self.model, (weight, bias), is_leaf=lambda x: x is None
+        )
+
+    def probes(self, key: PRNGKeyArray, batch: int, count: int, directions: VanillaRNN) -> Probes:
+        """``z_b = (s_b r_bᵀ) ∘ Z`` with random signs s_b, r_b, Z.
+
+        All trajectories share Z, so that the forcing is one matrix product; given the signs, the entries of z_b are
+        independent Rademacher variables, and the quadratic forms of two trajectories are uncorrelated.
+        """
+        state, dtype = self.model.weight.shape[0], self.model.weight.dtype
+        key_left, key_right, key_shared, key_bias = jax.random.split(key, 4)
+        left = jax.random.rademacher(key_left, (batch, 1, state), dtype)
+        right = jax.random.rademacher(key_right, (batch, state), dtype)
+        shared = jax.random.rademacher(key_shared, (count, state, state), dtype)
+        bias = jax.random.rademacher(key_bias, (batch, count, state), dtype)
+        overlap = jnp.zeros((), dtype)
+        if self.wrt_weight:
+            product = shared[:, None] * directions.weight[None]
+            rows = (right @ product.reshape(-1, state).T).reshape(batch, count, -1, state)
+            overlap = overlap + jnp.einsum("bpkn,bn->bpk", rows, left[:, 0])
+        if self.wrt_bias:
+            overlap = overlap + jnp.einsum("bpn,kn->bpk", bias, directions.bias)
+        weights = shared.reshape(-1, state).T
+
+        def force(h, h_next):
+            total = jnp.zeros((batch, count, state), dtype)
+            if self.wrt_weight:
+                total = left * ((self.inputs(h) * right) @ weights).reshape(batch, count, state)
+            return self.outer(h_next, total + bias if self.wrt_bias else total)
+
+        return Probes(force, overlap)
+
+
+def linear_cell(selected: Any, rest: Any) -> Any:
+    """The linearisation of a cell: by hand for :class:`rnn.model.VanillaRNN`, by JAX for any other model.
+
+    Args:
+        selected: the parameters, as :func:`rnn.model.partition` returns them.
+        rest: everything else of the model.
+    """
+    if type(selected) is VanillaRNN:
+        model = eqx.combine(selected, rest)
+        return _AffineCell(model, selected.weight is not None, selected.bias is not None)
+    return _Cell(selected, rest)
+
+
+def rollout(cell: Any, h: Float[Array, "batch state"], steps: int) -> Float[Array, "steps+1 batch state"]:
+    """The states ``h_0 … h_steps``, the start included."""
+
+    def forward(h, _):
+        h = cell.step(h)
+        return h, h
+
+    _, path = jax.lax.scan(forward, h, length=steps)
+    return jnp.concatenate([h[None], path])
+
+
+def tangent(
+    cell: Any,
+    h: Float[Array, "batch state"],
+    path: Float[Array, "steps+1 batch state"] | None,
+    dh: Float[Array, "batch k state"],
+    drive: Drive,
+    emit: Callable[[Array, Array], Any],
+    steps: int,
+) -> tuple[tuple[Array, Array], Any]:
+    """``dh_t = D_hF dh_{t−1} + drive`` from state h; returns the last (h, dh) and the stacked ``emit(h_t, dh_t)``.
+
+    Without a ``path`` the states are recomputed on the way and never stored.
+    """
+
+    def forward(carry, h_next):
+        h, dh = carry
+        h_next = cell.step(h) if h_next is None else h_next
+        dh = cell.push(h, h_next, dh, drive)
+        return (h_next, dh), emit(h_next, dh)
+
+    return jax.lax.scan(forward, (h, dh), None if path is None else path[1:], length=steps)
+
+
+def adjoint(
+    cell: Any,
+    path: Float[Array, "steps+1 batch state"],
+    cotangents: Any,
+    lift: Callable[[Array, Any], Array],
+    a: Float[Array, "batch k state"],
+    gradient: Any,
+) -> tuple[Array, Any]:
+    """``a_t = lift(h_t, y_t) + (D_hF)ᵀ a_{t+1}``, accumulating ``Σ_t (D_θF)ᵀ a_t`` on ``gradient``."""
+
+    def backward(carry, step):
+        a, gradient = carry
+        h, h_next, y = step
+        a, increment = cell.pull(h, h_next, a + lift(h_next, y))
+        return (a, jax.tree.map(jnp.add, gradient, increment)), None
+
+    return jax.lax.scan(backward, (a, gradient), (path[:-1], path[1:], cotangents), reverse=True)[0]
+
+
+def checkpointed(
+    horizon: int,
+    start: Any,
+    forward: Callable[[Any, int], Any],
+    backward: Callable[[Any, Any, Any, int], Any],
+    carry: Any,
+    cotangents: Any,
+) -> Any:
+    """Run ``backward`` over segments of about √T steps from last to first, keeping only the segments' starts.
+
+    Args:
+        horizon: T, in steps.
+        start: what ``forward(start, steps)`` advances by a number of steps.
+        forward: recomputable forward pass.
+        backward: ``backward(start, carry, cotangents of the segment, steps) -> carry``.
+        carry: the adjoint at the end of the last segment.
+        cotangents: pytree with a leading time axis, or ``None``.
+    """
+    steps = math.isqrt(horizon - 1) + 1
+    head, count = horizon % steps, horizon // steps
+    first = forward(start, head)
+    _, starts = jax.lax.scan(lambda s, _: (forward(s, steps), s), first, length=count)
+    segments = jax.tree.map(lambda y: y[head:].reshape(count, steps, *y.shape[1:]), cotangents)
+
+    def segment(carry, inputs):
+        return backward(inputs[0], carry, inputs[1], steps), None
+
+    carry, _ = jax.lax.scan(segment, carry, (starts, segments), reverse=True)
+    return backward(start, carry, jax.tree.map(lambda y: y[:head], cotangents), head) if head else carry

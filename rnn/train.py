@@ -1,0 +1,258 @@
+"""Training as compiled scans over steps, with diagnostics on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PRNGKeyArray
+
+from rnn.model import partition
+from rnn.record import FORMAT, Folder, ModelPath, Rebuild, Run, fingerprint, flatten
+from rnn.spectrum import diagnostics
+from rnn.task import Task
+
+__all__ = ["DivergedError", "Progress", "train"]
+
+
+class DivergedError(FloatingPointError):
+    """The loss stopped being a finite number; the message says at which step."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands, handed to ``progress`` after every chunk.
+
+    Args:
+        step: steps done.
+        steps: steps asked for.
+        loss: the last step's loss.
+        seconds: wall time since this call began.
+        resumed: the step at which this call took up an earlier run; zero for a new one.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    resumed: int
+
+    @property
+    def remaining(self) -> float:
+        """Estimated seconds to the end."""
+        done = self.step - self.resumed
+        return self.seconds / done * (self.steps - self.step) if done else float("inf")
+
+
+class _State(NamedTuple):
+    """What one step hands to the next, and what a resumed run starts from."""
+
+    parameters: Any
+    optimizer: Any
+    modes: Any
+    key: Any
+
+    def model(self, task: Task) -> Any:
+        return eqx.combine(self.parameters, partition(task.student)[1])
+
+
+def train(
+    task: Task,
+    optimizer: optax.GradientTransformation | None = None,
+    steps: int = 35_000,
+    *,
+    key: int | PRNGKeyArray = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    save_every: int = 20,
+    diagnose_every: int = 100,
+    modes: int = 4,
+    chunk: int = 500,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Full-batch training of ``task.student``, compiled ``chunk`` steps at a time.
+
+    Every ``diagnose_every`` steps the stable rank of the state-space NTK is estimated by block products
+    that start from the last ones' subspace. With ``out`` each finished chunk is written to that folder;
+    an interrupted run continues from there with ``resume=True`` to bit-identical numbers on the same
+    machine and versions.
+
+    Args:
+        task: what to learn.
+        optimizer: an Optax transformation; plain SGD at 5e-3 unless given.
+        steps: how many steps in all.
+        key: PRNG key or seed of the diagnostics' probes (training itself draws nothing).
+        out: folder for the record.
+        resume: continue the run in ``out``.
+        save_every: steps between saved parameters.
+        diagnose_every: steps between diagnostics; 0 for none.
+        modes: width of the diagnostics' subspace.
+        chunk: steps per compiled call; an interruption loses at most this many.
+        progress: called with a :class:`Progress` after every chunk.
+
+    Raises:
+        ValueError: a count that is not a positive integer.
+        RecordError: ``out`` holds another run, or is not writable.
+        DivergedError: the loss became infinite or NaN.
+    """
+    counts = {"steps": steps, "save_every": save_every, "chunk": chunk, "modes": modes}
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    if not isinstance(diagnose_every, int) or diagnose_every < 0:
+        raise ValueError(f"diagnose_every must be a whole number, 0 for none, got {diagnose_every!r}")
+    optimizer = optax.sgd(5e-3) if optimizer is None else optimizer
+    began = time.perf_counter()
+    state = _start(task, optimizer, key, modes)
+    folder = None
+    chunks: list[dict[str, np.ndarray]] = []
+    if out is not None:
+        folder = Folder(Path(out))
+        folder.begin(_settings(task, optimizer, state, counts, diagnose_every), resume=resume)
+        chunks = list(folder.chunks())
+    done = sum(len(c["loss"]) for c in chunks)
+    if chunks:
+        state = _restore(state, chunks[-1])
+    resumed = done
+    spent = sum(float(c["seconds"]) for c in chunks)
+    while done < steps:
+        clock = time.perf_counter()
+        length = min(chunk, steps - done)
+        state, record = _advance(state, task, optimizer, length, save_every, diagnose_every)
+        loss = np.asarray(record["loss"])
+        if not np.all(np.isfinite(loss)):
+            bad = done + int(np.argmin(np.isfinite(loss)))
+            kept = f"; steps up to {done} are kept in {out}" if folder else ""
+            raise DivergedError(
+                f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate or clip the gradient{kept}"
+            )
+        row = {name: np.asarray(value) for name, value in record.items()}
+        row["seconds"] = np.asarray(time.perf_counter() - clock)
+        row["final"] = np.asarray(flatten(state.parameters))
+        if folder is not None:
+            folder.write(done, row | _leaves(state))
+        chunks.append(row)
+        done += length
+        spent += float(row["seconds"])
+        if progress is not None:
+            progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
+    return _collect(task, chunks, steps, save_every, diagnose_every, chunk, spent)
+
+
+def _start(task: Task, optimizer: optax.GradientTransformation, key: Any, modes: int) -> _State:
+    selected = partition(task.student)[0]
+    root = jax.random.key(key) if isinstance(key, int) else key
+    k_modes, k_probes = jax.random.split(root)
+    block = jax.random.normal(k_modes, (modes, flatten(selected).size), flatten(selected).dtype)
+    return _State(selected, optimizer.init(selected), block, jax.random.key_data(k_probes))
+
+
+@eqx.filter_jit
+def _advance(
+    state: _State,
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    length: int,
+    save_every: int,
+    diagnose_every: int,
+) -> tuple[_State, dict[str, Any]]:
+    """``length`` steps: blocks of ``diagnose_every``, each of stretches of ``save_every``."""
+    rest = partition(task.student)[1]
+
+    def step(state: _State, _: None) -> tuple[_State, Any]:
+        loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(state.parameters)
+        update, opt_state = optimizer.update(gradient, state.optimizer, state.parameters)
+        moved = optax.apply_updates(state.parameters, update)
+        return state._replace(parameters=moved, optimizer=opt_state), loss
+
+    def stretch(state: _State, count: int) -> tuple[_State, dict[str, Any]]:
+        saved = flatten(state.parameters)
+        state, loss = jax.lax.scan(step, state, length=count)
+        return state, {"loss": loss, "saved": saved[None]}
+
+    def block(state: _State, count: int) -> tuple[_State, dict[str, Any]]:
+        state, found = _diagnose(state, task) if diagnose_every else (state, {})
+        state, record = _repeat(stretch, state, count, save_every)
+        return state, record | found
+
+    return _repeat(block, state, length, diagnose_every or length)
+
+
+def _repeat(body: Callable, state: _State, total: int, size: int) -> tuple[_State, dict[str, Any]]:
+    """``body(state, size)`` as often as it fits into ``total``, then once for the rest; records joined."""
+    times, rest = divmod(total, size)
+    records = []
+    if times:
+        state, stacked = jax.lax.scan(lambda s, _: body(s, size), state, length=times)
+        records.append(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), stacked))
+    if rest:
+        state, last = body(state, rest)
+        records.append(last)
+    return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *records)
+
+
+def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
+    key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
+    rank, error, top, modes = diagnostics(state.model(task), task.h0, task.horizon, state.modes, draw)
+    found = {"stable_rank": rank, "standard_error": error, "singular_value": top}
+    state = state._replace(modes=modes, key=jax.random.key_data(key))
+    return state, {name: jnp.reshape(value, 1) for name, value in found.items()}
+
+
+def _leaves(state: _State) -> dict[str, np.ndarray]:
+    return {f"state-{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+
+
+def _restore(like: _State, chunk: dict[str, np.ndarray]) -> _State:
+    leaves, treedef = jax.tree.flatten(like)
+    return jax.tree.unflatten(treedef, [jnp.asarray(chunk[f"state-{k}"]) for k in range(len(leaves))])
+
+
+def _settings(
+    task: Task, optimizer: optax.GradientTransformation, state: _State, counts: dict, diagnose_every: int
+) -> dict[str, Any]:
+    """What must agree for a run to be continued; the optimizer is known by what it does to a first gradient."""
+    selected = partition(task.student)[0]
+    probe, _ = optimizer.update(jax.tree.map(jnp.ones_like, selected), state.optimizer, selected)
+    return {
+        "format": FORMAT,
+        "jax": jax.__version__,
+        "identity": fingerprint(task.student, task.h0, task.targets, probe, state.modes, state.key),
+        "save_every": counts["save_every"],
+        "diagnose_every": diagnose_every,
+        "chunk": counts["chunk"],
+    }
+
+
+def _collect(
+    task: Task,
+    chunks: list[dict[str, np.ndarray]],
+    steps: int,
+    save_every: int,
+    diagnose_every: int,
+    chunk: int,
+    seconds: float,
+) -> Run:
+    lengths = [len(c["loss"]) for c in chunks]
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int)
+    saved_at, diagnosed_at = [], []
+    for start, length in zip(starts, lengths, strict=True):
+        for block in range(0, length, diagnose_every or length):
+            diagnosed_at.append(start + block)
+            end = min(block + (diagnose_every or length), length)
+            saved_at.extend(range(start + block, start + end, save_every))
+    rows = [*(row for c in chunks for row in c["saved"]), chunks[-1]["final"]]
+    path = ModelPath(np.asarray([*saved_at, sum(lengths)], float), np.stack(rows), Rebuild(task.student))
+    names = ("stable_rank", "standard_error", "singular_value") if diagnose_every else ()
+    found = {name: np.concatenate([c[name] for c in chunks]) for name in names}
+    if diagnose_every:
+        found["step"] = np.asarray(diagnosed_at)
+    return Run(task, path, np.concatenate([c["loss"] for c in chunks]), found, seconds)
