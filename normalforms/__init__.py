@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normalforms.amplification import AmplificationLaw, amplification
+    from normalforms.distribution import Empirical, Normal, Uniform
+    from normalforms.formula import DomainWarning, Formula
     from normalforms.jet import Jet
     from normalforms.maps import (
         Map,
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "amplification": ("AmplificationLaw", "amplification"),
+    "distribution": ("Empirical", "Normal", "Uniform"),
+    "formula": ("DomainWarning", "Formula"),
     "jet": ("Jet",),
     "maps": (
         "Map",

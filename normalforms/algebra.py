@@ -36,7 +36,7 @@ def is_zero(number: sp.Expr) -> bool:
     number = sp.sympify(number)
     if number.is_Rational:
         return number == 0
-    size = max((abs(sp.N(t, 15)) for t in sp.Add.make_args(number)), default=sp.Float(0))
+    size = max(abs(sp.N(term, 15)) for term in sp.Add.make_args(number))
     if abs(sp.N(number, 60, maxn=400)) > sp.Float("1e-40") * size:
         return False
     decided = tidy(number).is_zero
@@ -68,7 +68,8 @@ class ExactAlgebra:
         if not near:
             return []
         variable = sp.Dummy("z")
-        polynomial = self.matrix.charpoly(variable, simplify=tidy).as_expr()
+        coefficients = self.matrix.charpoly(simplify=tidy).all_coeffs()
+        polynomial = sp.Add(*(a * variable**k for k, a in enumerate(reversed(coefficients))))
         found: list[sp.Expr] = []
         for value in (sp.Integer(1), sp.Integer(-1)):
             derivative = polynomial

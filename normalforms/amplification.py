@@ -15,7 +15,8 @@ from normalforms.distribution import Distribution, Empirical
 from normalforms.expansion import local, series_program
 from normalforms.formula import Domain, Formula, check_horizon, symbols
 from normalforms.iteration import Orbit, orbit_program
-from normalforms.koenigs import check_order, exact_polynomial, series_expression
+from normalforms.exact import check_order, exact_expression
+from normalforms.koenigs import series_expression
 from normalforms.maps import Map
 from normalforms.uniform import flow, uniform_law
 
@@ -191,7 +192,7 @@ def exact_formula(m: Map, horizon: int, order: int | None) -> Formula:
     top = check_order(form, horizon, order)
     domain = Domain("every g and h0") if whole else _truncated(top)
     return Formula(
-        lambda: exact_polynomial(form, horizon, top).as_expr(),
+        lambda: exact_expression(form, horizon, top),
         (g, h0),
         domain,
         program=lambda: series_program(form, top, sp.Integer(horizon)),

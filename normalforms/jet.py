@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, permutations
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import sympy as sp
 
 from normalforms.algebra import tidy
 from normalforms.maps import Map
+from normalforms.taylor import Series, taylor
 
 __all__ = ["Jet", "jet"]
 
@@ -37,6 +39,7 @@ class Jet:
         mixed: ``A_μ u``, an n-vector.
         curvature: ``f_μμ``, an n-vector; ``None`` says that it is not known, and then a fixed point whose
             first-order motion vanishes is taken to persist.
+        value: ``f(h*, μ*)``, an n-vector; ``None`` where nothing needs it.
         linear: the map is known to be affine in the state to all orders.
 
     >>> import numpy as np
@@ -51,6 +54,7 @@ class Jet:
     parameter: Vector
     mixed: Callable[[Vector], Vector]
     curvature: Vector | None = None
+    value: Vector | None = None
     linear: bool = False
 
     @property
@@ -72,94 +76,85 @@ def jet(m: Map, point: Mapping[sp.Symbol, sp.Expr], parameter: sp.Symbol, *, exa
     Args:
         m: the map.
         point: exact values of every state and parameter.
-        parameter: the unfolding parameter.
+        parameter: the unfolding parameter; the others stay at their values.
         exact: SymPy numbers, or float64 arrays.
 
     Raises:
-        ValueError: a derivative is not finite at the point.
+        ValueError: the map has no Taylor series at the point.
 
     >>> x, r = sp.symbols("x r")
     >>> jet(Map(r * x * (1 - x), x, r), {x: sp.Rational(2, 3), r: sp.Integer(3)}, r).jacobian
     Matrix([[-1]])
     """
-    tensors = [_tensor(m, point, order) for order in (1, 2, 3)]
     n = m.dimension
-    slopes = [sp.diff(f, parameter) for f in m.steps]
-    force = [_value(f, point) for f in slopes]
-    curvature = [_value(sp.diff(f, parameter), point) for f in slopes]
-    mixed = [[_value(sp.diff(f, s), point) for s in m.states] for f in slopes]
-    jacobian = [[tensors[0][i].get((j,), sp.Integer(0)) for j in range(n)] for i in range(n)]
-    linear = all(f.is_polynomial(*m.states) and sp.Poly(f, *m.states).total_degree() <= 1 for f in m.steps)
-    if exact:
-        rate = sp.Matrix(mixed)
-        return Jet(
-            sp.Matrix(jacobian),
-            lambda u, v: _apply(tensors[1], u, v),
-            lambda u, v, w: _apply(tensors[2], u, v, w),
-            sp.Matrix(force),
-            lambda u: rate * u,
-            sp.Matrix(curvature),
-            linear,
-        )
-    second, third = _dense(tensors[1], n, 2), _dense(tensors[2], n, 3)
-    rates = _floats(mixed)
+    fixed = {s: point[s] for s in m.parameters if s != parameter}
+    steps = [f.xreplace(fixed) for f in m.steps]
+    centre = {s: point[s] for s in (*m.states, parameter)}
+    rows = taylor(steps, centre, 3, exact=exact)
+    linear = all(f.is_polynomial(*m.states) and sp.Poly(f, *m.states).total_degree() <= 1 for f in steps)
+    tensors = [_tensor(rows, order, n) for order in (1, 2, 3)]
+    array = sp.Matrix if exact else np.array
+    zero = sp.Integer(0) if exact else 0.0
+    jacobian = array([[row.get((j,), zero) for j in range(n)] for row in tensors[0]])
+    mixed = array([[row.get(_unit(n, j, 1), zero) for j in range(n)] for row in rows])
+    second, third = _differential(tensors[1], n, 2, exact), _differential(tensors[2], n, 3, exact)
     return Jet(
-        _floats(jacobian),
-        lambda u, v: second @ v @ u,
-        lambda u, v, w: third @ w @ v @ u,
-        _floats(force),
-        lambda u: rates @ u,
-        _floats(curvature),
+        jacobian,
+        second,
+        third,
+        array([row.get((0,) * n + (1,), zero) for row in rows]),
+        lambda u: mixed @ u,
+        array([2 * row.get((0,) * n + (2,), zero) for row in rows]),
+        array([row.get((0,) * (n + 1), zero) for row in rows]),
         linear,
     )
 
 
-_Tensor = list[dict[tuple[int, ...], sp.Expr]]
+_Tensor = list[dict[tuple[int, ...], Any]]
 """Per component of the map, the non-zero partial derivatives by sorted state indices."""
 
 
-def _tensor(m: Map, point: Mapping[sp.Symbol, sp.Expr], order: int) -> _Tensor:
+def _unit(n: int, j: int, last: int) -> tuple[int, ...]:
+    return (*(int(i == j) for i in range(n)), last)
+
+
+def _tensor(rows: list[Series], order: int, n: int) -> _Tensor:
     result: _Tensor = []
-    for f in m.steps:
-        present = [i for i, s in enumerate(m.states) if s in f.free_symbols]
+    for row in rows:
         values = {}
-        for index in combinations_with_replacement(present, order):
-            value = _value(sp.diff(f, *(m.states[i] for i in index)), point)
-            if value != 0:
-                values[index] = value
+        for exponents, value in row.items():
+            if exponents[n] == 0 and sum(exponents) == order:
+                index = tuple(i for i in range(n) for _ in range(exponents[i]))
+                values[index] = value * math.prod(math.factorial(k) for k in exponents)
         result.append(values)
     return result
 
 
-def _value(expression: sp.Expr, point: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
-    value = tidy(sp.sympify(expression).subs(dict(point)))
-    if not value.is_finite:
-        raise ValueError(f"at is a point where the map has no finite derivative: {expression} is {value}")
-    return value
-
-
-def _apply(tensor: _Tensor, *vectors: sp.MatrixBase) -> sp.MatrixBase:
-    rows = [
-        sp.Add(
-            *(
-                value * sp.Mul(*(v[i] for v, i in zip(vectors, order, strict=True)))
-                for index, value in component.items()
-                for order in set(permutations(index))
-            )
-        )
-        for component in tensor
+def _differential(tensor: _Tensor, n: int, order: int, exact: bool) -> Callable[..., Vector]:
+    """``(u, v, …) ↦ Σ ∂^k f / ∂h_i ∂h_j … u_i v_j …``"""
+    entries = [
+        (i, place, value)
+        for i, component in enumerate(tensor)
+        for index, value in component.items()
+        for place in sorted(set(permutations(index)))
     ]
-    return sp.Matrix([tidy(row) for row in rows])
+    if exact:
 
+        def apply(*vectors: Vector) -> Vector:
+            total = [sp.Integer(0)] * n
+            for i, place, value in entries:
+                total[i] += value * sp.Mul(*(v[j] for v, j in zip(vectors, place, strict=True)))
+            return sp.Matrix([tidy(x) for x in total])
 
-def _dense(tensor: _Tensor, n: int, order: int) -> np.ndarray:
-    result = np.zeros((n,) * (order + 1))
-    for i, component in enumerate(tensor):
-        for index, value in component.items():
-            for place in set(permutations(index)):
-                result[(i, *place)] = float(value)
-    return result
+        return apply
+    targets = np.array([i for i, _, _ in entries], dtype=int)
+    places = np.array([place for _, place, _ in entries], dtype=int).reshape(-1, order)
+    values = np.array([value for _, _, value in entries], dtype=float)
 
+    def contract(*vectors: Vector) -> Vector:
+        terms = values * math.prod(np.asarray(v)[places[:, k]] for k, v in enumerate(vectors))
+        total = np.zeros(n, dtype=terms.dtype)
+        np.add.at(total, targets, terms)
+        return total
 
-def _floats(values: list[Any]) -> np.ndarray:
-    return np.array(values, dtype=object).astype(float)
+    return contract

@@ -22,6 +22,7 @@ __all__ = ["Bifurcations", "Event", "bifurcations"]
 
 _SETTLE = 200
 _PROBES = 64
+_CRITICAL = 1e-7
 
 
 @dataclass(frozen=True)
@@ -207,43 +208,42 @@ class _Search:
                     f"a multiplier of branch {k} crosses the unit circle between steps {low.step:g} and {end.step:g}"
                 )
                 return
-            before, place, after = found
+            place, after = found
             self._record(k, place, toward=end.step)
-            self._switch(k, place, before, after, end.step)
+            self._switch(place, after, end.step)
             low = after
 
-    def _localise(self, low: Place, high: Place) -> tuple[Place, Place, Place] | None:
-        """The first crossing between two places: just before, at it, and just after."""
+    def _localise(self, low: Place, high: Place) -> tuple[Place, Place] | None:
+        """The first crossing between two places, and a place after it."""
         for _ in range(60):
             if _single(low, high):
                 measure = _measure(low, high)
                 if measure is not None:
                     return self._solve(low, high, measure)
-            middle = self.follower.place((low.step + high.step) / 2, (low.point + high.point) / 2)
-            if middle is None or abs(high.step - low.step) <= 1e-9:
+            middle, reached = self.follower.follow(low, (low.step + high.step) / 2)
+            if not reached or abs(high.step - low.step) <= 1e-9:
                 return None
             low, high = (low, middle) if sum(middle.unstable) != sum(low.unstable) else (middle, high)
         return None
 
     def _solve(
         self, low: Place, high: Place, measure: Callable[[np.ndarray], tuple[float, complex]]
-    ) -> tuple[Place, Place, Place] | None:
+    ) -> tuple[Place, Place] | None:
+        """The crossing between two places, by Brent's method on the critical multiplier."""
         seen = {low.step: low, high.step: high}
 
         def value(step: float) -> float:
             if step not in seen:
-                near = min(seen, key=lambda s: abs(s - step))
-                place = self.follower.place(step, seen[near].point)
-                seen[step] = place if place is not None else seen[near]
+                near = seen[min(seen, key=lambda s: abs(s - step))]
+                seen[step] = self.follower.follow(near, step)[0]
             return measure(seen[step].multipliers)[0]
 
         root = scipy.optimize.brentq(value, low.step, high.step, xtol=1e-13, rtol=8.9e-16, maxiter=200)
         value(root)
         best = min(seen.values(), key=lambda place: abs(measure(place.multipliers)[0]))
-        before = max((p for p in seen.values() if _between(low.step, p.step, best.step) and p is not best), key=lambda p: -abs(p.step - best.step), default=low)
-        return before, best, high
+        return (best, high) if abs(measure(best.multipliers)[0]) <= _CRITICAL else None
 
-    def _record(self, k: int, place: Place, *, toward: float, null: np.ndarray | None = None) -> int:
+    def _record(self, k: int, place: Place, *, toward: float) -> int:
         model = self.follower.model(place.step)
         tangent = self._tangent(place.step, toward)
         period = self.branches[k].period
@@ -261,8 +261,8 @@ class _Search:
         slope = (self.path.flat(float(other)) - self.path.flat(step)) / (other - step)
         return slope
 
-    def _switch(self, k: int, at: Place, before: Place, after: Place, stop: float) -> None:
-        """Look for the branches that meet branch ``k`` at ``at``, on the far side of it."""
+    def _switch(self, at: Place, after: Place, stop: float) -> None:
+        """Look for the branches that meet the tracked one at ``at``, on the far side of it."""
         event = self.events[-1]
         form = event.normal_form
         if event.kind not in ("pitchfork", "transcritical"):
@@ -271,9 +271,8 @@ class _Search:
         rate = float(np.real(form.coefficients["dlambda"]))
         for share in (1e-3, 1e-2, 0.1, 1.0):
             step = at.step + share * (stop - at.step)
-            base, reached = self.follower.follow(after, step) if after.step < step else (after, True)
-            base = self.follower.place(step, at.point) if base.step != step else base
-            if not reached or base is None:
+            base, reached = self.follower.follow(after, step)
+            if not reached:
                 continue
             gain = rate * (step - at.step)
             sizes = _amplitudes(event.kind, form, gain)
@@ -322,10 +321,10 @@ class _Search:
             return
         branch.status = "ended"
         for index, event in enumerate(self.events):
-            if abs(event.step - fold[0].step) < 1e-6 and np.linalg.norm(event.point - fold[0].point) < 1e-6:
+            if abs(event.step - fold.step) < 1e-6 and np.linalg.norm(event.point - fold.point) < 1e-6:
                 branch.ended = index
                 return
-        branch.ended = self._record(k, fold[0], toward=there, null=fold[1])
+        branch.ended = self._record(k, fold, toward=there)
 
     def _births(self, here: float, there: float) -> None:
         """New attractors at ``there``, followed back to where they were born."""
@@ -349,12 +348,11 @@ class _Search:
                     f"the birth of branch {len(self.branches) - 1} between steps {here:g} and {there:g}"
                 )
                 continue
-            at, null = fold
             self.branches.append(Branch(places=[place]))
-            event = self._record(len(self.branches) - 1, at, toward=there, null=null)
+            event = self._record(len(self.branches) - 1, fold, toward=there)
             self.branches[-1].born = event
-            self.branches[-1].places.insert(0, at)
-            mirror = self.follower.place(origin.step, 2 * at.point - origin.point)
+            self.branches[-1].places.insert(0, fold)
+            mirror = self.follower.place(origin.step, 2 * fold.point - origin.point)
             if mirror is not None and np.linalg.norm(mirror.point - origin.point) > 1e-9:
                 self._adopt([mirror], there, event)
 
@@ -390,10 +388,6 @@ def _representatives(ends: np.ndarray, most: int = 8, apart: float = 1e-3) -> np
 def _spread(probes: np.ndarray) -> np.ndarray:
     noise = np.random.default_rng(1).normal(size=probes.shape)
     return np.concatenate([np.zeros((1, probes.shape[1])), probes, noise])
-
-
-def _between(a: float, x: float, b: float) -> bool:
-    return min(a, b) <= x <= max(a, b)
 
 
 def _single(low: Place, high: Place) -> bool:

@@ -156,11 +156,11 @@ class Follower:
                 place, stride = ahead, stride * 2
         return place, True
 
-    def fold(self, place: Place, ahead: float, period: int = 1) -> tuple[Place, np.ndarray] | None:
+    def fold(self, place: Place, ahead: float, period: int = 1) -> Place | None:
         """The fold just beyond ``place`` towards ``ahead``: ``F = h``, ``(A − I) v = 0``, ``⟨v₀, v⟩ = 1``, by Newton.
 
         Returns:
-            The fold point and its null vector, ``None`` if Newton does not converge near ``place``.
+            The fold point, ``None`` if Newton does not converge near ``place``.
         """
         low, high = sorted((place.step, ahead))
         model, slope = self.model(place.step), self.slope(place.step, ahead)
@@ -189,7 +189,7 @@ class Follower:
             return None
         step = float(np.clip(step, low, high))
         A = np.asarray(jacobians(self.model(step), jnp.asarray(unknown[None, :n]), period)[0])
-        return Place(step, unknown[:n], np.linalg.eigvals(A).astype(complex)), unknown[n : 2 * n]
+        return Place(step, unknown[:n], np.linalg.eigvals(A).astype(complex))
 
 
 @eqx.filter_jit

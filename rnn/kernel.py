@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from rnn.model import Model, partition
 from rnn.sweeps import adjoint, checkpointed, linear_cell, rollout, tangent
@@ -284,7 +284,7 @@ def _count_outputs(readout: Any, h0: Array) -> int:
         return h0.shape[1]
     if eqx.is_array(readout) and (readout.ndim != 2 or readout.shape[1] != h0.shape[1]):
         raise ValueError(f"readout must have shape (outputs, {h0.shape[1]}), got {readout.shape}")
-    after = eqx.filter_eval_shape(lambda h: _observe(readout, h), h0[0])
+    after = eqx.filter_eval_shape(lambda h: observe(readout, h), h0[0])
     if getattr(after, "ndim", None) != 1 or after.dtype != h0.dtype:
         raise ValueError(f"readout must map one state to a vector of dtype {h0.dtype}, got {after}")
     return after.shape[0]
@@ -301,7 +301,7 @@ def _check_finite(kernel: SNTK) -> None:
         )
 
 
-def _observe(readout: Any, h: Array) -> Array:
+def observe(readout: Any, h: Array) -> Array:
     if readout is None:
         return h
     return readout @ h if eqx.is_array(readout) else readout(h)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.model import VanillaRNN
 
-__all__ = ["Drive", "Probes", "adjoint", "checkpointed", "linear_cell", "rollout", "tangent"]
+__all__ = ["AffineCell", "Drive", "Probes", "adjoint", "checkpointed", "linear_cell", "rollout", "tangent"]
 
 Drive = Callable[[Any, Any], Any]
 """``drive(h, h_next) -> (batch, k, state)``: the parameter forcing ``D_θF(h) dθ`` of a block."""
@@ -90,7 +90,7 @@ class _Cell(NamedTuple):
         return Probes(lambda h, _: each(h, jax.tree.unflatten(structure, z)), jnp.asarray(overlap))
 
 
-class _AffineCell(NamedTuple):
+class AffineCell(NamedTuple):
     """The vanilla cell, by hand: ``dh' = o ∘ (W (i ∘ dh) + dW x + db)``.
 
     ``h' = W tanh(h) + b`` has ``x = tanh h, i = 1 − x², o = 1``; ``h' = tanh(W h + b)`` has
@@ -198,7 +198,7 @@ def linear_cell(selected: Any, rest: Any) -> Any:
     """
     if type(selected) is VanillaRNN:
         model = eqx.combine(selected, rest)
-        return _AffineCell(model, selected.weight is not None, selected.bias is not None)
+        return AffineCell(model, selected.weight is not None, selected.bias is not None)
     return _Cell(selected, rest)
 
 

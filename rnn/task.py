@@ -52,8 +52,8 @@ class Task(eqx.Module):
 
 
 def embed_fixed_points(
-    points: Float[Array, "count state"], rest: Float[Array, "state state"], radius: float
-) -> Float[Array, "state state"]:
+    points: Float[np.ndarray, "count state"], rest: Float[np.ndarray, "state state"], radius: float
+) -> Float[np.ndarray, "state state"]:
     """Weights W for which every ``±x`` of ``points`` is a fixed point of ``h' = W tanh(h)``.
 
     ``W = X Φ⁺ + W_⊥`` with ``Φ = tanh(X)`` (columns are points) and ``W_⊥ = ρ R (I − Φ Φ⁺)``, so that
@@ -75,7 +75,7 @@ def embed_fixed_points(
     inverse = np.linalg.pinv(phi)
     perp = np.asarray(rest, dtype=np.float64)
     perp = perp - (perp @ phi) @ inverse
-    return jnp.asarray(X @ inverse + _with_radius(perp, radius))
+    return X @ inverse + _with_radius(perp, radius)
 
 
 def student_teacher(
@@ -131,19 +131,17 @@ def student_teacher(
     points = np.zeros((count, size))
     points[:, :outputs] = x
 
-    root = jax.random.key(key) if isinstance(key, int) else key
-    k_student, k_teacher, k_states = jax.random.split(root, 3)
-    scale = size**-0.5
-    rest = scale * jax.random.normal(k_teacher, (size, size), jnp.float32)
-    weight = scale * jax.random.normal(k_student, (size, size), jnp.float32)
-    start = jax.random.uniform(k_states, (batch, outputs), jnp.float32, -extent, extent)
-
+    # NumPy's generator, so that a seed means the same networks on every JAX version and device
+    seed = key if isinstance(key, int) else np.asarray(jax.random.key_data(key))
+    for_student, for_teacher, for_states = np.random.default_rng(seed).spawn(3)
+    weight = _with_radius(for_student.normal(size=(size, size)), gain)
+    rest = for_teacher.normal(size=(size, size))
     h0 = np.zeros((batch, size))
-    h0[:, :outputs] = start
+    h0[:, :outputs] = for_states.uniform(-extent, extent, (batch, outputs))
     if form == "tanh(W@h+b)":
         h0 = np.tanh(h0)
     zeros = jnp.zeros(size, dtype) if bias == "trained" else None
-    student = VanillaRNN(jnp.asarray(_with_radius(np.asarray(weight, np.float64), gain), dtype), zeros, form)
+    student = VanillaRNN(jnp.asarray(weight, dtype), zeros, form)
     teacher = VanillaRNN(jnp.asarray(embed_fixed_points(points, rest, teacher_radius), dtype), None, form)
     h0 = jnp.asarray(h0, dtype)
     targets = trajectory(teacher, h0, horizon)[..., :outputs]

@@ -1,0 +1,119 @@
+"""Exact polynomial arithmetic in one variable: python-flint where SymPy uses it, SymPy's own rings elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sympy as sp
+from sympy.external.gmpy import GROUND_TYPES
+from sympy.polys.densearith import dup_add, dup_div, dup_mul, dup_mul_ground, dup_sub
+from sympy.polys.densetools import dup_diff
+from sympy.polys.domains import QQ
+
+__all__ = ["Poly", "from_expr", "poly", "to_expr"]
+
+Poly = Any
+"""A polynomial over the rationals: ``fmpq_poly``, or the fallback with the same methods."""
+
+
+class _Dense:
+    """Dense polynomial over QQ with the few methods of ``fmpq_poly`` that are used here; slower."""
+
+    __slots__ = ("rep",)
+
+    def __init__(self, coefficients: Sequence[Any] = ()) -> None:
+        rep = [QQ.convert(c) for c in reversed(list(coefficients))]
+        while rep and not rep[0]:
+            rep.pop(0)
+        self.rep = rep
+
+    @classmethod
+    def _of(cls, rep: list[Any]) -> _Dense:
+        made = cls()
+        made.rep = rep
+        return made
+
+    def _lift(self, other: Any) -> list[Any]:
+        return other.rep if isinstance(other, _Dense) else _Dense([other]).rep
+
+    def __add__(self, other: Any) -> _Dense:
+        return self._of(dup_add(self.rep, self._lift(other), QQ))
+
+    def __sub__(self, other: Any) -> _Dense:
+        return self._of(dup_sub(self.rep, self._lift(other), QQ))
+
+    def __neg__(self) -> _Dense:
+        return self._of([-c for c in self.rep])
+
+    def __mul__(self, other: Any) -> _Dense:
+        if isinstance(other, _Dense):
+            return self._of(dup_mul(self.rep, other.rep, QQ))
+        return self._of(dup_mul_ground(self.rep, QQ.convert(other), QQ))
+
+    __rmul__ = __mul__
+
+    def __divmod__(self, other: _Dense) -> tuple[_Dense, _Dense]:
+        quotient, rest = dup_div(self.rep, other.rep, QQ)
+        return self._of(quotient), self._of(rest)
+
+    def __floordiv__(self, other: _Dense) -> _Dense:
+        return divmod(self, other)[0]
+
+    def __truediv__(self, number: Any) -> _Dense:
+        return self * (QQ(1) / QQ.convert(number))
+
+    def __pow__(self, n: int) -> _Dense:
+        value = _Dense([1])
+        for _ in range(n):
+            value = value * self
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Dense) and self.rep == other.rep or not self.rep and other == 0
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.rep))
+
+    def __bool__(self) -> bool:
+        return bool(self.rep)
+
+    def degree(self) -> int:
+        return len(self.rep) - 1
+
+    def derivative(self) -> _Dense:
+        return self._of(dup_diff(self.rep, 1, QQ))
+
+    def coeffs(self) -> list[Any]:
+        return self.rep[::-1]
+
+
+if GROUND_TYPES == "flint":
+    from flint import fmpq_poly as _backend  # type: ignore[import-not-found]
+else:
+    _backend = _Dense
+
+
+def poly(coefficients: Iterable[Any]) -> Poly:
+    """The polynomial with these rational coefficients, constant term first."""
+    return _backend([QQ.convert(c) if not isinstance(c, int) else c for c in coefficients])
+
+
+def from_expr(expr: sp.Expr, x: sp.Symbol) -> Poly:
+    """A SymPy polynomial in ``x`` with rational coefficients.
+
+    Raises:
+        ValueError: the expression is not such a polynomial.
+    """
+    try:
+        dense = sp.Poly(expr, x, domain="QQ")
+    except sp.polys.polyerrors.BasePolynomialError:
+        raise ValueError(f"{expr} is not a polynomial in {x} with rational coefficients") from None
+    return poly([QQ.from_sympy(c) for c in reversed(dense.all_coeffs())])
+
+
+def to_expr(p: Poly, x: sp.Symbol) -> sp.Expr:
+    """``p`` as a SymPy expression in ``x``, expanded."""
+    powers = [x**k for k in range(p.degree() + 1)]
+    terms = [QQ.to_sympy(QQ.convert(c)) * powers[k] for k, c in enumerate(p.coeffs()) if c]
+    return sp.Add(*terms)
