@@ -223,7 +223,7 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     escape = (sp.pi / 2 + sp.atan(h / sp.sqrt(nu))) / sp.sqrt(nu)
     left = escape - T
     passage = (escape + h / (nu + h**2)) ** 2 / (12 * nu**2 * left**3)
-    passage_error = 3 * passage * (left / escape + (1 + sp.log(escape / left)) / left)
+    passage_error = 2 * passage * (left / escape + (1 + sp.log(escape / left)) / left)
     w, v = sp.log(1 + y), _log1p(y)
     at = T**3 * 2 * (sp.sinh(3 * w) - 3 * w) / (27 * y**3)
     stable = T**3 * 2 * _sine(3 * v, 3) / ExpMoment(0, v) ** 3

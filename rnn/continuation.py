@@ -106,8 +106,7 @@ class Follower:
         """One :meth:`place` for each row of ``starts``."""
         model = self.model(step)
         points, converged = newton(model, starts, period=period, tolerance=self.tolerance)
-        padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % 8, axis=0)])
-        A = np.asarray(jacobians(model, jnp.asarray(padded), period))[: len(points)]
+        A = np.asarray(jacobians(model, _padded(points), period))[: len(points)]
         return [
             Place(step, point, np.linalg.eigvals(a).astype(complex)) if ok else None
             for point, a, ok in zip(points, A, converged, strict=True)
@@ -119,8 +118,7 @@ class Follower:
             return []
         start = places[0].step
         points = np.stack([place.point for place in places])
-        padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % 8, axis=0)])
-        tangent = _tangents(self.model(start), self.slope(start, stop), jnp.asarray(padded), period)
+        tangent = _tangents(self.model(start), self.slope(start, stop), _padded(points), period)
         move = np.asarray(tangent)[: len(points)] * (stop - start)
         # a tangent that points far away says that the point is about to turn; Newton then starts where it is
         far = np.linalg.norm(move, axis=1) > 1.0
@@ -190,6 +188,12 @@ class Follower:
         step = float(np.clip(step, low, high))
         A = np.asarray(jacobians(self.model(step), jnp.asarray(unknown[None, :n]), period)[0])
         return Place(step, unknown[:n], np.linalg.eigvals(A).astype(complex))
+
+
+def _padded(points: np.ndarray) -> Any:
+    """``points`` with the last repeated, to one of few lengths, as each length is compiled anew."""
+    extra = -len(points) % 8 if len(points) > 1 else 0
+    return jnp.asarray(np.concatenate([points, np.repeat(points[-1:], extra, axis=0)]))
 
 
 @eqx.filter_jit

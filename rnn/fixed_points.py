@@ -18,6 +18,7 @@ __all__ = ["FixedPoints", "distinct", "fixed_points", "float64", "newton"]
 _ITERATIONS = 60
 _BATCH = 64
 _ROUNDS = 3
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)
 _LIPSCHITZ_TANH = 4 / (3 * np.sqrt(3))  # the largest slope of sech²
 
 
@@ -133,7 +134,7 @@ def newton(
     """
     points = np.empty_like(starts)
     residual = np.empty(len(starts))
-    batch = _BATCH if len(starts) > 8 else 8
+    batch = next(size for size in (1, 8, _BATCH) if size >= min(len(starts), _BATCH))
     for first in range(0, len(starts), batch):
         part = starts[first : first + batch]
         padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
@@ -180,7 +181,7 @@ def _newton(model: Model, starts: Any, period: int) -> tuple[Any, Any]:
     def advance(carry: Any) -> Any:
         k, h, moved = carry
         new = jax.vmap(improve)(h)
-        return k + 1, new, moved & jnp.any(new != h, axis=1)
+        return k + 1, new, moved & jnp.any(new != h, axis=1) & (jax.vmap(size)(new) > _ROUNDING)
 
     moved = jnp.ones(len(starts), bool)
     _, ends, _ = jax.lax.while_loop(going, advance, (0, starts, moved))

@@ -10,6 +10,7 @@ N × N matrices Z instead of one N × m. L is triangular, so that Z^j is zero be
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -48,7 +49,7 @@ def exact_frobenius(kernel: SNTK) -> Float[Array, ""]:
 
 def _rechunk(kernel: SNTK, chunk: int) -> SNTK:
     chunk = min(chunk, kernel.chunk or kernel.h0.shape[0], kernel.h0.shape[0])
-    return eqx.tree_at(lambda k: (k._path, k.chunk), kernel, (None, chunk), is_leaf=lambda x: x is None)
+    return dataclasses.replace(kernel, _path=None, chunk=chunk)
 
 
 @jax.jit

@@ -9,8 +9,9 @@ is one tangent and one adjoint sweep along the stored states.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -20,6 +21,10 @@ from jaxtyping import Array, Float
 
 from rnn.model import Model, partition
 from rnn.sweeps import adjoint, checkpointed, linear_cell, rollout, tangent
+
+if TYPE_CHECKING:
+    from rnn.krylov import Modes
+    from rnn.spectrum import Estimate
 
 __all__ = ["SNTK", "fisher_product", "sntk"]
 
@@ -149,8 +154,26 @@ class SNTK(eqx.Module):
             ValueError: ``dtheta`` does not fit the parameters.
         """
         block, single, flat = self._directions(dtheta)
-        product = _squeeze(_fisher(self, block), single)
+        product = _squeeze(fisher_block(self, block), single)
         return product if flat else self.unflatten(product)
+
+    def leading(self, k: int, **options: Any) -> Modes:
+        """The k leading singular values and parameter directions; see :func:`rnn.krylov.leading`."""
+        from rnn.krylov import leading
+
+        return leading(self, k, **options)
+
+    def frobenius(self, **options: Any) -> Estimate:
+        """The SQUARED norm ``‖J‖_F² = tr(sNTK)``; see :func:`rnn.spectrum.frobenius`."""
+        from rnn.spectrum import frobenius
+
+        return frobenius(self, **options)
+
+    def stable_rank(self, **options: Any) -> Estimate:
+        """``‖J‖_F²/‖J‖₂²`` with its standard error; see :func:`rnn.spectrum.stable_rank`."""
+        from rnn.spectrum import stable_rank
+
+        return stable_rank(self, **options)
 
     def as_matrix(self) -> Float[Array, "rows m"]:
         """The dense J, rows ordered (batch, time, output); for tests and small problems.
@@ -396,7 +419,8 @@ def _vjp(kernel: SNTK, y: Array) -> Array:
 
 
 @jax.jit
-def _fisher(kernel: SNTK, block: Array) -> Array:
+def fisher_block(kernel: SNTK, block: Float[Array, "k m"]) -> Float[Array, "k m"]:
+    """``JᵀJ`` on a block of flat vectors."""
     cell, observer = linearised(kernel)
     drive = cell.drive(kernel.unflatten(block))
     k = block.shape[0]
@@ -445,7 +469,7 @@ def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) 
     return checkpointed(kernel.horizon, (h0, dh), forward, backward, carry, None)[1]
 
 
-@jax.jit(static_argnums=3)
+@functools.partial(jax.jit, static_argnums=3)
 def _rollout(selected: Any, rest: _Tree, h0: Array, horizon: int) -> Array:
     return rollout(linear_cell(selected, rest.value), h0, horizon)
 

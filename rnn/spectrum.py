@@ -11,38 +11,24 @@ The sample variance of every trajectory's own probes gives the standard error.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any, NamedTuple
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.frobenius import exact_frobenius
-from rnn.kernel import SNTK, sntk
+from rnn.kernel import SNTK, fisher_block, linearised, over_batch, sntk
+from rnn.krylov import Modes, check_start, grow, leading, orthonormal
 from rnn.model import Model
+from rnn.sweeps import tangent
+
+_DEFLATE = 4  # modes that the trace treats exactly
+_PROBES = 8  # probes added at a time
 
 __all__ = ["Diagnostics", "Estimate", "Modes", "diagnostics", "frobenius", "leading", "stable_rank", "subspace_step"]
-
-
-class Modes(eqx.Module):
-    """Leading singular values of J and their right singular vectors, the parameter directions.
-
-    Attributes:
-        singular_values: σ_1 ≥ … ≥ σ_k; their squares are eigenvalues of the sNTK and of the Fisher matrix.
-        directions: orthonormal directions v_i, a pytree like the parameters with leading axis k.
-        vectors: the same, flat, (k, m).
-        residuals: ``‖JᵀJ v_i − σ_i² v_i‖ / σ_i²``: a singular value lies within half of it, relatively.
-        products: how many products ``JᵀJ v`` were spent.
-        converged: which residuals are within the tolerance.
-    """
-
-    singular_values: Float[Array, " k"]
-    directions: Any
-    vectors: Float[Array, "k m"]
-    residuals: Float[Array, " k"]
-    products: int = eqx.field(static=True)
-    converged: np.ndarray
 
 
 class Estimate(NamedTuple):
@@ -131,34 +117,6 @@ def subspace_step(
     return _power_step(sntk(model, h0, horizon, wrt=wrt, readout=readout), start)
 
 
-def leading(
-    kernel: SNTK,
-    k: int,
-    *,
-    tolerance: float = 1e-6,
-    key: PRNGKeyArray | None = None,
-    start: Float[Array, "p m"] | None = None,
-    max_products: int = 1000,
-) -> Modes:
-    """The k leading singular values of J with their parameter directions.
-
-    Rayleigh–Ritz on a block Krylov space of ``JᵀJ``, grown until every residual is within the tolerance,
-    with full orthogonalisation and thick restarts.
-
-    Args:
-        kernel: the operator.
-        k: how many, at most min(rows, m).
-        tolerance: largest ``‖JᵀJ v − σ² v‖/(2σ²)`` accepted; rounding of the dtype is a floor, ``8 ε σ_1²/σ²``.
-        key: randomness of the start; fixed if ``None``.
-        start: directions to start from, such as the last step's ``vectors``; one random direction if ``None``.
-        max_products: budget; what has not converged then says so.
-
-    Raises:
-        ValueError: ``k`` is out of range or ``start`` does not fit.
-    """
-    return _Krylov.grow(kernel, k, k, tolerance, key, start, max_products).modes(k)
-
-
 def frobenius(
     kernel: SNTK,
     *,
@@ -166,7 +124,7 @@ def frobenius(
     tolerance: float = 0.01,
     key: PRNGKeyArray | None = None,
     start: Float[Array, "p m"] | None = None,
-    max_products: int = 1000,
+    max_products: int = 2000,
 ) -> Estimate:
     """The SQUARED Frobenius norm ``‖J‖_F² = tr(sNTK) = Σ σ_i²``; arguments as in :func:`stable_rank`."""
     if exact:
@@ -182,7 +140,7 @@ def stable_rank(
     tolerance: float = 0.01,
     key: PRNGKeyArray | None = None,
     start: Float[Array, "p m"] | None = None,
-    max_products: int = 1000,
+    max_products: int = 2000,
 ) -> Estimate:
     """``‖J‖_F²/‖J‖₂² = tr(sNTK)/λ_1(sNTK)``, with its standard error.
 
@@ -205,3 +163,84 @@ def stable_rank(
     value = trace.value / top
     spread = jnp.sqrt((trace.standard_error / top) ** 2 + (value * error) ** 2)
     return Estimate(value, spread, trace.products)
+
+
+def _deflated(
+    kernel: SNTK, tolerance: float, key: PRNGKeyArray | None, start: Array | None, max_products: int
+) -> tuple[Estimate, Array, float]:
+    """The trace with its error, λ_1, and the relative error bound of λ_1."""
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be positive, got {tolerance!r}")
+    key = jax.random.key(0) if key is None else key
+    key, first = jax.random.split(key)
+    wide = min(_DEFLATE, *kernel.shape)
+    found = grow(kernel, wide, 1, tolerance / 5, first, start, max_products)
+    top, basis = float(found.values[0]), found.vectors[:wide]
+    if top == 0:
+        raise ValueError("J is zero on the selected parameters, so that it has no stable rank; select others with wrt")
+    count, products, energy, captured = _PROBES, float(found.products), [], jnp.zeros((), kernel.dtype)
+    while True:
+        key, probe = jax.random.split(key)
+        gram, more = _sample(kernel, basis, probe, count)
+        captured, products = jnp.trace(gram), products + (wide + count) / 2
+        energy.append(more)
+        rest, variance = _sum_energy(jnp.concatenate(energy, axis=1))
+        value, error = captured + rest, jnp.sqrt(variance)
+        ratio = float(error / value) / (0.8 * tolerance)
+        if ratio <= 1 or products >= max_products:
+            return Estimate(value, error, products), jnp.asarray(top, kernel.dtype), found.errors[0] / top
+        done = sum(e.shape[1] for e in energy)
+        count = min(_PROBES * math.ceil(done * (ratio**2 - 1) / _PROBES), 4 * _PROBES)
+
+
+def _top_error(modes: Modes) -> Array:
+    """Relative bound on the error of σ_1²."""
+    return modes.residuals[0]
+
+
+def _check_probes(probes: int) -> int:
+    if isinstance(probes, bool) or not isinstance(probes, int) or probes < 2:
+        raise ValueError(f"probes must be an integer of at least 2, to know the error, got {probes!r}")
+    return probes
+
+
+@jax.jit
+def _power_step(kernel: SNTK, start: Array) -> tuple[Array, Array]:
+    basis = orthonormal(check_start(kernel, start))
+    images = fisher_block(kernel, basis)
+    values, rotation = jnp.linalg.eigh(basis @ images.T)
+    return values[::-1], orthonormal(rotation.T[::-1] @ images)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _sample(
+    kernel: SNTK, basis: Float[Array, "k m"], key: PRNGKeyArray, probes: int
+) -> tuple[Float[Array, "k k"], Float[Array, "batch probes"]]:
+    """``Q JᵀJ Qᵀ`` on an orthonormal basis Q, and ``‖J_b (I − QᵀQ) z_b‖²`` of every trajectory's own probes."""
+    cell, observer = linearised(kernel)
+    k, directions = basis.shape[0], kernel.unflatten(basis)
+    drive = cell.drive(directions)
+
+    def work(h0, path, index):
+        batch = h0.shape[0]
+        probe = cell.probes(jax.random.fold_in(key, index[0]), batch, probes, directions)
+
+        def both(h, h_next):
+            return jnp.concatenate([drive(h, h_next), probe.drive(h, h_next)], axis=1)
+
+        def emit(h, dh):
+            y = observer.push(h, dh)
+            modes, rest = y[:, :k], y[:, k:]
+            rest = rest - jnp.einsum("bsk,bko->bso", probe.overlap, modes)
+            return jnp.einsum("bko,blo->kl", modes, modes), jnp.sum(rest**2, axis=2)
+
+        dh = jnp.zeros((batch, k + probes, h0.shape[1]), h0.dtype)
+        gram, energy = tangent(cell, h0, path, dh, both, emit, kernel.horizon)[1]
+        return gram.sum(axis=0), energy.sum(axis=0)
+
+    return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))
+
+
+def _sum_energy(energy: Float[Array, "batch probes"]) -> tuple[Array, Array]:
+    """Sum over the batch of the mean over probes, and its variance from each trajectory's own scatter."""
+    return energy.mean(axis=1).sum(), energy.var(axis=1, ddof=1).sum() / energy.shape[1]

@@ -1,0 +1,201 @@
+"""Leading singular values of J by Rayleigh–Ritz on a block Krylov space of ``JᵀJ``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from rnn.kernel import SNTK, fisher_block
+
+__all__ = ["Krylov", "Modes", "leading", "orthonormal"]
+
+_CAPACITY = 48  # basis vectors before a thick restart
+_STEPS = 4  # Krylov steps between two looks at the residuals
+
+
+class Modes(eqx.Module):
+    """Leading singular values of J and their right singular vectors, the parameter directions.
+
+    Attributes:
+        singular_values: σ_1 ≥ … ≥ σ_k; their squares are eigenvalues of the sNTK and of the Fisher matrix.
+        directions: orthonormal directions v_i, a pytree like the parameters with leading axis k.
+        vectors: the same, flat, (k, m).
+        residuals: ``‖JᵀJ v_i − σ_i² v_i‖ / σ_i²``: a singular value lies within half of it, relatively.
+        products: how many products ``JᵀJ v`` were spent.
+        converged: which residuals are within the tolerance.
+    """
+
+    singular_values: Float[Array, " k"]
+    directions: Any
+    vectors: Float[Array, "k m"]
+    residuals: Float[Array, " k"]
+    products: int
+    converged: np.ndarray
+
+
+class Krylov(NamedTuple):
+    """A basis with its images and the Ritz pairs on it.
+
+    Attributes:
+        values: Ritz values of ``JᵀJ``, descending.
+        vectors: Ritz vectors, rows, orthonormal.
+        errors: ``‖JᵀJ v − λ v‖`` of each.
+        accepted: which of the wanted ones are within the tolerance.
+        products: products spent.
+    """
+
+    values: np.ndarray
+    vectors: Float[Array, "k m"]
+    errors: np.ndarray
+    accepted: np.ndarray
+    products: int
+
+
+def leading(
+    kernel: SNTK,
+    k: int,
+    *,
+    tolerance: float = 1e-6,
+    key: PRNGKeyArray | None = None,
+    start: Float[Array, "p m"] | None = None,
+    max_products: int = 2000,
+) -> Modes:
+    """The k leading singular values of J with their parameter directions.
+
+    Grows a block Krylov space of ``JᵀJ`` with full orthogonalisation and thick restarts until the residuals, which are
+    computed and not estimated, are within the tolerance.
+
+    Args:
+        kernel: the operator.
+        k: how many, at most min(rows, m).
+        tolerance: largest ``‖JᵀJ v − σ² v‖/(2σ²)`` accepted, a bound on the relative error of σ; rounding is a floor,
+            ``20 ε σ_1²/σ²`` with ε of the kernel's dtype.
+        key: randomness of the start; fixed if ``None``.
+        start: directions to start from, such as the ``vectors`` of a moment ago; one random direction if ``None``.
+        max_products: budget; a mode that has not converged by then says so in ``converged``.
+
+    Raises:
+        ValueError: ``k`` is out of range, ``tolerance`` is not positive, or ``start`` does not fit.
+    """
+    found = grow(kernel, k, k, tolerance, key, start, max_products)
+    values = jnp.asarray(found.values[:k], kernel.dtype)
+    vectors = found.vectors[:k]
+    residuals = found.errors[:k] / np.maximum(found.values[:k], np.finfo(found.values.dtype).tiny)
+    return Modes(
+        jnp.sqrt(values),
+        kernel.unflatten(vectors),
+        vectors,
+        jnp.asarray(residuals, kernel.dtype),
+        found.products,
+        found.accepted[:k],
+    )
+
+
+def grow(
+    kernel: SNTK,
+    k: int,
+    needed: int,
+    tolerance: float,
+    key: PRNGKeyArray | None,
+    start: Float[Array, "p m"] | None,
+    max_products: int,
+) -> Krylov:
+    """Ritz pairs of ``JᵀJ``, at least k of them and the leading ``needed`` within the tolerance."""
+    m = kernel.shape[1]
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= min(kernel.shape):
+        raise ValueError(f"k must be an integer from 1 to {min(kernel.shape)}, got {k!r}")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be positive, got {tolerance!r}")
+    key = jax.random.key(0) if key is None else key
+    key, first = jax.random.split(key)
+    block = jax.random.normal(first, (1, m), kernel.dtype) if start is None else check_start(kernel, start)
+    capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
+    basis = images = jnp.zeros((capacity, m), kernel.dtype)
+    filled = products = 0
+    floor = 20 * float(jnp.finfo(kernel.dtype).eps)
+    while True:
+        width = min(block.shape[0], capacity - filled)
+        depth = max(1, min(_STEPS, (capacity - filled) // width))
+        basis, images, block, rank = _extend(kernel, basis, images, filled, block[:width], depth)
+        filled, products = filled + depth * width, products + depth * width
+        values, vectors, targets, errors = _ritz(basis, images)
+        values, errors = np.asarray(values), np.asarray(errors)
+        accepted = errors <= 2 * tolerance * values + floor * values[0]
+        complete = filled == m
+        if (filled >= k and accepted[:needed].all()) or complete or products >= max_products:
+            return Krylov(values, vectors, errors, accepted, products)
+        if int(rank) == 0:  # the space is invariant: look for what is orthogonal to it
+            key, more = jax.random.split(key)
+            block = jax.random.normal(more, block.shape, kernel.dtype)
+        if capacity - filled < width:
+            filled = min(capacity - width, max(k + width, capacity // 2))
+            keep = (jnp.arange(capacity) < filled)[:, None]
+            basis, images = jnp.where(keep, vectors, 0), jnp.where(keep, targets, 0)
+
+
+def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]:
+    """``start`` as an array, if it is a block of directions of this kernel.
+
+    Raises:
+        ValueError: it is not.
+    """
+    start = jnp.asarray(start)
+    m = kernel.shape[1]
+    if start.ndim != 2 or start.shape[1] != m or not 1 <= start.shape[0] <= m or start.dtype != kernel.dtype:
+        raise ValueError(
+            f"start must have shape (p, {m}) with 1 ≤ p ≤ {m} and dtype {kernel.dtype}, got {start.shape} {start.dtype}"
+        )
+    return start
+
+
+def orthonormal(block: Float[Array, "p m"]) -> Float[Array, "p m"]:
+    """An orthonormal basis of the rows, in order."""
+    return jnp.linalg.qr(block.T)[0].T
+
+
+@functools.partial(jax.jit, static_argnums=5)
+def _extend(
+    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: int
+) -> tuple[Array, Array, Array, Array]:
+    """``depth`` block Krylov steps; also the next block and how much of it is new to the space."""
+
+    def step(i, carry):
+        basis, images, block = carry
+        new, _ = _new_directions(basis, block)
+        image = fisher_block(kernel, new)
+        at = filled + i * block.shape[0]
+        basis = jax.lax.dynamic_update_slice_in_dim(basis, new, at, 0)
+        return basis, jax.lax.dynamic_update_slice_in_dim(images, image, at, 0), image
+
+    basis, images, block = jax.lax.fori_loop(0, depth, step, (basis, images, block))
+    return basis, images, block, _new_directions(basis, block)[1]
+
+
+def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
+    """Orthonormal rows for what ``block`` adds to ``basis`` (zero rows where it adds rounding), and their number."""
+    scale = jnp.linalg.norm(block, axis=1, keepdims=True)
+    block = block / jnp.where(scale > 0, scale, 1)
+    rest = block - (block @ basis.T) @ basis
+    rest = rest - (rest @ basis.T) @ basis
+    q, upper = jnp.linalg.qr(rest.T)
+    new = jnp.abs(jnp.diagonal(upper)) > 50 * jnp.finfo(block.dtype).eps
+    q = q.T - (q.T @ basis.T) @ basis
+    return jnp.where(new[:, None], q, 0), new.sum()
+
+
+@jax.jit
+def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array]:
+    """Ritz values (descending), vectors, their images and residual norms; unfilled rows come last, as zeros."""
+    gram = basis @ images.T
+    empty = ~jnp.any(basis != 0, axis=1)
+    gram = (gram + gram.T) / 2 - jnp.diag(jnp.where(empty, jnp.trace(gram) + 1, 0))
+    values, rotation = jnp.linalg.eigh(gram)
+    values, rotation = jnp.maximum(values[::-1], 0), rotation[:, ::-1].T
+    vectors, targets = rotation @ basis, rotation @ images
+    return values, vectors, targets, jnp.linalg.norm(targets - values[:, None] * vectors, axis=1)
