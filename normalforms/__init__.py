@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from normalforms.amplification import AmplificationLaw, amplification
     from normalforms.distribution import Empirical, Normal, Uniform
+    from normalforms.fit import Fit, fit
     from normalforms.formula import DomainWarning, Formula
     from normalforms.jet import Jet
     from normalforms.maps import (
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _HOME = {
     "amplification": ("AmplificationLaw", "amplification"),
     "distribution": ("Empirical", "Normal", "Uniform"),
+    "fit": ("Fit", "fit"),
     "formula": ("DomainWarning", "Formula"),
     "jet": ("Jet",),
     "maps": (
@@ -59,7 +61,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module 'normalforms' has no attribute {name!r}")
     value = getattr(import_module(f"normalforms.{_MODULE[name]}"), name)
-    globals()[name] = value
+    globals()[name] = value  # also where a submodule of the same name was bound on import
     return value
 
 

@@ -20,7 +20,7 @@ _FUNCTIONS: dict[str, Callable[[arb], arb]] = {
 _FUNCTIONS["Abs"] = abs
 
 
-def constant(expr: sp.Expr) -> arb:
+def constant(expr: Any) -> arb:
     """A SymPy number as a ball at the working precision; a `Float` is exactly that binary number.
 
     Raises:
@@ -57,9 +57,9 @@ def constant(expr: sp.Expr) -> arb:
 Compiled = Callable[..., Any]
 
 
-def _compile(inputs: list[sp.Symbol], results: list[sp.Expr]) -> Compiled:
+def _compile(inputs: list[Any], results: list[Any]) -> Compiled:
     """``(*inputs) → results`` on balls. Constants are balls too, made anew at each working precision."""
-    constants: dict[sp.Expr, sp.Symbol] = {}
+    constants: dict[Any, sp.Symbol] = {}
     results = [_prepare(sp.sympify(e), constants) for e in results]
     plain = sp.lambdify([*inputs, *constants.values()], results, modules=[dict(_FUNCTIONS)], cse=True)
     numbers = tuple(constants)
@@ -71,14 +71,15 @@ def _compile(inputs: list[sp.Symbol], results: list[sp.Expr]) -> Compiled:
     return run
 
 
-def _prepare(expr: sp.Expr, constants: dict[sp.Expr, sp.Symbol]) -> sp.Expr:
+def _prepare(expr: Any, constants: dict[Any, sp.Symbol]) -> Any:
     """The expression with its constants named, square roots as calls, and nothing outside the whitelist."""
     if isinstance(expr, (sp.Integer, sp.Symbol)):
         return expr
     if expr.is_number:
         constant(expr)
         return constants.setdefault(expr, sp.Dummy("c"))
-    parts = [_prepare(a, constants) for a in expr.args if not (isinstance(expr, sp.Pow) and a is expr.args[1])]
+    inner = expr.args[:1] if isinstance(expr, sp.Pow) else expr.args
+    parts = [_prepare(a, constants) for a in inner]
     if isinstance(expr, (sp.Add, sp.Mul)):
         return expr.func(*parts)
     if isinstance(expr, sp.Pow):
@@ -93,12 +94,12 @@ def _prepare(expr: sp.Expr, constants: dict[sp.Expr, sp.Symbol]) -> sp.Expr:
     raise ValueError(f"{expr} has no ball arithmetic; use + - * / ** and {', '.join(_FUNCTIONS)}")
 
 
-def _tangents(m: Map, columns: int) -> sp.Matrix:
+def _tangents(m: Map, columns: int) -> Any:
     return sp.Matrix(m.dimension, columns, lambda i, j: sp.Symbol(f"J_{i}_{j}"))
 
 
-def _moved(m: Map, expr: sp.Expr, J: sp.Matrix, k: int) -> sp.Expr:
-    """Derivative of an expression of state and parameters along input ``k`` (parameters, then initial states)."""
+def _moved(m: Map, expr: Any, J: Any, k: int) -> Any:
+    """Derivative of an expression along input ``k`` (the parameters, then the initial states)."""
     total = sum((expr.diff(x) * J[i, k] for i, x in enumerate(m.states)), sp.Integer(0))
     return total + (expr.diff(m.parameters[k]) if k < len(m.parameters) else 0)
 

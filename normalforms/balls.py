@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Integral, Rational, Real
+from numbers import Integral, Rational
 from typing import Any
 
 import mpmath
@@ -17,7 +17,9 @@ from mpmath.libmp import from_man_exp
 from normalforms.arb_step import constant
 from normalforms.parser import parse_expression
 
-__all__ = ["Ball", "Input", "read"]
+__all__ = ["Ball", "Input", "Mpf", "read", "to_ball"]
+
+Mpf = Any  # mpmath.mpf, which is no type to a type checker
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,17 @@ class Ball:
     (True, False, 1.0)
     """
 
-    mid: mpmath.mpf
-    rad: mpmath.mpf
+    mid: Mpf
+    rad: Mpf
     escape: int | None = None
 
     @property
-    def lower(self) -> mpmath.mpf:
+    def lower(self) -> Mpf:
         """``mid − rad``, exact."""
         return _exact(self.mid, self.rad, -1)
 
     @property
-    def upper(self) -> mpmath.mpf:
+    def upper(self) -> Mpf:
         """``mid + rad``, exact."""
         return _exact(self.mid, self.rad, 1)
 
@@ -84,13 +86,13 @@ class Ball:
         return f"{mpmath.nstr(self.mid, digits)} ± {mpmath.nstr(self.rad, 3)}"
 
 
-def _exact(mid: mpmath.mpf, rad: mpmath.mpf, sign: int) -> mpmath.mpf:
+def _exact(mid: Mpf, rad: Mpf, sign: int) -> Mpf:
     if mpmath.isinf(rad):
         return mpmath.mpf(math.inf * sign)
     return (mpmath.fadd if sign > 0 else mpmath.fsub)(mid, rad, exact=True)
 
 
-def _fraction(value: mpmath.mpf) -> Fraction:
+def _fraction(value: Mpf) -> Fraction:
     sign, mantissa, exponent, _ = value._mpf_
     mantissa = -int(mantissa) if sign else int(mantissa)
     return mantissa * Fraction(2) ** int(exponent)
@@ -113,7 +115,7 @@ def to_ball(value: arb, escape: int | None = None) -> Ball:
     return Ball(_mpf(value.mid()), _mpf(value.rad()), escape)
 
 
-def _mpf(value: arb) -> mpmath.mpf:
+def _mpf(value: arb) -> Mpf:
     mantissa, exponent = value.man_exp()
     return mpmath.mp.make_mpf(from_man_exp(int(mantissa), int(exponent)))
 
@@ -165,14 +167,14 @@ def _number(value: Any, name: str) -> Callable[[], arb]:
         value = parse_expression(value, ())
     if isinstance(value, bool):
         raise ValueError(f"{name} = {value!r} is a truth value; give a number")
-    if isinstance(value, (Integral, Fraction, Rational)) and not isinstance(value, sp.Basic):
+    if isinstance(value, (Integral, Rational)) and not isinstance(value, sp.Basic):
         value = sp.Rational(int(value.numerator), int(value.denominator))
-    if isinstance(value, (float, mpmath.mpf)) or (isinstance(value, Real) and not isinstance(value, sp.Basic)):
+    if isinstance(value, (float, mpmath.mpf)):
         if not mpmath.isfinite(value):
             raise ValueError(f"{name} = {value!r} is not finite; give a finite number")
-        exact = value if isinstance(value, mpmath.mpf) else float(value)
+        exact: Any = value
         return lambda: arb(exact)
-    if isinstance(value, sp.Basic) and value.is_number and value.is_extended_real:
+    if isinstance(value, sp.Expr) and value.is_number and value.is_extended_real:
         if not value.is_finite:
             raise ValueError(f"{name} = {value} is not finite; give a finite number")
         return lambda: constant(value)

@@ -31,11 +31,11 @@ def enclosure(
     """A ball that contains ``A_T(g, h0) = Σ_{t=1}^T ‖∂h_t/∂g‖²``, proven by ball arithmetic.
 
     Args:
-        m: scalar map or map of R^n made of ``+ - * / **`` and the usual functions. With two parameters A is the
-            top eigenvalue of `gram_enclosure`.
+        m: scalar map or map of R^n made of ``+ - * / **`` and the usual functions. With two parameters A is
+            the top eigenvalue of `gram_enclosure`.
         g: parameter, or a tuple of one entry per parameter. An entry is a number (a float means exactly that
-            double; text such as ``"0.1"``, fractions and SymPy numbers mean that number) or an interval: a pair
-            ``(low, high)``, a `Ball` or an ``arb``.
+            double; text such as ``"0.1"``, fractions and SymPy numbers mean that number) or an interval: a
+            pair ``(low, high)``, a `Ball` or an ``arb``.
         h0: initial state, likewise; for a map of R^n a sequence of n entries.
         horizon: steps, 1 to 1,000,000.
         precision: significant decimal digits asked for, default 15; applies where all entries are numbers.
@@ -43,8 +43,9 @@ def enclosure(
         gain: factor from the map's ``A`` to the caller's.
 
     Returns:
-        The ball. Where the orbit passes the radius beyond which every orbit diverges, the radius is infinite and
-        ``escape`` is the step. It is infinite too where an interval is so wide that nothing can be bounded.
+        The ball. Where the orbit passes the radius beyond which every orbit diverges, the ball's radius is
+        infinite and ``escape`` is the step; for an interval the orbits that were tried, not surely all. The
+        radius is infinite too where an interval is so wide that nothing can be bounded.
 
     Raises:
         ValueError: not a number, ends in the wrong order, wrong number of entries, a function that ball
@@ -117,7 +118,7 @@ def _enclose(
 def _entries(value: Any, count: int, name: str) -> list[Input]:
     if count == 1:
         return [read(value, name)]
-    if not isinstance(value, Sequence) and not hasattr(value, "__len__") or len(value) != count:
+    if not hasattr(value, "__len__") or isinstance(value, str) or len(value) != count:
         raise ValueError(f"{name} = {value!r} must have {count} entries, one per component")
     return [read(v, f"{name}[{i}]") for i, v in enumerate(value)]
 
@@ -125,7 +126,7 @@ def _entries(value: Any, count: int, name: str) -> list[Input]:
 def _iterate(
     m: Map, parameters: list[arb], initial: list[arb], horizon: int, _: Callable[[Gram], arb]
 ) -> Gram | int | None:
-    """The Gram matrix of the sensitivities by ball iteration; ``None`` where the precision does not suffice."""
+    """The Gram matrix of the sensitivities by ball iteration; ``None`` where it needs more precision."""
     n, p = m.dimension, len(m.parameters)
     step, radius = point_step(m)(), escape_radius(m, parameters)
     values = [*initial, *[arb(0)] * (n * p)]

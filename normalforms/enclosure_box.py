@@ -5,9 +5,9 @@ Around the orbit of the centre ``z_c`` of the box,
     h_t(z) ∈ h_t(z_c) + J_t(box) (z − z_c),    s_t(z) ∈ s_t(z_c) + H_t(box) (z − z_c),
 
 ``z`` the parameters and initial states, ``J = ∂h/∂z``, ``H = ∂s/∂z``. It stays tight where plain interval
-iteration widens exponentially. In R^n the differentials are carried in a frame that turns with the orbit, so that
-a rotation does not widen them. Source: Moore, Kearfott & Cloud, Introduction to Interval Analysis, ch. 6 and 10
-(the frame is Lohner's).
+iteration widens exponentially. In R^n the differentials are carried in a frame that turns with the orbit, so
+that a rotation does not widen them. Source: Moore, Kearfott & Cloud, Introduction to Interval Analysis, ch. 6
+and 10 (the frame is Lohner's).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from flint import arb, arb_mat
 
 from normalforms.arb_step import box_step, escape_radius, point_step
-from normalforms.balls import Ball, to_ball
+from normalforms.balls import Ball, Mpf, to_ball
 from normalforms.maps import Map
 
 __all__ = ["box_gram"]
@@ -35,21 +35,23 @@ Value = Callable[[Gram], arb]
 
 @dataclass(frozen=True)
 class _Leaf:
-    """A box, its Gram matrix, the hull of the value, a bound of its range from inside, and where it comes from."""
+    """A box, its Gram matrix, hull and inner bound of the value, and each input's share in the radius."""
 
     box: list[arb]
     gram: Gram
     outer: Ball
-    inner: tuple[mpmath.mpf, mpmath.mpf]
-    spread: list[mpmath.mpf]
+    inner: tuple[Mpf, Mpf]
+    spread: list[Mpf]
 
 
-def box_gram(m: Map, parameters: list[arb], initial: list[arb], horizon: int, value: Value) -> Gram | int | None:
-    """The Gram matrix ``Σ sᵀs`` over a box, as the hull over at most 64 boxes, split where the hull is decided.
+def box_gram(
+    m: Map, parameters: list[arb], initial: list[arb], horizon: int, value: Value
+) -> Gram | int | None:
+    """The Gram matrix ``Σ sᵀs`` over a box: the hull over at most 64 boxes, split where it is decided.
 
     Returns:
-        The matrix row by row; the step at which the orbit of a centre left; ``None`` where a centre needs more
-        precision.
+        The matrix row by row; the step at which the orbit of a centre left; ``None`` where a centre needs
+        more precision.
     """
     first = _leaf(m, [*parameters, *initial], horizon, value)
     if not isinstance(first, _Leaf):
@@ -111,7 +113,7 @@ def _leaf(m: Map, box: list[arb], horizon: int, value: Value) -> _Leaf | int | N
     return _Leaf(box, gram, to_ball(value(gram)), (middle.mid - reach, middle.mid + reach), spread)
 
 
-def _size(slope: arb, offset: arb) -> mpmath.mpf:
+def _size(slope: arb, offset: arb) -> Mpf:
     total = abs(slope) * abs(offset)
     return to_ball(total if total.is_finite() else offset.rad()).upper
 
@@ -181,7 +183,7 @@ class _Walk:
                         self.slope[e][k] += H[i, a * q + k] * dual[i, b] + J[i, a] * steep[i, b * q + k]
 
     def enclosed(self) -> Gram:
-        """The Gram matrix over the box: mean-value form and direct sum, whichever is narrower; diagonal ≥ 0."""
+        """The Gram matrix over the box: mean-value form and direct sum intersected, diagonal ≥ 0."""
         rows = zip(self.gram, self.centre_gram, self.slope, strict=True)
         gram = [self._tighten(direct, centre, slope) for direct, centre, slope in rows]
         for e in range(0, self.p**2, self.p + 1):

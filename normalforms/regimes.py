@@ -1,4 +1,4 @@
-"""Regimes: elementary laws of the amplification far below, at and far above a bifurcation, with their errors."""
+"""Regimes: elementary laws of the amplification far below, at and far above a bifurcation, with errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import sympy as sp
 
 from normalforms.codegen import Program
-from normalforms.formula import Domain, Formula
+from normalforms.formula import Domain, Formula, symbols
 from normalforms.maps import Map
 from normalforms.special import ExpMoment
-from normalforms.unfolding import unfolding
+from normalforms.unfolding import is_cusp, unfolding
 
 __all__ = ["Regime", "regimes"]
 
@@ -57,7 +57,8 @@ class _Law:
     stable: sp.Expr | None = None
 
     def regime(self, inputs: tuple[sp.Symbol, ...], factor: sp.Expr) -> Regime:
-        value, error = factor * (self.expr if self.stable is None else self.stable), sp.Abs(factor) * self.error
+        value = factor * (self.expr if self.stable is None else self.stable)
+        error = sp.Abs(factor) * self.error
         return Regime(
             factor * self.expr,
             inputs,
@@ -76,21 +77,21 @@ def regimes(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Mapping[str, Regime]:
 
     With ``μ = g − 1`` and a unit coefficient of the nonlinear term:
 
-    ==============  =============================  ============================  ==============================
-    family          subcritical                    critical                      supercritical
-    ==============  =============================  ============================  ==============================
-    stability flip  h0² (1+g²)/(1−g²)³             h0² T³/3                      h0² T² g^{2T}/(g²−1)
-    pitchfork       the same                       T² Ψ(0, T h0²)                T/4μ + [(L−1)² + π²/3 − 2]/16μ²,
-                                                                                 L = ln(μ/h0²)
-    transcritical   the same                       T Ψ(0, T h0)                  T + [(L−1)² + π²/3 − 8]/6μ,
-                                                                                 L = ln(μ/h0)
-    saddle-node     passage: grows as              T³ Ψ(0, T h0)                 T/4μ + (π² − 6)/72μ^{3/2}
-                    (t_e − T)^{−3} to the escape                                 − (1 + 8 ln 2) h0/12μ²
-    ==============  =============================  ============================  ==============================
+    ==============  =========================  ==============  ===================================
+    family          subcritical                critical        supercritical
+    ==============  =========================  ==============  ===================================
+    stability flip  h0² (1+g²)/(1−g²)³         h0² T³/3        h0² T² g^{2T}/(g²−1)
+    pitchfork       the same                   T² Ψ(0, T h0²)  T/4μ + [(L−1)² + π²/3 − 2]/16μ²,
+                                                               L = ln(μ/h0²)
+    transcritical   the same                   T Ψ(0, T h0)    T + [(L−1)² + π²/3 − 8]/6μ,
+                                                               L = ln(μ/h0)
+    saddle-node     as (t_e − T)^{−3}          T³ Ψ(0, T h0)   T/4μ + (π² − 6)/72μ^{3/2}
+                    up to the escape                           − (1 + 8 ln 2) h0/12μ²
+    ==============  =========================  ==============  ===================================
 
-    Above a bifurcation the orbit is captured by the new branch, whose own sensitivity gives the term in ``T``; the
-    logarithms are the peak that the capture leaves behind. Neimark–Sacker adds the phase, which grows like
-    ``μT³``.
+    Above a bifurcation the orbit is captured by the new branch, whose own sensitivity gives the term in ``T``;
+    the logarithms are the peak that the capture leaves behind. Neimark–Sacker adds the phase, which grows like
+    ``μT³``. In the cusp next to the symmetric state the top eigenvalue is that of β, ``Σ ((gᵗ − 1)/(g − 1))²``.
 
     Args:
         m: a named family, or a map of the same form with another coefficient.
@@ -107,6 +108,11 @@ def regimes(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Mapping[str, Regime]:
     >>> regimes(stability_flip())["supercritical"].expr
     T**2*g**(2*T)*h0**2/(g**2 - 1)
     """
+    names = ("subcritical", "critical", "supercritical")
+    if is_cusp(m):
+        inputs = (*m.parameters, *symbols("h0 T"))
+        laws = zip(names, _cusp(*inputs), strict=True)
+        return MappingProxyType({n: law.regime(inputs, sp.Integer(1)) for n, law in laws})
     u = unfolding(m)
     g, h0, T = u.inputs
     state = sp.sympify(stretch) * h0
@@ -120,7 +126,6 @@ def regimes(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Mapping[str, Regime]:
     else:
         size = sp.Abs(c)
         laws, factor = _cubic(g, sp.sqrt(size) * state, T, sp.sign(c), u.twist), factor / size
-    names = ("subcritical", "critical", "supercritical")
     return MappingProxyType({n: law.regime((g, h0, T), factor) for n, law in zip(names, laws, strict=True)})
 
 
@@ -157,9 +162,7 @@ def _linear(g: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     return (
         _Law(plateau, tail, "|g| < 1, T (1 − |g|) ≫ 1", _below),
         _Law(h**2 * T**3 / 3, h**2 * (T**2 + T**4 * sp.Abs(g - 1)), "T |g − 1| ≪ 1"),
-        _Law(
-            T**2 * growth / (g**2 - 1), 2 * T * growth / (g**2 - 1) ** 2, "g > 1, T (g − 1) ≫ 1", _above
-        ),
+        _Law(T**2 * growth / (g**2 - 1), 2 * T * growth / (g**2 - 1) ** 2, "g > 1, T (g − 1) ≫ 1", _above),
     )
 
 
@@ -178,10 +181,10 @@ def _cubic(g: sp.Expr, h: sp.Expr, T: sp.Expr, sign: sp.Expr, twist: sp.Expr) ->
 
 
 def _cubic_critical(mu: sp.Expr, h: sp.Expr, T: sp.Expr, sign: sp.Expr, twist: sp.Expr) -> _Law:
-    """``T² [sinh 2w − 2w + twist² (sinh 2w − 8 sinh w + 6w)]/(32 y²)``, ``w = ln(1 + 2y)``, ``y = ± T h0²``."""
+    """``T² [sinh 2w − 2w + twist² (sinh 2w − 8 sinh w + 6w)]/32y²``, ``w = ln(1 + 2y)``, ``y = ± T h0²``."""
     y = sign * T * h**2
     w, v = sp.log(1 + 2 * y), _log1p(2 * y)
-    M = ExpMoment(0, v)
+    M: Any = ExpMoment(0, v)
     expr = sp.sinh(2 * w) - 2 * w + twist**2 * (sp.sinh(2 * w) - 8 * sp.sinh(w) + 6 * w)
     expr = sign * T**2 * expr / (32 * y**2)
     # v = 2y/M: the quotient is regular at y = 0
@@ -226,7 +229,8 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     passage_error = 2 * passage * (left / escape + (1 + sp.log(escape / left)) / left)
     w, v = sp.log(1 + y), _log1p(y)
     at = T**3 * 2 * (sp.sinh(3 * w) - 3 * w) / (27 * y**3)
-    stable = T**3 * 2 * _sine(3 * v, 3) / ExpMoment(0, v) ** 3
+    M: Any = ExpMoment(0, v)
+    stable = 2 * T**3 * _sine(3 * v, 3) / M**3
     above = T / (4 * mu) + (_pi2 - 6) / (72 * root**3) - (1 + 8 * sp.log(2)) * h / (12 * mu**2)
     return (
         _Law(
@@ -236,4 +240,21 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
         ),
         _Law(at, stable * (3 / T + T**2 * sp.Abs(mu) + sp.Abs(h)), "T² |g − 1| ≪ 1, T h0 > −1", None, stable),
         _Law(above, 1 / mu + h**2 / root**5, "h0² ≪ g − 1 ≪ 1, T √(g − 1) ≫ 1"),
+    )
+
+
+def _cusp(beta: sp.Expr, g: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
+    """``Σ ((gᵗ − 1)/(g − 1))²``, the amplification in β next to h = 0."""
+    gap, mu = 1 - g, g - 1
+    rest = beta / gap
+    below_error = 2 / gap**3 + 9 * T * rest**2 / gap**3 + 9 * (h**2 + rest**2) / gap**4
+    at = T**3 / 3
+    at_error = T**2 + T**4 * sp.Abs(mu) + T**4 * h**2 + T**6 * beta**2
+    above = g ** (2 * T + 2) / (mu**2 * (g**2 - 1))
+    above_error = above * (4 * g**-T + 9 * (h**2 + beta**2 / mu**2) * g ** (2 * T) / mu)
+    near = "β and h0 so small that the orbit stays next to 0"
+    return (
+        _Law(T / gap**2, below_error, f"g < 1, T (1 − g) ≫ 1; {near}", lambda beta, g, *_: abs(g) < 1),
+        _Law(at, at_error, f"T |g − 1| ≪ 1; {near}"),
+        _Law(above, above_error, f"g > 1, T (g − 1) ≫ 1; {near}", lambda beta, g, *_: g > 1),
     )

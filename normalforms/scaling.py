@@ -16,12 +16,13 @@ import numpy as np
 import sympy as sp
 
 from normalforms import scaling_numerics as numerics
+from normalforms.cusp_scaling import CuspScaling, cusp_scaling
 from normalforms.formula import check_horizon, check_real, symbols
 from normalforms.maps import Map
 from normalforms.regimes import Regime, regimes
-from normalforms.unfolding import Unfolding, unfolding
+from normalforms.unfolding import Unfolding, is_cusp, unfolding
 
-__all__ = ["Peak", "Regime", "Scaling", "regimes", "scaling"]
+__all__ = ["CuspScaling", "Peak", "Regime", "Scaling", "regimes", "scaling"]
 
 _x, _y = symbols("x y")
 _D, _P, _b, _n, _r, _H, _G, _w, _Lambda = symbols("D P b n r H G w Lambda")
@@ -77,7 +78,7 @@ class Scaling:
     @property
     def function(self) -> sp.Expr:
         """Ψ in ``x`` and ``y`` alone: `compact` with its abbreviations written out."""
-        expr = self.compact
+        expr: Any = self.compact
         for symbol, value in self.where:
             expr = expr.xreplace({symbol: value})
         return expr
@@ -108,7 +109,8 @@ class Scaling:
             ValueError: complex, NaN or infinite input, a horizon that is no positive integer.
         """
         g, h0, T = check_real(g, "g"), check_real(h0, "h0"), check_horizon(horizon)
-        x, y, prefactor = (_lambdify(e, self.inputs)(g, h0, float(T)) for e in (self.x, self.y, self.prefactor))
+        inner = (self.x, self.y, self.prefactor)
+        x, y, prefactor = (_lambdify(e, self.inputs)(g, h0, float(T)) for e in inner)
         return prefactor * self.evaluate(x, y)
 
     def peak(self, y: float) -> Peak:
@@ -121,8 +123,8 @@ class Scaling:
             y: scaled initial state, positive.
 
         Raises:
-            ValueError: ``y`` is not positive, or Ψ has no maximum: it grows for ever (stability flip) or up to
-                the escape of the orbit (saddle-node, subcritical families).
+            ValueError: ``y`` is not positive, or Ψ has no maximum: it grows for ever (stability flip) or up
+                to the escape of the orbit (saddle-node, subcritical families).
         """
         y = float(check_real(y, "y"))
         if not self._peaks:
@@ -160,7 +162,7 @@ def _li(order: int, z: sp.Expr) -> sp.Expr:
 
 
 def _bernoulli(U: sp.Expr) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
-    """``P = ∫N/(D(D − b)) dD``, ``n = N/D``, ``N = D − 1 + b u`` along ``D = 1 + y(e^u − 1)/x``, 0 ≤ u ≤ U."""
+    """``P = ∫N/(D(D − b)) dD``, ``n = N/D``, ``N = D − 1 + b u`` along ``D = 1 + y(e^u − 1)/x``, u ≤ U."""
     P = (
         U * (1 + U - sp.log(sp.Abs(_x * _D / _y)))
         + _li(2, _r * sp.exp(-U))
@@ -202,8 +204,8 @@ def _pitchfork() -> dict[str, Any]:
         "psi": numerics.PITCHFORK,
         "peaks": True,
         "note": "Ψ = ∫ (∂H/∂x)² dτ over 0 ≤ τ ≤ 1 for H' = x H − H³, H(0)² = y: elementary functions and one"
-        " dilogarithm; removable at x = 0 and y = x. For y < 0 it continues to H' = x H + H³, where it is −∫ and"
-        " ends with the escape at D = 0.",
+        " dilogarithm; removable at x = 0 and y = x. For y < 0 it continues to H' = x H + H³, where it is −∫"
+        " and ends with the escape at D = 0.",
     }
 
 
@@ -244,8 +246,8 @@ def _saddle_node() -> dict[str, Any]:
         "psi": numerics.SADDLE_NODE,
         "peaks": False,
         "note": "Ψ = ∫ (∂H/∂x)² dτ over 0 ≤ τ ≤ 1 for H' = x − H², H(0) = y: elementary functions and one"
-        " dilogarithm (Clausen's function for x < 0, where κ is imaginary and Λ = ∫ ln D dτ is real); removable at"
-        " x = 0 and x = y²; infinite from the escape at D = 0 on, towards which it grows without a maximum.",
+        " dilogarithm (Clausen's function for x < 0, where κ is imaginary and Λ = ∫ ln D dτ is real); removable"
+        " at x = 0 and x = y²; infinite from the escape at D = 0 on, towards which it grows without a maximum.",
     }
 
 
@@ -269,13 +271,13 @@ def _neimark_sacker(c: sp.Expr, twist: sp.Expr) -> dict[str, Any]:
         "at_zero": _CUBIC_ZERO + twist**2 * _PHASE_ZERO,
         "psi": psi,
         "peaks": c.is_positive is True and twist == 0,
-        "note": "Ψ = ∫ (∂R/∂x)² + R² (∂Θ/∂x)² dτ over 0 ≤ τ ≤ 1, both parts of ‖∂z/∂g‖², for the amplitude R' = x R − R³,"
-        " R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part is the pitchfork's Ψ,"
-        " the phase part adds one trilogarithm. h0 is the modulus |z_0|; the rotation ω drops out.",
+        "note": "Ψ = ∫ (∂R/∂x)² + R² (∂Θ/∂x)² dτ over 0 ≤ τ ≤ 1, both parts of ‖∂z/∂g‖², for the amplitude"
+        " R' = x R − R³, R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part is the pitchfork's Ψ,"
+        " the phase part adds one trilogarithm and grows with x for ever. h0 is the modulus |z_0|; the rotation ω drops out.",
     }
 
 
-def scaling(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Scaling:
+def scaling(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Any:
     """The finite-time scaling function of a family, ``A_T = prefactor · Ψ(x, y) (1 + O(1/T))``.
 
     ====================  ===================  ==========  =============  =================
@@ -290,13 +292,16 @@ def scaling(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Scaling:
                                                                           c = −Re d
     ====================  ===================  ==========  =============  =================
 
-    A coefficient c of the nonlinear term other than one enters ``y`` and ``prefactor``. The scaling function of
-    the cusp, a 2×2 matrix without a closed form, is `normalforms.cusp_scaling.cusp_scaling`.
+    A coefficient c of the nonlinear term other than one enters ``y`` and ``prefactor``. The cusp's is a 2×2
+    matrix in three variables and without a closed form, see `normalforms.cusp_scaling.CuspScaling`.
 
     Args:
         m: a named family, or a map of the same form with another coefficient of its nonlinear term.
         stretch: factor from the caller's ``h0`` to the map's.
         gain: factor from the map's ``A`` to the caller's.
+
+    Returns:
+        A `Scaling`; for the cusp a `CuspScaling`.
 
     Raises:
         ValueError: the map is none of these; reduce it to its normal form first.
@@ -305,6 +310,8 @@ def scaling(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Scaling:
     >>> scaling(stability_flip()).at_zero
     y/3
     """
+    if is_cusp(m):
+        return cusp_scaling(m)
     u = unfolding(m)
     made = _parts(u)
     (g, h0, T), c = u.inputs, u.coefficient

@@ -1,8 +1,8 @@
-"""Stable float64 values of the scaling functions: a closed form where it is well conditioned, else quadrature.
+"""Stable float64 values of the scaling functions: closed forms where well conditioned, else quadrature.
 
-Each scaling function is the integral over ``tau`` in [0, 1] of a density that is written here as a quotient of
-sums of positive terms, so that nothing cancels, also at and next to the removable singularities of the closed
-form.  The closed forms are those of ``normalforms.scaling`` in variables in which they lose fewest digits.
+Each scaling function is the integral over ``tau`` in [0, 1] of a density that is written here as a quotient
+of sums of positive terms, so that nothing cancels, also at and next to the removable singularities of the
+closed form. The closed forms are those of ``normalforms.scaling`` in the variables that lose fewest digits.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _transcritical_density(x: Array, y: Array, tau: Array) -> Array:
 
 
 def _saddle_density(x: Array, y: Array, tau: Array) -> Array:
-    """``(G/D²)²`` with ``D = cosh κτ + y sinh(κτ)/κ``, ``G = ∫ D²``, ``κ² = x``; scaled by e^{−κτ} for x > 0."""
+    """``(G/D²)²`` with ``D = cosh κτ + y sinh(κτ)/κ``, ``G = ∫ D²``, κ² = x; scaled by e^{−κτ} for x > 0."""
     kappa = np.sqrt(np.abs(x))
     s, z, up = 2 * kappa * tau, y * tau, x > 0
     decay, half = np.exp(-s), np.sinc(kappa * tau / np.pi)
@@ -195,7 +195,7 @@ def _saddle_centre(x: Array, y: Array) -> Array:
 
 
 def _dilog(z: Array) -> Array:
-    """``Re Li₂(z)`` for real z: the Bernoulli series in −ln(1 − z) next to 0, inversion past the branch point."""
+    """``Re Li₂(z)``, z real: the Bernoulli series in −ln(1 − z) next to 0, inversion past the branch point."""
     past, near = z > 1, np.abs(z) < 0.25
     u = -np.log1p(-np.where(near, z, 0.0))
     small = u * (1 - u / 4 + u**2 * _taylor(u**2, _BERNOULLI))

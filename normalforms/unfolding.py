@@ -1,4 +1,4 @@
-"""Which family a map belongs to, read off its formula: the kind, and the coefficient of its nonlinear term."""
+"""Which family a map belongs to, read off its formula, and the coefficient of its nonlinear term."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sympy as sp
 from normalforms.formula import symbols
 from normalforms.maps import Map
 
-__all__ = ["Unfolding", "unfolding"]
+__all__ = ["Unfolding", "is_cusp", "unfolding"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,24 @@ def unfolding(m: Map) -> Unfolding:
         found = _planar(m)
     if found is None:
         raise ValueError(
-            f"the map {m.name or m.step} is not a normal form with one parameter critical at 1; reduce it first and"
-            " ask the law of its normal form"
+            f"the map {m.name or m.step} is not a normal form with one parameter critical at 1; reduce it"
+            " first and ask the law of its normal form"
         )
     kind, c, twist = found
     return Unfolding(kind, sp.sympify(c), sp.sympify(twist), (m.parameters[0], *symbols("h0 T")))
+
+
+def is_cusp(m: Map) -> bool:
+    """Whether the map is ``β + g h − h³`` with the parameters in that order.
+
+    >>> from normalforms.maps import cusp
+    >>> is_cusp(cusp())
+    True
+    """
+    if not isinstance(m, Map) or len(m.parameters) != 2 or m.dimension != 1:
+        return False
+    (beta, g), h = m.parameters, m.states[0]
+    return sp.expand(m.steps[0] - beta - g * h + h**3) == 0
 
 
 def _scalar(m: Map) -> tuple[str, sp.Expr, sp.Expr] | None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-__all__ = ["Model", "VanillaRNN", "partition", "trajectory"]
+__all__ = ["Model", "VanillaRNN", "partition", "trajectory", "with_bias"]
 
 Model = Callable[[Any], Any]
 """Any pytree callable as ``model(h) -> h'`` on one state vector of shape (state,)."""
@@ -92,6 +92,16 @@ def trajectory(
 
     _, hs = jax.lax.scan(advance, h0, length=horizon)
     return jnp.swapaxes(hs, 0, 1)
+
+
+def with_bias(model: Model) -> Model:
+    """The same map with every parameter of its cell: a vanilla network without bias gets a zero one.
+
+    The state-space NTK of a cell counts its bias also where training holds it at zero.
+    """
+    if isinstance(model, VanillaRNN) and model.bias is None:
+        return VanillaRNN(model.weight, jnp.zeros(model.weight.shape[0], model.weight.dtype), model.form)
+    return model
 
 
 def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from rnn.bifurcation import Bifurcations, Event, bifurcations
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
+from rnn.model import with_bias
 from rnn.record import Rebuild, Run
 from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
 from rnn.task import Task, student_teacher
@@ -35,6 +36,8 @@ class Preset:
     sample_every: int
     companions: bool = True
 
+
+_NEAR, _FINE = 160, 4  # steps after the first event in which the collapse is resolved, and their spacing
 
 PRESETS = {"quick": Preset(1_500, 100), "paper": Preset(35_000, 250)}
 
@@ -242,8 +245,13 @@ def _rank_trace(run: Run, events: Bifurcations) -> RankTrace:
     if not len(events):
         return RankTrace(step, value, error, initial)
     at = events[0].step
-    fine = np.array([s for s in run.path.steps if 0 < s - at <= 200])
-    found = [_kernel(run, s).stable_rank() for s in fine]
+    fine = np.arange(at, min(at + _NEAR, float(run.path.steps[-1])), _FINE)[1:]
+    found, warm = [], None
+    for place in fine:
+        kernel = _kernel(run, float(place))
+        modes = kernel.leading(1, tolerance=1e-3, start=warm)
+        warm = modes.vectors
+        found.append(kernel.stable_rank(start=warm))
     step = np.concatenate([step, fine])
     value = np.concatenate([value, [float(f.value) for f in found]])
     error = np.concatenate([error, [float(f.standard_error) for f in found]])
@@ -257,7 +265,7 @@ def _rank_trace(run: Run, events: Bifurcations) -> RankTrace:
 
 
 def _kernel(run: Run, step: float) -> Any:
-    return sntk(run.model(step), run.task.h0, run.task.horizon)
+    return sntk(with_bias(run.model(step)), run.task.h0, run.task.horizon)
 
 
 def _exact_rank(run: Run, step: float) -> float:

@@ -17,7 +17,7 @@ __all__ = ["Task", "embed_fixed_points", "student_teacher"]
 
 
 class Task(eqx.Module):
-    """Follow target trajectories of the first ``outputs`` state components from a fixed batch of initial states.
+    """Follow target trajectories of the leading state components from a fixed batch of initial states.
 
     Args:
         student: the network before training.

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
-from rnn.model import partition
+from rnn.model import partition, with_bias
 from rnn.record import FORMAT, Folder, ModelPath, Rebuild, Run, fingerprint, flatten
 from rnn.spectrum import diagnostics
 from rnn.task import Task
@@ -80,8 +80,8 @@ def train(
 ) -> Run:
     """Full-batch training of ``task.student``, compiled ``chunk`` steps at a time.
 
-    Every ``diagnose_every`` steps the stable rank of the state-space NTK is estimated by block products
-    that start from the last ones' subspace. With ``out`` each finished chunk is written to that folder;
+    Every ``diagnose_every`` steps the stable rank of the state-space NTK (of all of the cell's parameters, a
+    frozen bias included) is estimated by block products that start from the last ones' subspace. With ``out`` each finished chunk is written to that folder;
     an interrupted run continues from there with ``resume=True`` to bit-identical numbers on the same
     machine and versions.
 
@@ -132,7 +132,7 @@ def train(
             bad = done + int(np.argmin(np.isfinite(loss)))
             kept = f"; steps up to {done} are kept in {out}" if folder else ""
             raise DivergedError(
-                f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate or clip the gradient{kept}"
+                f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}"
             )
         row = {name: np.asarray(value) for name, value in record.items()}
         row["seconds"] = np.asarray(time.perf_counter() - clock)
@@ -151,7 +151,8 @@ def _start(task: Task, optimizer: optax.GradientTransformation, key: Any, modes:
     selected = partition(task.student)[0]
     root = jax.random.key(key) if isinstance(key, int) else key
     k_modes, k_probes = jax.random.split(root)
-    block = jax.random.normal(k_modes, (modes, flatten(selected).size), flatten(selected).dtype)
+    flat = flatten(with_bias(task.student))
+    block = jax.random.normal(k_modes, (modes, flat.size), flat.dtype)
     return _State(selected, optimizer.init(selected), block, jax.random.key_data(k_probes))
 
 
@@ -201,7 +202,7 @@ def _repeat(body: Callable, state: _State, total: int, size: int) -> tuple[_Stat
 
 def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
     key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
-    rank, error, top, modes = diagnostics(state.model(task), task.h0, task.horizon, state.modes, draw)
+    rank, error, top, modes = diagnostics(with_bias(state.model(task)), task.h0, task.horizon, state.modes, draw)
     found = {"stable_rank": rank, "standard_error": error, "singular_value": top}
     state = state._replace(modes=modes, key=jax.random.key_data(key))
     return state, {name: jnp.reshape(value, 1) for name, value in found.items()}
@@ -219,7 +220,7 @@ def _restore(like: _State, chunk: dict[str, np.ndarray]) -> _State:
 def _settings(
     task: Task, optimizer: optax.GradientTransformation, state: _State, counts: dict, diagnose_every: int
 ) -> dict[str, Any]:
-    """What must agree for a run to be continued; the optimizer is known by what it does to a first gradient."""
+    """What must agree to continue a run; the optimizer is known by what it does to a first gradient."""
     selected = partition(task.student)[0]
     probe, _ = optimizer.update(jax.tree.map(jnp.ones_like, selected), state.optimizer, selected)
     return {

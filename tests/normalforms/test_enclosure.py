@@ -69,7 +69,8 @@ def containment(cases, seed):
         horizon = int(min(300, 10 ** rng.uniform(0, 2.5)))
         ball = enclosure(m, float(g), float(h0), horizon)
         if ball.escape is not None:
-            assert name == "saddle_node" and h0 < 0
+            assert name == "saddle_node"
+            assert h0 < 0
             continue
         truth = reference(step, float(g), float(h0), horizon, context)
         assert ball.contains(mpmath.mp.make_mpf(truth._mpf_)), (name, g, h0, horizon)
@@ -97,7 +98,8 @@ def test_precision_is_digits():
     wide, narrow = (enclosure(pitchfork(), "1.2", "0.1", 40, precision=d) for d in (5, 120))
     assert narrow.relative_radius <= 1e-120
     assert 1e-20 < wide.relative_radius <= 1e-5
-    assert wide.contains(narrow) and not narrow.contains(wide)
+    assert wide.contains(narrow)
+    assert not narrow.contains(wide)
 
 
 def test_exact_polynomial_value():
@@ -112,7 +114,9 @@ def test_exact_polynomial_value():
 def test_float_means_the_double_and_text_means_the_decimal():
     by_float, by_text = (enclosure(stability_flip(), v, 1, 40, precision=40) for v in (0.1, "0.1"))
     assert not by_float.contains(by_text.mid)
-    same = [enclosure(stability_flip(), v, 1, 40, precision=40) for v in (Fraction(1, 10), sp.Rational(1, 10))]
+    same = [
+        enclosure(stability_flip(), v, 1, 40, precision=40) for v in (Fraction(1, 10), sp.Rational(1, 10))
+    ]
     assert all(ball == by_text for ball in same)
     exact = Fraction(*(0.1).as_integer_ratio())
     assert enclosure(stability_flip(), exact, 1, 40, precision=40) == by_float
@@ -130,14 +134,20 @@ def test_irrational_numbers_and_coefficients():
 
     def step(h, g):
         c = context.cos(context.pi / 7) / 10
-        return g * context.tanh(root * h) / root + c * h**2, g / context.cosh(root * h) ** 2 + 2 * c * h, context.tanh(root * h) / root
+        return (
+            g * context.tanh(root * h) / root + c * h**2,
+            g / context.cosh(root * h) ** 2 + 2 * c * h,
+            context.tanh(root * h) / root,
+        )
 
     truth = reference(step, root / 2 + context.mpf(1) / 2, context.mpf(1) / 7, 25, context)
     assert ball.contains(mpmath.mp.make_mpf(truth._mpf_))
     assert ball.relative_radius < 1e-15
 
 
-@pytest.mark.parametrize("step", ["r*x*exp(-x)", "r*sin(x)", "r*x/(1+x^2)", "r*x/(1+x^2)^(1/2)", "r*atan(x)+x^2/9", "r*log(1+x)"])
+@pytest.mark.parametrize(
+    "step", ["r*x*exp(-x)", "r*sin(x)", "r*x/(1+x^2)", "r*x/(1+x^2)^(1/2)", "r*atan(x)+x^2/9", "r*log(1+x)"]
+)
 def test_functions_against_the_float_reference(step):
     m = parse_map(step, state="x", parameter="r")
     for r in (0.9, 1.2):
@@ -244,7 +254,9 @@ def test_two_parameters():
     assert box.relative_radius < 0.05
 
 
-@pytest.mark.parametrize(("m", "g", "h0"), [(saddle_node(), 0.9, 0.1), (pitchfork(), 1.1, 3.0), (saddle_node(), (0.9, 0.91), 0.1)])
+@pytest.mark.parametrize(
+    ("m", "g", "h0"), [(saddle_node(), 0.9, 0.1), (pitchfork(), 1.1, 3.0), (saddle_node(), (0.9, 0.91), 0.1)]
+)
 def test_escape_is_an_unbounded_ball_that_names_the_step(m, g, h0):
     ball = enclosure(m, g, h0, 200)
     assert mpmath.isinf(ball.rad)
@@ -269,7 +281,9 @@ def test_stretch_and_gain():
 
 def test_ball_arithmetic_of_the_result():
     third = Ball(mpmath.mpf(1) / 3, mpmath.mpf(2) ** -50)
-    assert third.contains("1/3") and third.contains(Fraction(1, 3)) and third.contains(sp.Rational(1, 3))
+    assert third.contains("1/3")
+    assert third.contains(Fraction(1, 3))
+    assert third.contains(sp.Rational(1, 3))
     assert not third.contains(0.3334)
     assert third.lower < mpmath.mpf(1) / 3 < third.upper
     with ctx.workprec(400):
@@ -317,7 +331,7 @@ def test_bad_maps():
         enclosure(Map(g * sp.gamma(x), x, g), 1, 1, 5)
     with pytest.raises(ValueError, match="exponents"):
         enclosure(Map(g * x ** sp.Rational(1, 3), x, g), 1, 1, 5)
-    with pytest.raises(ValueError, match="at most|one or two"):
+    with pytest.raises(ValueError, match="one or two"):
         enclosure(Map(g * x + k + b, x, (g, k, b)), (1, 0, 0), 1, 5)
     with pytest.raises(ValueError, match="must have 2 entries"):
         enclosure(Map((g * x, y), (x, y), g), 1, 0.1, 5)
