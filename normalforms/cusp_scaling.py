@@ -22,8 +22,8 @@ class CuspScaling:
     """``Σ_t s_tᵀ s_t = prefactor ∘ Ψ(x, y, z) · (1 + O(1/T))`` over ``(β, g)``, entry by entry.
 
     The flow is ``H' = z + x H − H³``, ``H(0) = y``, for 0 ≤ τ ≤ 1, and ``Ψ_pq = ∫ ∂H/∂p ∂H/∂q dτ`` with p, q
-    among z, x. No closed form is known: with ``F(η) = z + x η − η³``, whose three roots give the time by partial
-    fractions, H(τ) is implicit. `function` is Ψ as integrals over η up to ``H_1 = H(1)``, the root of
+    among z, x. No closed form is known: with ``F(η) = z + x η − η³``, whose three roots give the time by
+    partial fractions, H(τ) is implicit. `function` is Ψ as integrals over η up to ``H_1 = H(1)``, the root of
     `condition`.
 
     Args:

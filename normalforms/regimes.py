@@ -89,9 +89,10 @@ def regimes(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Mapping[str, Regime]:
                     up to the escape                           − (1 + 8 ln 2) h0/12μ²
     ==============  =========================  ==============  ===================================
 
-    Above a bifurcation the orbit is captured by the new branch, whose own sensitivity gives the term in ``T``;
-    the logarithms are the peak that the capture leaves behind. Neimark–Sacker adds the phase, which grows like
-    ``μT³``. In the cusp next to the symmetric state the top eigenvalue is that of β, ``Σ ((gᵗ − 1)/(g − 1))²``.
+    Above a bifurcation the orbit is captured by the new branch, whose own sensitivity gives the term in
+    ``T``; the logarithms are the peak that the capture leaves behind. Neimark–Sacker adds the phase, which
+    grows like ``μT³``. In the cusp next to the symmetric state the top eigenvalue is that of β alone,
+    ``Σ ((gᵗ − 1)/(g − 1))²``.
 
     Args:
         m: a named family, or a map of the same form with another coefficient.

@@ -90,7 +90,7 @@ class Scaling:
         ``inf`` where the limiting flow reaches infinity before τ = 1.
 
         Raises:
-            ValueError: complex, NaN or infinite input; coefficients of the map that are symbols.
+            ValueError: complex, NaN or infinite input.
         """
         x, y = np.broadcast_arrays(check_real(x, "x"), check_real(y, "y"))
         value = self._psi(x.ravel(), y.ravel()).reshape(x.shape)
@@ -132,14 +132,15 @@ class Scaling:
         if y <= 0:
             raise ValueError(f"y = {y!r} must be positive; without an initial state nothing is amplified")
         lift = np.log1p(1 / y)
-        grid = np.linspace(-3.0, lift + 1.5 * np.log1p(lift) + 6.0, 600)
-        best = float(grid[np.argmax(self.evaluate(grid, y))])
-        for half in (0.5, 0.25):
-            window = [best - half, best + half]
-            fit = np.polynomial.Chebyshev.interpolate(lambda x: self.evaluate(x, y), 20, window)
-            roots = fit.deriv().roots()
-            roots = roots[(np.abs(roots.imag) < 1e-6) & (np.abs(roots.real - best) <= half)].real
-            best = float(max(roots, key=lambda x: self.evaluate(x, y), default=best))
+        # the peak of a small y lies where the front arrives; the transcritical one of a large y beyond 80 y
+        grid = np.union1d(np.linspace(-3, 2 * lift + 6, 600), np.geomspace(1, 300 * (1 + y), 300))
+        i = int(np.clip(np.argmax(self.evaluate(grid, y)), 1, len(grid) - 2))
+        half = max(grid[i + 1] - grid[i - 1], 0.3)
+        window = [grid[i] - half, grid[i] + half]
+        fit = np.polynomial.Chebyshev.interpolate(lambda x: self.evaluate(x, y), 24, window)
+        roots = fit.deriv().roots()
+        inside = roots[(np.abs(roots.imag) < 1e-6) & (np.abs(roots.real - grid[i]) <= half)].real
+        best = float(max(inside, key=fit, default=grid[i]))
         return Peak(best, self.evaluate(best, y))
 
     def latex(self) -> str:
@@ -246,8 +247,8 @@ def _saddle_node() -> dict[str, Any]:
         "psi": numerics.SADDLE_NODE,
         "peaks": False,
         "note": "Ψ = ∫ (∂H/∂x)² dτ over 0 ≤ τ ≤ 1 for H' = x − H², H(0) = y: elementary functions and one"
-        " dilogarithm (Clausen's function for x < 0, where κ is imaginary and Λ = ∫ ln D dτ is real); removable"
-        " at x = 0 and x = y²; infinite from the escape at D = 0 on, towards which it grows without a maximum.",
+        " dilogarithm (Clausen's function for x < 0, where κ is imaginary and Λ = ∫ ln D dτ real); removable"
+        " at x = 0 and x = y²; infinite from the escape at D = 0 on, towards which it grows with no maximum.",
     }
 
 
@@ -257,23 +258,22 @@ def _neimark_sacker(c: sp.Expr, twist: sp.Expr) -> dict[str, Any]:
     q = _r * sp.exp(-U)
     phase = U**2 * (L - 1 - 2 * U / 3 + 2 * _b / _D) + 2 * U * (1 - 1 / _D)
     phase += 2 * (_li(3, _r) - _li(3, q) - U * _li(2, q)) - _P - _n**2 / 2
-    known = twist.is_number
+    ratio = float(twist)
 
     def psi(x: Any, y: Any) -> Any:
-        if not known:
-            raise ValueError(f"the coefficient ratio {twist} of the map is symbolic; give d as a number")
         value = numerics.PITCHFORK(x, y)
-        return value + float(twist) ** 2 * numerics.PHASE(x, y) if twist != 0 else value
+        return value + ratio**2 * numerics.PHASE(x, y) if ratio else value
 
     return {
         "compact": _CUBIC + twist**2 * phase / (8 * _x**2),
         "where": _bernoulli(U),
         "at_zero": _CUBIC_ZERO + twist**2 * _PHASE_ZERO,
         "psi": psi,
-        "peaks": c.is_positive is True and twist == 0,
+        "peaks": bool(c > 0) and twist == 0,
         "note": "Ψ = ∫ (∂R/∂x)² + R² (∂Θ/∂x)² dτ over 0 ≤ τ ≤ 1, both parts of ‖∂z/∂g‖², for the amplitude"
-        " R' = x R − R³, R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part is the pitchfork's Ψ,"
-        " the phase part adds one trilogarithm and grows with x for ever. h0 is the modulus |z_0|; the rotation ω drops out.",
+        " R' = x R − R³, R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part"
+        " is the pitchfork's Ψ, the phase part adds one trilogarithm and grows with x for ever. h0 is the modulus"
+        " |z_0|; the rotation ω drops out.",
     }
 
 

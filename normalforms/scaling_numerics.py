@@ -57,10 +57,11 @@ class Numerics:
     def integral(self, x: Array, y: Array) -> Array:
         """The integral of the density by double-exponential quadrature on either side of the centre."""
         nodes, weights = _double_exponential()
-        centre = np.clip(np.nan_to_num(self.centre(x, y), nan=0.5), 0.0, 1.0)
-        x, y, centre = x[:, None], y[:, None], centre[:, None]
-        left = self.density(x, y, centre * nodes) @ weights
-        right = self.density(x, y, centre + (1 - centre) * nodes) @ weights
+        with np.errstate(all="ignore"):
+            centre = np.clip(np.nan_to_num(self.centre(x, y), nan=0.5), 0.0, 1.0)
+            x, y, centre = x[:, None], y[:, None], centre[:, None]
+            left = self.density(x, y, centre * nodes) @ weights
+            right = self.density(x, y, centre + (1 - centre) * nodes) @ weights
         return centre[:, 0] * left + (1 - centre[:, 0]) * right
 
 
@@ -115,7 +116,7 @@ def _p3(s: Array) -> Array:
 
 
 def _bernoulli(x: Array, y: Array, tau: Array) -> tuple[Array, Array, Array, Array]:
-    """``E, D, N, M`` of ``D = 1 + y (E − 1)/x``, ``E = e^{x tau}``, scaled by ``1/E`` where x > 0 (then E = 1).
+    """``E, D, N, M`` of ``D = 1 + y (E − 1)/x``, ``E = e^{x tau}``, scaled by ``1/E`` where x > 0 (then 1).
 
     ``N = (1 − y/x) tau + y (E − 1)/x²`` and ``M = D_x = tau D − N``; all are positive for y > 0.
     """
@@ -156,7 +157,7 @@ def _saddle_density(x: Array, y: Array, tau: Array) -> Array:
     D = np.where(up, (1 + decay) / 2, np.cos(kappa * tau)) + z * p
     flat = np.where(up, decay, 1.0)
     turn = np.where(up, _p1(2 * s), np.sinc(s / np.pi))
-    small = _taylor(np.where(s < 1, x * np.abs(x) ** 0 * 4 * tau**2, 0.0), _coefficients(5))
+    small = _taylor(np.where(s < 1, 4 * x * tau**2, 0.0), _coefficients(5))
     third = np.where(up, (-np.expm1(-2 * s) / 2 - s * decay) / s**3, (s - np.sin(s)) / s**3)
     third = np.where(s < 1, small * flat, third)
     cross = np.where(up, p * p, half**2)
@@ -195,7 +196,7 @@ def _saddle_centre(x: Array, y: Array) -> Array:
 
 
 def _dilog(z: Array) -> Array:
-    """``Re Li₂(z)``, z real: the Bernoulli series in −ln(1 − z) next to 0, inversion past the branch point."""
+    """``Re Li₂(z)``, z real: Bernoulli series in −ln(1 − z) next to 0, inversion past the branch point."""
     past, near = z > 1, np.abs(z) < 0.25
     u = -np.log1p(-np.where(near, z, 0.0))
     small = u * (1 - u / 4 + u**2 * _taylor(u**2, _BERNOULLI))

@@ -301,9 +301,9 @@ class _Search:
                 branch.places.append(end)
 
     def _known(self, place: Place) -> bool:
+        """Whether a branch was just seen at this very place."""
         for branch in self.branches:
-            last = branch.places[-1]
-            if last.step == place.step:
+            for last in (p for p in branch.places[-2:] if p.step == place.step):
                 both = np.stack([last.point, place.point])
                 if len(distinct(self.follower.model(place.step), both)) == 1:
                     return True
@@ -335,6 +335,8 @@ class _Search:
             if self._known(place):
                 continue
             origin, reached = self.follower.follow(place, here)
+            if reached and self._known(origin):  # it leapt to a branch that comes close at its birth
+                origin, reached = self.follower.follow(place, here, careful=True)
             if reached:
                 self.branches.append(Branch(places=[origin, place]))
                 self.unresolved.append(

@@ -18,6 +18,7 @@ __all__ = ["Branch", "Follower", "Place", "unstable"]
 
 _HALVINGS = 14
 _LEAP = 0.25
+_CAREFUL = 0.02
 _STILL = 1e-3
 
 
@@ -112,7 +113,9 @@ class Follower:
             for point, a, ok in zip(points, A, converged, strict=True)
         ]
 
-    def advance(self, places: list[Place], stop: float, period: int = 1) -> list[Place | None]:
+    def advance(
+        self, places: list[Place], stop: float, period: int = 1, leap: float = _LEAP
+    ) -> list[Place | None]:
         """Every place followed to ``stop`` in one step; ``None`` where the step was too long or the point is gone."""
         if not places:
             return []
@@ -129,12 +132,15 @@ class Follower:
             if place is None:
                 kept.append(None)
                 continue
-            length = max(_STILL, float(np.linalg.norm(guess - points[len(kept)])))
-            kept.append(place if np.linalg.norm(place.point - guess) <= _LEAP * length else None)
+            # the floor lets a step cross a sample, where the path and so the tangent has a kink
+            allowed = max(leap * float(np.linalg.norm(guess - points[len(kept)])), _STILL)
+            kept.append(place if np.linalg.norm(place.point - guess) <= allowed else None)
         return kept
 
-    def follow(self, place: Place, stop: float, period: int = 1) -> tuple[Place, bool]:
-        """``place`` followed to ``stop`` in adaptive steps.
+    def follow(
+        self, place: Place, stop: float, period: int = 1, *, careful: bool = False
+    ) -> tuple[Place, bool]:
+        """``place`` followed to ``stop`` in adaptive steps, short ones if ``careful``.
 
         Returns:
             The last place reached, and whether that is ``stop``.
@@ -145,7 +151,7 @@ class Follower:
             left = abs(stop - place.step)
             stride = min(stride, left)
             target = stop if stride == left else place.step + np.copysign(stride, stop - place.step)
-            ahead = self.advance([place], float(target), period)[0]
+            ahead = self.advance([place], float(target), period, _CAREFUL if careful else _LEAP)[0]
             if ahead is None:
                 stride /= 2
                 if stride < whole * 0.5**_HALVINGS:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rnn.krylov import Modes
     from rnn.spectrum import Estimate
 
-__all__ = ["SNTK", "fisher_product", "sntk"]
+__all__ = ["SNTK", "fisher_block", "fisher_product", "sntk"]
 
 _DENSE_LIMIT = 2**27
 
