@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normalforms.amplification import AmplificationLaw, amplification
+    from normalforms.law import AmplificationLaw, amplification
     from normalforms.distribution import Empirical, Normal, Uniform
-    from normalforms.fit import Fit, fit
+    from normalforms.fitting import Fit, fit
     from normalforms.formula import DomainWarning, Formula
     from normalforms.jet import Jet
     from normalforms.maps import (
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "amplification": ("AmplificationLaw", "amplification"),
+    "law": ("AmplificationLaw", "amplification"),
     "distribution": ("Empirical", "Normal", "Uniform"),
-    "fit": ("Fit", "fit"),
+    "fitting": ("Fit", "fit"),
     "formula": ("DomainWarning", "Formula"),
     "jet": ("Jet",),
     "maps": (
@@ -61,7 +61,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module 'normalforms' has no attribute {name!r}")
     value = getattr(import_module(f"normalforms.{_MODULE[name]}"), name)
-    globals()[name] = value  # also where a submodule of the same name was bound on import
+    globals()[name] = value
     return value
 
 

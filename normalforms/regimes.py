@@ -48,7 +48,8 @@ class Regime(Formula):
 
 @dataclass(frozen=True)
 class _Law:
-    """Expression, error, where it holds, and an expression to compute with where the first cancels."""
+    """Expression, error, where it holds; where the expression cancels, one to compute with instead, and then
+    the error is relative."""
 
     expr: sp.Expr
     error: sp.Expr
@@ -57,14 +58,17 @@ class _Law:
     stable: sp.Expr | None = None
 
     def regime(self, inputs: tuple[sp.Symbol, ...], factor: sp.Expr) -> Regime:
-        value = factor * (self.expr if self.stable is None else self.stable)
-        error = sp.Abs(factor) * self.error
+        expr, error = factor * self.expr, sp.Abs(factor) * self.error
+        value, bound = expr, error
+        if self.stable is not None:
+            value = factor * self.stable
+            error, bound = sp.Abs(expr) * self.error, sp.Abs(value) * self.error
         return Regime(
-            factor * self.expr,
+            expr,
             inputs,
             Domain(self.sentence, self.holds, tolerance=0.5),
             program=Program(inputs, (value,)),
-            guard=Program(inputs, (value, error)),
+            guard=Program(inputs, (value, bound)),
             error=error,
         )
 
@@ -191,7 +195,7 @@ def _cubic_critical(mu: sp.Expr, h: sp.Expr, T: sp.Expr, sign: sp.Expr, twist: s
     # v = 2y/M: the quotient is regular at y = 0
     stable = 2 * _sine(2 * v, 3) / M**3 + 8 * twist**2 * y**2 * (4 * _sine(2 * v, 5) - _sine(v, 5)) / M**5
     stable = sign * T**2 * y * stable
-    error = sp.Abs(stable) * (3 / T + 2 * T * sp.Abs(mu) + h**2)
+    error = 3 / T + 2 * T * sp.Abs(mu) + h**2
     return _Law(expr, error, "T |g − 1| ≪ 1", None, stable)
 
 
@@ -239,7 +243,7 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
             passage_error,
             "g < 1, next to the escape at t_e = [π/2 + arctan(h0/√(1−g))]/√(1−g): ln t_e ≪ t_e − T ≪ t_e",
         ),
-        _Law(at, stable * (3 / T + T**2 * sp.Abs(mu) + sp.Abs(h)), "T² |g − 1| ≪ 1, T h0 > −1", None, stable),
+        _Law(at, 3 / T + T**2 * sp.Abs(mu) + sp.Abs(h), "T² |g − 1| ≪ 1, T h0 > −1", None, stable),
         _Law(above, 1 / mu + h**2 / root**5, "h0² ≪ g − 1 ≪ 1, T √(g − 1) ≫ 1"),
     )
 

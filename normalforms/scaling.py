@@ -87,7 +87,8 @@ class Scaling:
         """Ψ in float64, elementwise over broadcast arrays, to a relative error below 1e-12 everywhere.
 
         Removable singularities (``x = 0``, ``y = x``, ``y² = x``) and their neighbourhoods included. It is
-        ``inf`` where the limiting flow reaches infinity before τ = 1.
+        ``inf`` where the limiting flow reaches infinity before τ = 1; next to that, where it grows like the
+        inverse cube of the distance, the rounding of ``x`` and ``y`` themselves decides.
 
         Raises:
             ValueError: complex, NaN or infinite input.
@@ -272,8 +273,8 @@ def _neimark_sacker(c: sp.Expr, twist: sp.Expr) -> dict[str, Any]:
         "peaks": bool(c > 0) and twist == 0,
         "note": "Ψ = ∫ (∂R/∂x)² + R² (∂Θ/∂x)² dτ over 0 ≤ τ ≤ 1, both parts of ‖∂z/∂g‖², for the amplitude"
         " R' = x R − R³, R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part"
-        " is the pitchfork's Ψ, the phase part adds one trilogarithm and grows with x for ever. h0 is the modulus"
-        " |z_0|; the rotation ω drops out.",
+        " is the pitchfork's Ψ, the phase part adds one trilogarithm and grows with x for ever. h0 is |z_0|;"
+        " the rotation ω drops out.",
     }
 
 

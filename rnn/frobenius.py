@@ -80,24 +80,23 @@ def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array)
 
     def forward(carry, step):
         z, total = carry
-        h, h_next, row = step
+        site, h_next, row = step
 
-        def drive(h, h_next):
-            force = (row[:, :, None, None] * identity).reshape(batch, -1, state)
-            return cell.outer(h_next, force)
+        def drive(site):
+            return cell.outer(site, (row[:, :, None, None] * identity).reshape(batch, -1, state))
 
-        z = cell.push(h, h_next, z, drive)
+        z = cell.push(site, z, drive)
         y = observer.push(h_next, z)
         return (z, total + jnp.vdot(y, y)), None
 
     start = (z, jnp.zeros((), z.dtype))
-    return jax.lax.scan(forward, start, (path[:-1], path[1:], lower))[0]
+    return jax.lax.scan(forward, start, (cell.site(path[:-1], path[1:]), path[1:], lower))[0]
 
 
 def _coordinates(cell: AffineCell, path: Array) -> Float[Array, "horizon batch rank"]:
     """The inputs of every trajectory in an orthonormal basis of their span: the L of X = L Q."""
     steps, batch, _ = path[:-1].shape
-    parts = [jax.vmap(cell.inputs)(path[:-1])] if cell.wrt_weight else []
+    parts = [cell.site(path[:-1], path[1:]).x] if cell.wrt_weight else []
     parts += [jnp.ones((steps, batch, 1), path.dtype)] if cell.wrt_bias else []
     inputs = jnp.concatenate(parts, axis=2)
     upper = jnp.linalg.qr(jnp.transpose(inputs, (1, 2, 0)), mode="r")

@@ -225,8 +225,8 @@ def _sample(
         batch = h0.shape[0]
         probe = cell.probes(jax.random.fold_in(key, index[0]), batch, probes, directions)
 
-        def both(h, h_next):
-            return jnp.concatenate([drive(h, h_next), probe.drive(h, h_next)], axis=1)
+        def both(site):
+            return jnp.concatenate([drive(site), probe.drive(site)], axis=1)
 
         def emit(h, dh):
             y = observer.push(h, dh)

@@ -20,8 +20,8 @@ from rnn.model import VanillaRNN
 
 __all__ = ["AffineCell", "Drive", "Probes", "adjoint", "checkpointed", "linear_cell", "rollout", "tangent"]
 
-Drive = Callable[[Any, Any], Any]
-"""``drive(h, h_next) -> (batch, k, state)``: the parameter forcing ``D_θF(h) dθ`` of a block."""
+Drive = Callable[[Any], Any]
+"""``drive(site) -> (batch, k, state)``: the parameter forcing ``D_θF dθ`` of a block at one step."""
 
 
 class Probes(NamedTuple):
@@ -48,20 +48,23 @@ class _Cell(NamedTuple):
     def step(self, h: Array) -> Array:
         return self._apply(self.selected, h)
 
+    def site(self, h: Array, h_next: Array) -> Array:
+        return h
+
     def drive(self, block: Any) -> Drive:
         def one(h, direction):
             return jax.jvp(lambda p: self._apply(p, h), (self.selected,), (direction,))[1]
 
-        return lambda h, _: jax.vmap(one, (None, 0), 1)(h, block)
+        return lambda h: jax.vmap(one, (None, 0), 1)(h, block)
 
-    def push(self, h: Array, h_next: Array, dh: Array, drive: Drive) -> Array:
+    def push(self, site: Array, dh: Array, drive: Drive) -> Array:
         def one(tangent):
-            return jax.jvp(self.step, (h,), (tangent,))[1]
+            return jax.jvp(self.step, (site,), (tangent,))[1]
 
-        return jax.vmap(one, 1, 1)(dh) + drive(h, h_next)
+        return jax.vmap(one, 1, 1)(dh) + drive(site)
 
-    def pull(self, h: Array, h_next: Array, a: Array) -> tuple[Array, Any]:
-        _, back = jax.vjp(self._apply, self.selected, h)
+    def pull(self, site: Array, a: Array) -> tuple[Array, Any]:
+        _, back = jax.vjp(self._apply, self.selected, site)
         gradient, a = jax.vmap(back, 1, (0, 1))(a)
         return a, gradient
 
@@ -87,7 +90,14 @@ class _Cell(NamedTuple):
             return jax.jvp(lambda p: eqx.combine(p, self.rest)(h), (self.selected,), (direction,))[1]
 
         each = jax.vmap(jax.vmap(one, (None, 0)), (0, 0))
-        return Probes(lambda h, _: each(h, jax.tree.unflatten(structure, z)), jnp.asarray(overlap))
+        return Probes(lambda h: each(h, jax.tree.unflatten(structure, z)), jnp.asarray(overlap))
+
+
+class _Site(NamedTuple):
+    """Where a vanilla cell is linearised: its input x, and the image where the tanh is outside."""
+
+    x: Array
+    image: Array | None
 
 
 class AffineCell(NamedTuple):
@@ -105,17 +115,17 @@ class AffineCell(NamedTuple):
     def outer_tanh(self) -> bool:
         return self.model.form == "tanh(W@h+b)"
 
-    def inputs(self, h: Array) -> Array:
-        return h if self.outer_tanh else jnp.tanh(h)
+    def site(self, h: Array, h_next: Array) -> _Site:
+        return _Site(h, h_next) if self.outer_tanh else _Site(jnp.tanh(h), None)
 
-    def inner(self, h: Array, block: Array) -> Array:
-        return block if self.outer_tanh else block * (1 - jnp.tanh(h) ** 2)[:, None]
+    def inner(self, site: _Site, block: Array) -> Array:
+        return block if self.outer_tanh else block * (1 - site.x**2)[:, None]
 
-    def outer(self, h_next: Array, block: Array) -> Array:
-        return block * (1 - h_next**2)[:, None] if self.outer_tanh else block
+    def outer(self, site: _Site, block: Array) -> Array:
+        return block if site.image is None else block * (1 - site.image**2)[:, None]
 
     def step(self, h: Array) -> Array:
-        drive = self.inputs(h) @ self.model.weight.T
+        drive = (h if self.outer_tanh else jnp.tanh(h)) @ self.model.weight.T
         drive = drive if self.model.bias is None else drive + self.model.bias
         return jnp.tanh(drive) if self.outer_tanh else drive
 
@@ -123,27 +133,28 @@ class AffineCell(NamedTuple):
         state = self.model.weight.shape[0]
         weights = block.weight.reshape(-1, state).T if self.wrt_weight else None
 
-        def force(h, h_next):
+        def force(site):
+            batch = site.x.shape[0]
             if weights is None:
-                total = jnp.broadcast_to(block.bias, (h.shape[0], *block.bias.shape))
+                total = jnp.broadcast_to(block.bias, (batch, *block.bias.shape))
             else:
-                total = (self.inputs(h) @ weights).reshape(h.shape[0], -1, state)
+                total = (site.x @ weights).reshape(batch, -1, state)
                 total = total + block.bias if self.wrt_bias else total
-            return self.outer(h_next, total)
+            return self.outer(site, total)
 
         return force
 
-    def push(self, h: Array, h_next: Array, dh: Array, drive: Drive) -> Array:
-        rows = self.inner(h, dh).reshape(-1, h.shape[1]) @ self.model.weight.T
-        return self.outer(h_next, rows.reshape(dh.shape)) + drive(h, h_next)
+    def push(self, site: _Site, dh: Array, drive: Drive) -> Array:
+        rows = self.inner(site, dh).reshape(-1, dh.shape[2]) @ self.model.weight.T
+        return self.outer(site, rows.reshape(dh.shape)) + drive(site)
 
-    def pull(self, h: Array, h_next: Array, a: Array) -> tuple[Array, Any]:
-        a = self.outer(h_next, a)
+    def pull(self, site: _Site, a: Array) -> tuple[Array, Any]:
+        a = self.outer(site, a)
         # x.T on the left is the cheap transpose: a is k times larger.
-        weight = self.inputs(h).T @ a.reshape(a.shape[0], -1) if self.wrt_weight else None
+        weight = site.x.T @ a.reshape(a.shape[0], -1) if self.wrt_weight else None
         bias = a.sum(axis=0) if self.wrt_bias else None
-        rows = a.reshape(-1, h.shape[1]) @ self.model.weight
-        return self.inner(h, rows.reshape(a.shape)), (weight, bias)
+        rows = a.reshape(-1, a.shape[2]) @ self.model.weight
+        return self.inner(site, rows.reshape(a.shape)), (weight, bias)
 
     def gradient_like(self, k: int) -> Any:
         state, dtype = self.model.weight.shape[0], self.model.weight.dtype
@@ -180,11 +191,11 @@ class AffineCell(NamedTuple):
             overlap = overlap + jnp.einsum("bpn,kn->bpk", bias, directions.bias)
         weights = shared.reshape(-1, state).T
 
-        def force(h, h_next):
+        def force(site):
             total = jnp.zeros((batch, count, state), dtype)
             if self.wrt_weight:
-                total = left * ((self.inputs(h) * right) @ weights).reshape(batch, count, state)
-            return self.outer(h_next, total + bias if self.wrt_bias else total)
+                total = left * ((site.x * right) @ weights).reshape(batch, count, state)
+            return self.outer(site, total + bias if self.wrt_bias else total)
 
         return Probes(force, overlap)
 
@@ -227,13 +238,21 @@ def tangent(
     Without a ``path`` the states are recomputed on the way and never stored.
     """
 
-    def forward(carry, h_next):
+    def recomputing(carry, _):
         h, dh = carry
-        h_next = cell.step(h) if h_next is None else h_next
-        dh = cell.push(h, h_next, dh, drive)
+        h_next = cell.step(h)
+        dh = cell.push(cell.site(h, h_next), dh, drive)
         return (h_next, dh), emit(h_next, dh)
 
-    return jax.lax.scan(forward, (h, dh), None if path is None else path[1:], length=steps)
+    def forward(dh, inputs):
+        site, h_next = inputs
+        dh = cell.push(site, dh, drive)
+        return dh, emit(h_next, dh)
+
+    if path is None:
+        return jax.lax.scan(recomputing, (h, dh), length=steps)
+    dh, emitted = jax.lax.scan(forward, dh, (cell.site(path[:-1], path[1:]), path[1:]))
+    return (path[-1], dh), emitted
 
 
 def adjoint(
@@ -248,11 +267,11 @@ def adjoint(
 
     def backward(carry, step):
         a, gradient = carry
-        h, h_next, y = step
-        a, increment = cell.pull(h, h_next, a + lift(h_next, y))
+        site, h_next, y = step
+        a, increment = cell.pull(site, a + lift(h_next, y))
         return (a, jax.tree.map(jnp.add, gradient, increment)), None
 
-    return jax.lax.scan(backward, (a, gradient), (path[:-1], path[1:], cotangents), reverse=True)[0]
+    return jax.lax.scan(backward, (a, gradient), (cell.site(path[:-1], path[1:]), path[1:], cotangents), reverse=True)[0]
 
 
 def checkpointed(

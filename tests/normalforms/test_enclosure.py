@@ -8,10 +8,10 @@ import pytest
 import sympy as sp
 from flint import arb, ctx
 
-from normalforms.amplification import amplification
 from normalforms.balls import to_ball
 from normalforms.enclosure import Ball, enclosure, gram_enclosure
 from normalforms.iteration import gram
+from normalforms.law import amplification
 from normalforms.maps import (
     Map,
     cusp,

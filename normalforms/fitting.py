@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.stats
 
 from normalforms import maps
-from normalforms.amplification import amplification as law_of
+from normalforms.law import amplification as law_of
 
 __all__ = ["Fit", "fit"]
 

@@ -1,0 +1,267 @@
+"""The command line: ``normalforms law | reduce | reproduce``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = ["main"]
+
+_FORMAT = 1
+_FIGURES = ("fig1", "fig2", "fig3", "fig4")
+
+
+class _Refused(Exception):
+    """Bad input: its text is the one line that the user sees."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _Refused(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a subcommand; 0 ok, 2 bad input with one line on stderr, 1 failure, 130 interrupted."""
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.run(arguments)
+    except (_Refused, ValueError) as error:
+        return _say(error, 2)
+    except (FloatingPointError, OSError) as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+
+
+def _say(error: Any, status: int) -> int:
+    print(f"normalforms: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="normalforms", description="Amplification laws of bifurcations, and networks that meet them.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    law = commands.add_parser("law", help="print the amplification law of a family or a map")
+    law.add_argument("family", nargs="?", help="pitchfork, saddle_node, …")
+    _map_options(law)
+    law.add_argument("--form", choices=("series", "uniform", "exact", "scaling"), default="series")
+    law.add_argument("--order", type=int, help="highest power of h0 kept; p of the uniform law")
+    law.add_argument("--horizon", type=int, help="T, for the exact form")
+    law.add_argument("--format", choices=("text", "latex", "python"), default="text")
+    law.set_defaults(run=_law)
+
+    reduce = commands.add_parser("reduce", help="reduce a map to its normal form")
+    _map_options(reduce)
+    reduce.set_defaults(run=_reduce)
+
+    story = commands.add_parser("reproduce", help="train, find the bifurcations, predict the kernel, write a report")
+    story.add_argument("--preset", choices=("paper", "quick"), default="paper")
+    story.add_argument("--out", default="reproduction", help="output folder")
+    story.add_argument("--seed", type=int, default=0)
+    story.add_argument("--resume", action="store_true", help="continue, or redraw, what the output folder holds")
+    story.add_argument("--only", help="figures, of " + ",".join(_FIGURES))
+    story.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
+    story.set_defaults(run=_reproduce)
+    return parser
+
+
+def _map_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--map", help="formula of the next state")
+    parser.add_argument("--state", help="name of the state variable, or names with commas")
+    parser.add_argument("--parameter", help="name of the parameter")
+    parser.add_argument("--at", help="the bifurcation, as x=2/3,r=3")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _at(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(sign and value.strip() for _, sign, value in pairs):
+        raise _Refused(f"--at {text!r} must read like x=2/3,r=3")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _map(arguments: argparse.Namespace) -> Any:
+    import normalforms as nf
+
+    if not (arguments.map and arguments.state and arguments.parameter):
+        raise _Refused("--map needs --state and --parameter beside it")
+    return nf.parse_map(arguments.map, state=arguments.state, parameter=arguments.parameter)
+
+
+def _law(arguments: argparse.Namespace) -> int:
+    import normalforms as nf
+
+    families = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling", "cusp")
+    if arguments.family and arguments.map:
+        raise _Refused("give a family or --map, not both")
+    if arguments.map:
+        law = nf.amplification(_map(arguments), at=_at(arguments.at))
+    elif arguments.family in families:
+        law = nf.amplification(getattr(nf, arguments.family)())
+    else:
+        raise _Refused(f"family {arguments.family!r} is unknown; known are {', '.join(families)}")
+    if arguments.form == "scaling":
+        expression = law.scaling().function
+        formula = None
+    else:
+        formula = _form(law, arguments)
+        expression = formula.expr
+    if arguments.format == "latex":
+        text = formula.latex() if formula is not None else __import__("sympy").latex(expression)
+    elif arguments.format == "python" and formula is not None:
+        text = formula.code("python")
+    else:
+        text = str(expression)
+    print(json.dumps({"form": arguments.form, "law": text}) if arguments.json else text)
+    return 0
+
+
+def _form(law: Any, arguments: argparse.Namespace) -> Any:
+    if arguments.form == "uniform":
+        return law.uniform(arguments.order or 0)
+    if arguments.form == "exact":
+        if arguments.horizon is None:
+            raise _Refused("--form exact needs --horizon")
+        return law.exact(arguments.horizon, arguments.order)
+    return law.series(2 if arguments.order is None else arguments.order)
+
+
+def _reduce(arguments: argparse.Namespace) -> int:
+    import normalforms as nf
+
+    at = _at(arguments.at)
+    if at is None:
+        raise _Refused("reduce needs --at, the bifurcation, as x=2/3,r=3")
+    form = nf.reduce(_map(arguments), at=at)
+    values = {name: str(value) for name, value in form.coefficients.items()}
+    if arguments.json:
+        print(json.dumps({"kind": form.kind, "multiplier": str(form.multiplier), "coefficients": values}))
+        return 0
+    print(f"{form.kind}, multiplier {form.multiplier}: {form.detail}")
+    for name, value in values.items():
+        print(f"  {name} = {value}")
+    return 0
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    only = tuple((arguments.only or "fig1,fig2").split(","))
+    unknown = set(only) - set(_FIGURES)
+    if unknown:
+        raise _Refused(f"--only names {', '.join(sorted(unknown))}; known are {', '.join(_FIGURES)}")
+    later = set(only) & {"fig3", "fig4"}
+    if later:
+        raise _Refused(f"{', '.join(sorted(later))} is not part of this version; use --only fig1,fig2")
+    out = Path(arguments.out)
+    _claim(out, arguments)
+    try:
+        return _tell(out, only, arguments)
+    except KeyboardInterrupt:
+        again = f"normalforms reproduce --preset {arguments.preset} --seed {arguments.seed} --out {out} --resume"
+        return _say(f"interrupted; continue with: {again}", 130)
+
+
+def _claim(out: Path, arguments: argparse.Namespace) -> None:
+    """Make the output folder ours, or check that it is; nothing of anybody else's is touched."""
+    from normalforms import __version__
+
+    settings = {"format": _FORMAT, "version": __version__, "preset": arguments.preset, "seed": arguments.seed}
+    manifest = out / "reproduction.json"
+    if out.exists() and not out.is_dir():
+        raise _Refused(f"--out {out} is a file; choose a folder")
+    if manifest.exists():
+        try:
+            present = json.loads(manifest.read_text())
+            differs = [name for name in settings if present.get(name) != settings[name]]
+        except (OSError, ValueError, AttributeError):
+            raise _Refused(f"{manifest} cannot be read; remove {out} or choose another --out") from None
+        if differs:
+            name = differs[0]
+            raise _Refused(
+                f"{out} holds a reproduction with {name} {present.get(name)!r}, not {settings[name]!r}; "
+                "choose another --out"
+            )
+        if not arguments.resume:
+            raise _Refused(f"{out} already holds a reproduction; add --resume to continue it, or choose another --out")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise _Refused(f"--out {out} holds files that are not a reproduction; choose an empty or new folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        manifest.write_text(json.dumps(settings))
+    except OSError as error:
+        raise _Refused(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
+
+
+def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> int:
+    began = time.perf_counter()
+    from normalforms.plot import figure2
+
+    figures: dict[str, Any] = {}
+    if "fig2" in only:
+        figures["figure2"] = figure2()
+    if "fig1" not in only:
+        _draw(out, figures)
+        print(f"wrote {out / 'figures'}", file=sys.stderr)
+        return 0
+    from rnn.figures import figure1, figure_bias
+    from rnn.narrative import document, headline, summary
+    from rnn.record import write_atomic
+    from rnn.reproduce import reproduce
+
+    show = None if arguments.json else _Meter()
+    story = reproduce(
+        arguments.preset, seed=arguments.seed, out=out / "run", resume=arguments.resume, progress=show
+    )
+    drawing = time.perf_counter()
+    figures["figure1"] = figure1(story)
+    if story.bias is not None:
+        figures["figure_bias"] = figure_bias(story)
+    _draw(out, figures)
+    done = time.perf_counter()
+    seconds = story.seconds | {"figures": done - drawing, "total": done - began}
+    facts = summary(story, seconds)
+    page = document(story, seconds, figures)
+    write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
+    write_atomic(out / "report.html", lambda f: f.write(page.encode()))
+    if show is not None:
+        show.close()
+    lines = [json.dumps(facts)] if arguments.json else [*headline(story), f"report: {out / 'report.html'}"]
+    print("\n".join(lines))
+    return 0
+
+
+def _draw(out: Path, figures: dict[str, Any]) -> None:
+    folder = out / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=150)
+        figure.savefig(folder / f"{name}.svg")
+
+
+class _Meter:
+    """Progress on stderr: one line rewritten on a terminal, a line per stage elsewhere."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.stage = ""
+
+    def __call__(self, stage: str, share: float, left: float) -> None:
+        rest = f", {left:.0f} s left" if left == left and left < 1e6 else ""
+        if self.live:
+            bar = "█" * round(24 * share)
+            print(f"\r\x1b[K{stage:<22} {bar:<24} {share:4.0%}{rest}", end="", file=sys.stderr, flush=True)
+        elif stage != self.stage:
+            print(f"{stage} …", file=sys.stderr, flush=True)
+        self.stage = stage
+
+    def close(self) -> None:
+        """End the rewritten line."""
+        if self.live:
+            print(file=sys.stderr)

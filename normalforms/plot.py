@@ -1,0 +1,98 @@
+"""Figures of the laws, and the one style that every figure of the project has."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from normalforms import maps
+from normalforms.law import amplification
+
+__all__ = ["COLOURS", "figure2", "style"]
+
+COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00"}
+"""Okabe and Ito's palette, told apart by colour-blind readers."""
+
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "normalforms",
+}
+_FAMILIES = {
+    "stability_flip": ("Stability flip", "g h"),
+    "pitchfork": ("Pitchfork", "g h − h³"),
+    "saddle_node": ("Saddle-node", "h + (g − 1) − h²"),
+    "period_doubling": ("Period doubling", "−g h + h³"),
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def style(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw within the project's style, whatever the caller's settings are."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@style
+def figure2(horizon: int = 30, ranges: tuple[float, ...] = (0.05, 0.1), nodes: int = 200) -> Figure:
+    """Mean ``‖sNTK_g‖ = A_T`` over ``h_0 ~ U[−r, r]`` against g for four families, T steps.
+
+    Solid: direct iteration on Gauss–Legendre nodes. Dashed: the uniform law of leading order. Orbits that
+    leave to infinity (saddle-node, g < 1) leave a gap where fewer than all stay.
+
+    Args:
+        horizon: T, in steps.
+        ranges: half-widths r of the initial states.
+        nodes: quadrature nodes.
+    """
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    for ax, name in zip(figure.subplots(1, 4), _FAMILIES, strict=True):
+        _panel(ax, name, horizon, ranges, nodes)
+    return figure
+
+
+def curve(name: str, g: np.ndarray, r: float, horizon: int, nodes: int = 200) -> np.ndarray:
+    """Mean of ``A_T(g, h_0)`` over ``h_0 ~ U[−r, r]`` by direct iteration, NaN where an orbit escapes."""
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    law = amplification(getattr(maps, name)())
+    values = np.asarray(law(g[:, None], r * x[None, :], horizon))
+    values = np.where(np.isfinite(values), values, np.nan)
+    return values @ w / 2
+
+
+def _panel(ax: Any, name: str, horizon: int, ranges: tuple[float, ...], nodes: int) -> None:
+    title, formula = _FAMILIES[name]
+    g = np.linspace(0.985, 1.06, 151) if name == "saddle_node" else np.linspace(0.8, 1.4, 151)
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    uniform = amplification(getattr(maps, name)()).uniform(0)
+    for r, colour in zip(ranges, ("blue", "orange"), strict=True):
+        mean = curve(name, g, r, horizon, nodes)
+        ax.semilogy(g, mean, color=COLOURS[colour], label=f"h₀ ~ U[−{r:g}, {r:g}]")
+        if name != "stability_flip":
+            inside = np.isfinite(mean)
+            law = np.full_like(g, np.nan)
+            law[inside] = np.asarray(uniform(g[inside][:, None], r * x[None, :], horizon)) @ w / 2
+            ax.semilogy(g, law, "--", color="0.25", lw=0.9)
+            peak = int(np.nanargmax(mean))
+            ax.plot(g[peak], mean[peak], "v", color=COLOURS[colour], ms=5)
+    ax.axvline(1, color="0.4", ls="--", lw=1)
+    ax.set(title=f"{title}\nh′ = {formula}", xlabel="g (dimensionless)")
+    ax.set_ylabel(f"mean ‖sNTK_g‖, T = {horizon}")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * 12)
+    ax.legend(loc="upper left", fontsize=8)
