@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normalforms.law import AmplificationLaw, amplification
     from normalforms.distribution import Empirical, Normal, Uniform
     from normalforms.fitting import Fit, fit
     from normalforms.formula import DomainWarning, Formula
     from normalforms.jet import Jet
+    from normalforms.law import AmplificationLaw, amplification
     from normalforms.maps import (
         Map,
         cusp,

@@ -143,9 +143,7 @@ def _tangent(expr: sp.Expr, tangents: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
     return sp.Add(*(expr.diff(s) * tangents[s] for s in active))
 
 
-def _with_tangents(
-    assignments: Assignments, x: sp.Symbol, tangents: dict[sp.Symbol, sp.Expr]
-) -> Assignments:
+def _with_tangents(assignments: Assignments, x: sp.Symbol, tangents: dict[sp.Symbol, sp.Expr]) -> Assignments:
     """``assignments`` with those of their tangents between them; fills ``tangents``."""
     out: list[tuple[sp.Symbol, sp.Expr]] = []
     for symbol, expr in assignments:

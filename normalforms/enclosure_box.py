@@ -44,9 +44,7 @@ class _Leaf:
     spread: list[Mpf]
 
 
-def box_gram(
-    m: Map, parameters: list[arb], initial: list[arb], horizon: int, value: Value
-) -> Gram | int | None:
+def box_gram(m: Map, parameters: list[arb], initial: list[arb], horizon: int, value: Value) -> Gram | int | None:
     """The Gram matrix ``Σ sᵀs`` over a box: the hull over at most 64 boxes, split where it is decided.
 
     Returns:

@@ -6,7 +6,7 @@ from functools import cache
 
 import sympy as sp
 
-from normalforms.expansion import Local, MAX_ORDER
+from normalforms.expansion import MAX_ORDER, Local
 from normalforms.polynomials import Poly, from_expr, poly, to_expr
 
 __all__ = ["check_order", "exact_coefficients", "exact_expression"]

@@ -129,7 +129,11 @@ def _named(series: Series, name: str, into: list[tuple[sp.Symbol, sp.Expr]]) -> 
 
 
 def series_program(
-    form: Local, order: int, horizon: sp.Expr, monomial: Callable[[int], sp.Expr] | None = None, extra: int = 0
+    form: Local,
+    order: int,
+    horizon: sp.Expr,
+    monomial: Callable[[int], sp.Expr] | None = None,
+    extra: int = 0,
 ) -> Program:
     """The program of ``A_T`` through ``x0**order``, ``x0 = h0 − h*(g)``, by the recursion of truncated series.
 
@@ -144,7 +148,7 @@ def series_program(
         extra: with ``extra > 0`` the results are (value, sum of the next ``extra`` terms).
     """
     g = form.map.parameters[0]
-    h0, t = symbols("h0 t")
+    _, t = symbols("h0 t")
     moving = form.fixed_point.diff(g)
     top = order + extra
     reach = top + 1 if moving != 0 else max(top - 1, 1)
@@ -158,9 +162,7 @@ def series_program(
         (g, horizon) if isinstance(horizon, sp.Symbol) else (g,),
         tuple(nexts.values()),
         prelude=tuple(prelude),
-        carries=tuple(
-            Carry(orbit[k], sp.Integer(int(k == 1)), nexts.get(k, sp.Integer(0))) for k in support
-        ),
+        carries=tuple(Carry(orbit[k], sp.Integer(int(k == 1)), nexts.get(k, sp.Integer(0))) for k in support),
         body=tuple(body),
         counter=t,
         horizon=horizon,

@@ -68,7 +68,9 @@ def _step(m: Map) -> Callable[..., Any]:
     results = list(m.steps)
     for step in m.steps:
         for j, parameter in enumerate(m.parameters):
-            results.append(step.diff(parameter) + sum(step.diff(x) * row[j] for x, row in zip(m.states, tangents, strict=True)))
+            results.append(
+                step.diff(parameter) + sum(step.diff(x) * row[j] for x, row in zip(m.states, tangents, strict=True))
+            )
     flat = [s for row in tangents for s in row]
     common, reduced = sp.cse(results, symbols=sp.numbered_symbols("v", real=True))
     program = Program((*m.states, *flat, *m.parameters), tuple(reduced), prelude=tuple(common))

@@ -94,7 +94,12 @@ def _gaussian_binomials(lam: Poly, stride: int, count: int) -> list[list[Poly]]:
 
 
 def _phi(
-    factors: Mapping[int, Poly], lam: Poly, steps: list[Poly], binomials: list[list[Poly]], stride: int, count: int
+    factors: Mapping[int, Poly],
+    lam: Poly,
+    steps: list[Poly],
+    binomials: list[list[Poly]],
+    stride: int,
+    count: int,
 ) -> list[Poly]:
     """``φ_m`` from ``φ_m (λ^{wm+1} − λ) = Σ_{k>1} f_k [φ^k]_m``."""
     top = max(factors)
@@ -263,9 +268,7 @@ def orbit_coefficients(form: Local, order: int) -> dict[int, Terms]:
     w = made.stride
     exponents = [_q_exponents(m, w) for m in range(len(made.phi))]
     return {
-        w * m + 1: {
-            w * j + 1: Fraction(base, r, _sum(exponents[j], exponents[m - j])) for j, r in enumerate(row)
-        }
+        w * m + 1: {w * j + 1: Fraction(base, r, _sum(exponents[j], exponents[m - j])) for j, r in enumerate(row)}
         for m, row in enumerate(made.orbit)
     }
 

@@ -11,11 +11,11 @@ import sympy as sp
 
 from normalforms import iteration, maps
 from normalforms.codegen import Program
-from normalforms.distribution import Distribution, Empirical
+from normalforms.distribution import Distribution
+from normalforms.exact import check_order, exact_expression
 from normalforms.expansion import local, series_program
 from normalforms.formula import Domain, Formula, check_horizon, symbols
 from normalforms.iteration import Orbit, orbit_program
-from normalforms.exact import check_order, exact_expression
 from normalforms.koenigs import series_expression
 from normalforms.maps import Map
 from normalforms.uniform import flow, uniform_law

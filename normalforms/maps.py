@@ -148,9 +148,7 @@ def _number(name: str, value: Any) -> sp.Expr:
     return number
 
 
-def parse_map(
-    step: str | Iterable[str], *, state: str | Iterable[str], parameter: str | Iterable[str]
-) -> Map:
+def parse_map(step: str | Iterable[str], *, state: str | Iterable[str], parameter: str | Iterable[str]) -> Map:
     """Read a map from text, without ever evaluating the text as Python.
 
     Args:
@@ -254,9 +252,7 @@ def neimark_sacker(omega: Any, d: Any) -> Map:
     growth, turn = _g + sp.re(d) * radius, sp.im(d) * radius
     u, v = x * growth - y * turn, x * turn + y * growth
     c, s = sp.cos(omega), sp.sin(omega)
-    return Map(
-        (c * u - s * v, s * u + c * v), (x, y), _g, {x: 0, y: 0, _g: 1}, name="neimark_sacker"
-    )
+    return Map((c * u - s * v, s * u + c * v), (x, y), _g, {x: 0, y: 0, _g: 1}, name="neimark_sacker")
 
 
 def cusp() -> Map:

@@ -70,7 +70,7 @@ class _Dense:
         return value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Dense) and self.rep == other.rep or not self.rep and other == 0
+        return (isinstance(other, _Dense) and self.rep == other.rep) or (not self.rep and other == 0)
 
     def __hash__(self) -> int:
         return hash(tuple(self.rep))

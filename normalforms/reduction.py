@@ -218,7 +218,14 @@ def reduce_jet(
     if data.exact:
         q, p = sp.ImmutableMatrix(q / frame.length), sp.ImmutableMatrix(p * frame.length)
     return NormalForm(
-        kind, frame.multiplier, q, p, Coefficients(**values), detail, symmetric=bool(symmetric), exact=data.exact
+        kind,
+        frame.multiplier,
+        q,
+        p,
+        Coefficients(**values),
+        detail,
+        symmetric=bool(symmetric),
+        exact=data.exact,
     )
 
 
@@ -303,7 +310,11 @@ def _at_one(frame: _Frame, symmetric: bool) -> tuple[str, dict[str, Any], str]:
     if frame.jet.linear:
         return "stability_flip", values, "the map is linear in the state"
     if no_cubic:
-        return "degenerate", values, f"c2 and c3 vanish while dlambda = {_show(slope)}: a higher order decides"
+        return (
+            "degenerate",
+            values,
+            f"c2 and c3 vanish while dlambda = {_show(slope)}: a higher order decides",
+        )
     side = "supercritical" if complex(c3).real < 0 else "subcritical"
     return "pitchfork", values, f"c0 and c2 vanish, c3 = {_show(c3)} does not: {side}"
 

@@ -66,9 +66,7 @@ def figure(drawing: Figure, caption: str) -> str:
     drawing.savefig(buffer, format="png", dpi=110)
     data = base64.b64encode(buffer.getvalue()).decode()
     text = html.escape(caption, quote=True)
-    return (
-        f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-    )
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def formula(left: sp.Expr, right: sp.Expr) -> str:

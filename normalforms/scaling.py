@@ -165,12 +165,7 @@ def _li(order: int, z: sp.Expr) -> sp.Expr:
 
 def _bernoulli(U: sp.Expr) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
     """``P = ∫N/(D(D − b)) dD``, ``n = N/D``, ``N = D − 1 + b u`` along ``D = 1 + y(e^u − 1)/x``, u ≤ U."""
-    P = (
-        U * (1 + U - sp.log(sp.Abs(_x * _D / _y)))
-        + _li(2, _r * sp.exp(-U))
-        - _li(2, _r)
-        - (U - sp.log(_D)) / _b
-    )
+    P = U * (1 + U - sp.log(sp.Abs(_x * _D / _y))) + _li(2, _r * sp.exp(-U)) - _li(2, _r) - (U - sp.log(_D)) / _b
     return (
         (_P, P),
         (_n, (_D - 1 + _b * U) / _D),
@@ -236,7 +231,7 @@ def _saddle_node() -> dict[str, Any]:
     return {
         "compact": compact,
         "where": (
-            (_Lambda, sp.re(mean)),
+            (_Lambda, sp.re(mean, evaluate=False)),
             (_G, (_w - _y + _D**2 * _H) / (2 * _x)),
             (_H, (_kappa * sp.sinh(_kappa) + _y * sp.cosh(_kappa)) / _D),
             (_D, sp.cosh(_kappa) + _y * sp.sinh(_kappa) / _kappa),

@@ -265,6 +265,12 @@ def _branches(U: Array, x: Array, y: Array) -> tuple[NDArray[np.bool_], Array, A
     return early, y / x, (x - y) / x, np.where(early, k, -1.0)
 
 
+def _flip_closed(x: Array, y: Array) -> Pair:
+    U = 2 * x
+    value, scale = _sum(np.exp(U) * U**2, -2 * U * np.exp(U), 2 * np.exp(U), np.full_like(U, -2.0))
+    return y * value / U**3, np.abs(y / U**3) * scale
+
+
 def _pitchfork_closed(x: Array, y: Array) -> Pair:
     U = 2 * x
     early, a, b, k = _branches(U, x, y)
@@ -332,10 +338,8 @@ def _saddle_below(x: Array, y: Array) -> Pair:
     )
 
 
-STABILITY_FLIP = Numerics(_flip_density, lambda x, y: np.full(x.shape, 0.5), _nowhere)
+STABILITY_FLIP = Numerics(_flip_density, lambda x, y: np.full(x.shape, 0.5), _nowhere, _flip_closed)
 PITCHFORK = Numerics(_pitchfork_density, _bernoulli_centre(2.0), _bernoulli_escapes(2.0), _pitchfork_closed)
 PHASE = Numerics(_phase_density, _bernoulli_centre(2.0), _bernoulli_escapes(2.0))
-TRANSCRITICAL = Numerics(
-    _transcritical_density, _bernoulli_centre(1.0), _bernoulli_escapes(1.0), _transcritical_closed
-)
+TRANSCRITICAL = Numerics(_transcritical_density, _bernoulli_centre(1.0), _bernoulli_escapes(1.0), _transcritical_closed)
 SADDLE_NODE = Numerics(_saddle_density, _saddle_centre, _saddle_escapes, _saddle_closed)

@@ -59,7 +59,7 @@ class _Walk:
         if not self.exact:
             return float(value)
         value = tidy(value)
-        if value.is_finite is False or value.is_finite is None and not value.is_number:
+        if value.is_finite is False or (value.is_finite is None and not value.is_number):
             raise ValueError("at is a point where the map is not finite")
         return value
 
@@ -154,7 +154,7 @@ def is_odd(e: sp.Expr, symbols: Sequence[sp.Symbol]) -> bool:
     >>> is_odd(g * sp.tanh(x) - x**3, [x])
     True
     """
-    known: dict[sp.Expr, int] = {s: -1 for s in symbols}
+    known: dict[sp.Expr, int] = dict.fromkeys(symbols, -1)
 
     def parity(e: sp.Expr) -> int:
         if e not in known:

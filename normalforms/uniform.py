@@ -42,7 +42,9 @@ class Flow:
     def amplification(self) -> Program:
         """The program of ``A_T = Σ_{t=1}^T ‖∂_g h_t‖²``."""
         A = sp.Symbol("A", real=True)
-        names = tuple(sp.Symbol(f"h_t{i}" if len(self.states) > 1 else "h_t", real=True) for i in range(len(self.states)))
+        names = tuple(
+            sp.Symbol(f"h_t{i}" if len(self.states) > 1 else "h_t", real=True) for i in range(len(self.states))
+        )
         plain = Program(
             (*self.inputs, _T),
             names,

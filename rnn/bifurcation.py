@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -112,7 +113,7 @@ def bifurcations(
         search = _Search(run if isinstance(run, Run) else None, path, starts, tolerance)
         samples = _samples(path, every, until)
         search.begin(samples[0])
-        for k, (here, there) in enumerate(zip(samples[:-1], samples[1:], strict=True)):
+        for k, (here, there) in enumerate(itertools.pairwise(samples)):
             search.cross(here, there)
             if progress is not None:
                 progress((k + 1) / (len(samples) - 1))
@@ -252,14 +253,25 @@ class _Search:
         gap = abs(abs(critical) - 1)
         status = "localised" if gap <= 1e-10 else f"multiplier only within {gap:.1e} of the unit circle"
         self.events.append(
-            Event(form.kind, place.step, critical, form, place.point, model, tangent, k, period, status, self.run)
+            Event(
+                form.kind,
+                place.step,
+                critical,
+                form,
+                place.point,
+                model,
+                tangent,
+                k,
+                period,
+                status,
+                self.run,
+            )
         )
         return len(self.events) - 1
 
     def _tangent(self, step: float, toward: float) -> np.ndarray:
         other = np.clip(step + np.sign(toward - step) * 1e-3, self.path.steps[0], self.path.steps[-1])
-        slope = (self.path.flat(float(other)) - self.path.flat(step)) / (other - step)
-        return slope
+        return (self.path.flat(float(other)) - self.path.flat(step)) / (other - step)
 
     def _switch(self, at: Place, after: Place, stop: float) -> None:
         """Look for the branches that meet the tracked one at ``at``, on the far side of it."""

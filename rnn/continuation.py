@@ -113,9 +113,7 @@ class Follower:
             for point, a, ok in zip(points, A, converged, strict=True)
         ]
 
-    def advance(
-        self, places: list[Place], stop: float, period: int = 1, leap: float = _LEAP
-    ) -> list[Place | None]:
+    def advance(self, places: list[Place], stop: float, period: int = 1, leap: float = _LEAP) -> list[Place | None]:
         """Every place followed to ``stop`` in one step; ``None`` where the step was too long or the point is gone."""
         if not places:
             return []
@@ -137,9 +135,7 @@ class Follower:
             kept.append(place if np.linalg.norm(place.point - guess) <= allowed else None)
         return kept
 
-    def follow(
-        self, place: Place, stop: float, period: int = 1, *, careful: bool = False
-    ) -> tuple[Place, bool]:
+    def follow(self, place: Place, stop: float, period: int = 1, *, careful: bool = False) -> tuple[Place, bool]:
         """``place`` followed to ``stop`` in adaptive steps, short ones if ``careful``.
 
         Returns:
@@ -221,9 +217,7 @@ def _fold_system(model: Model, slope: Any, unknown: Any, reference: Any, period:
 
     def system(z: Any) -> Any:
         h, v, ds = z[:n], z[n : 2 * n], z[2 * n]
-        step = period_map(
-            eqx.combine(jax.tree.map(lambda p, d: p + ds * d, selected, slope), rest), period
-        )
+        step = period_map(eqx.combine(jax.tree.map(lambda p, d: p + ds * d, selected, slope), rest), period)
         image, turned = jax.jvp(step, (h,), (v,))
         return jnp.concatenate([image - h, turned - v, jnp.atleast_1d(reference @ v - 1)])
 

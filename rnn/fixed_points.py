@@ -270,9 +270,7 @@ def _describe(model: Model, points: np.ndarray, period: int, tried: int, failed:
     mu = np.take_along_axis(mu, np.argsort(-np.abs(mu), axis=1, kind="stable"), axis=1)
     absolute = np.asarray(residual_norms(model, jnp.asarray(points), period))
     relative = absolute / np.maximum(1.0, np.linalg.norm(points, axis=1))
-    beta = 1 / np.maximum(
-        np.linalg.svd(A - np.eye(state), compute_uv=False)[:, -1], np.finfo(float).tiny
-    )
+    beta = 1 / np.maximum(np.linalg.svd(A - np.eye(state), compute_uv=False)[:, -1], np.finfo(float).tiny)
     bound = _lipschitz(model) if period == 1 else np.nan
     cycles = _cycles(model, points, period)
     return FixedPoints(points, mu, relative, beta**2 * absolute * bound, cycles, period, tried, failed)

@@ -111,8 +111,11 @@ def _shifted(model: Model, tangent: Any, period: int) -> Any:
 
 def _along(f: Any, h: Any, *vectors: Any) -> Any:
     """The mixed directional derivative of ``f`` at ``h`` along ``vectors``."""
+    def derivative(g: Any, v: Any) -> Any:
+        return lambda x: jax.jvp(g, (x,), (v,))[1]
+
     for v in vectors:
-        f = (lambda g, v: lambda x: jax.jvp(g, (x,), (v,))[1])(f, v)
+        f = derivative(f, v)
     return f(h)
 
 

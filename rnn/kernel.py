@@ -186,8 +186,7 @@ class SNTK(eqx.Module):
         rows, m = self.shape
         step = 64
         blocks = [
-            _jvp(self, jnp.eye(min(step, m - i), m, i, dtype=self.dtype)).reshape(-1, rows)
-            for i in range(0, m, step)
+            _jvp(self, jnp.eye(min(step, m - i), m, i, dtype=self.dtype)).reshape(-1, rows) for i in range(0, m, step)
         ]
         return jnp.concatenate(blocks).T
 
@@ -274,14 +273,28 @@ def sntk(
     whole = not remat and (chunk is None or chunk >= h0.shape[0])
     path = _rollout(selected, _Tree.of(rest), h0, horizon) if whole else None
     kernel = SNTK(
-        selected, h0, _Tree.of(rest), _Tree.of(readout), path, horizon, outputs, None if whole else chunk, remat
+        selected,
+        h0,
+        _Tree.of(rest),
+        _Tree.of(readout),
+        path,
+        horizon,
+        outputs,
+        None if whole else chunk,
+        remat,
     )
     _check_finite(kernel)
     return kernel
 
 
 def fisher_product(
-    model: Model, h0: Float[Array, "batch state"], horizon: int, v: Any, *, wrt: Any = None, readout: Any = None
+    model: Model,
+    h0: Float[Array, "batch state"],
+    horizon: int,
+    v: Any,
+    *,
+    wrt: Any = None,
+    readout: Any = None,
 ) -> Any:
     """``JᵀJ v`` as a pure function, for use inside ``jax.jit`` and ``jax.lax.scan``.
 
@@ -435,9 +448,7 @@ def fisher_block(kernel: SNTK, block: Float[Array, "k m"]) -> Float[Array, "k m"
     return kernel.flatten(cell.gradient(over_batch(kernel, work)[0]))
 
 
-def _pull_states(
-    kernel: SNTK, cell: Any, observer: _Observer, h0: Array, path: Array | None, y: Array, k: int
-) -> Any:
+def _pull_states(kernel: SNTK, cell: Any, observer: _Observer, h0: Array, path: Array | None, y: Array, k: int) -> Any:
     """``Jᵀ y`` of one chunk, y time-major (horizon, batch, k, outputs), before ``cell.gradient``."""
     carry = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype), cell.gradient_like(k)
     if not kernel.remat:

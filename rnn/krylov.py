@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.kernel import SNTK, fisher_block
 
-__all__ = ["Krylov", "Modes", "leading", "orthonormal"]
+__all__ = ["Krylov", "Modes", "check_start", "grow", "krylov_step", "leading", "orthonormal"]
 
 _CAPACITY = 48  # basis vectors before a thick restart
 _STEPS = 4  # Krylov steps between two looks at the residuals
@@ -121,7 +121,7 @@ def grow(
     floor = 20 * float(jnp.finfo(kernel.dtype).eps)
     while True:
         width = min(block.shape[0], capacity - filled)
-        depth = max(1, min(_STEPS, (capacity - filled) // width))
+        depth = max(1, min(_STEPS, (capacity - filled) // width) // width)
         basis, images, block, rank = _extend(kernel, basis, images, filled, block[:width], depth)
         filled, products = filled + depth * width, products + depth * width
         values, vectors, targets, errors = _ritz(basis, images)
@@ -159,9 +159,18 @@ def orthonormal(block: Float[Array, "p m"]) -> Float[Array, "p m"]:
     return jnp.linalg.qr(block.T)[0].T
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def krylov_step(kernel: SNTK, start: Float[Array, " m"], depth: int) -> tuple[Array, Array, Array]:
+    """Ritz values (descending), vectors and residual norms on ``span{v, JᵀJ v, …, (JᵀJ)^{depth−1} v}``."""
+    empty = jnp.zeros((depth, kernel.shape[1]), kernel.dtype)
+    basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], depth)
+    values, vectors, _, errors = _ritz(basis, images)
+    return values, vectors, errors
+
+
 @functools.partial(jax.jit, static_argnums=5)
 def _extend(
-    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: int
+    kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int
 ) -> tuple[Array, Array, Array, Array]:
     """``depth`` block Krylov steps; also the next block and how much of it is new to the space."""
 

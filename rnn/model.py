@@ -136,7 +136,5 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
         chosen = wrt
     selected, rest = eqx.partition(model, chosen)
     if not jax.tree.leaves(selected):
-        raise ValueError(
-            f"wrt selects no inexact array of {type(model).__name__}; name one of its parameters"
-        )
+        raise ValueError(f"wrt selects no inexact array of {type(model).__name__}; name one of its parameters")
     return selected, rest

@@ -95,8 +95,7 @@ def _restricted(found: Restricted) -> dict[str, Any]:
         "predicted": prediction.amplification.tolist(),
         "best": prediction.best,
         "rungs": {
-            rung: {"r2": prediction.r2(rung), "error": prediction.max_relative_error(rung)}
-            for rung in prediction.rungs
+            rung: {"r2": prediction.r2(rung), "error": prediction.max_relative_error(rung)} for rung in prediction.rungs
         },
         "error_predicted": prediction.max_relative_error(),
         "r2_predicted": prediction.r2(),
@@ -147,7 +146,13 @@ def headline(story: Story) -> list[str]:
 def document(story: Story, seconds: dict[str, float], figures: dict[str, Figure]) -> str:
     """The report as one self-contained HTML page."""
     parts = [_laws(figures)] if "figure2" in figures else []
-    parts = [_training(story, figures), _kernel(story), _bias_section(story, figures), *parts, _rest(story, seconds)]
+    parts = [
+        _training(story, figures),
+        _kernel(story),
+        _bias_section(story, figures),
+        *parts,
+        _rest(story, seconds),
+    ]
     return report.page("State-space NTK collapse at a bifurcation", _lead(story), parts)
 
 
@@ -165,7 +170,16 @@ def _training(story: Story, figures: dict[str, Figure]) -> str:
         e = _event(story, event)
         gap = abs(abs(event.multiplier) - 1)
         rows.append(
-            [e["kind"], e["step"], f"{gap:.1e}", e["c2"], e["c3"], e["loss_before"], e["loss_after"], e["status"]]
+            [
+                e["kind"],
+                e["step"],
+                f"{gap:.1e}",
+                e["c2"],
+                e["c3"],
+                e["loss_before"],
+                e["loss_after"],
+                e["status"],
+            ]
         )
     head = ("kind", "step", "||multiplier| − 1|", "c₂", "c₃", "loss 100 steps before", "and after", "status")
     rank = story.rank
@@ -176,14 +190,25 @@ def _training(story: Story, figures: dict[str, Figure]) -> str:
     ]
     compare = [
         ("A", "loss falls at the first bifurcation", _loss_says(story), "same"),
-        ("B", "effective rank of the sNTK collapses to one", _rank_says(story),
-         "stable rank tr(sNTK)/λ₁ over all cell parameters, with its standard error"),
+        (
+            "B",
+            "effective rank of the sNTK collapses to one",
+            _rank_says(story),
+            "stable rank tr(sNTK)/λ₁ over all cell parameters, with its standard error",
+        ),
         ("C", "spectral radius of W passes 1", f"ends at {story.radius[-1]:.3f}", "same"),
-        ("D", "four stable and five unstable fixed points",
-         f"teacher: {len(story.teacher)} fixed points, {int(story.teacher.stable.sum())} stable",
-         "the rest of the teacher's weights vanishes on tanh(x), not on x"),
-        ("E", "amplification matches the pitchfork", _prediction_says(story.restricted),
-         "prediction without free parameter, beside the fit"),
+        (
+            "D",
+            "four stable and five unstable fixed points",
+            f"teacher: {len(story.teacher)} fixed points, {int(story.teacher.stable.sum())} stable",
+            "the rest of the teacher's weights vanishes on tanh(x), not on x",
+        ),
+        (
+            "E",
+            "amplification matches the pitchfork",
+            _prediction_says(story.restricted),
+            "prediction without free parameter, beside the fit",
+        ),
         ("F", "(not described in the caption)", "relative error of every rung and of the fit", "ours"),
         ("G", "a pitchfork", _first_says(story), "followed fixed points, the normal form's branches in red"),
     ]
@@ -227,10 +252,11 @@ def _prediction_says(found: Restricted | None) -> str:
 
 
 def _kernel(story: Story) -> str:
-    g, h, T, lam, c3 = sp.symbols("lambda h_0 T lambda_s c_3")
+    g, h, lam, c3 = sp.symbols("lambda h_0 lambda_s c_3")
     A = sp.Function("A_T")
     law = report.formula(
-        sp.Symbol("‖J(s)v‖²"), sp.Sum(lam**2 / sp.Abs(c3) * A(g, sp.sqrt(sp.Abs(c3)) * h), (sp.Symbol("b"), 1, "B"))
+        sp.Symbol("‖J(s)v‖²"),
+        sp.Sum(lam**2 / sp.Abs(c3) * A(g, sp.sqrt(sp.Abs(c3)) * h), (sp.Symbol("b"), 1, "B")),
     )
     rows = []
     for name, found in (("this run", story.restricted), ("gain 0.9 (negative control)", story.control)):
@@ -243,7 +269,13 @@ def _kernel(story: Story) -> str:
         if found.fitted is not None:
             f = found.fitted
             rows.append(
-                [name, gap, f"3-parameter fit ({f.kind}), λ in [.9, 1.1]", f.r2, f"{f.max_relative_error:.1%}"]
+                [
+                    name,
+                    gap,
+                    f"3-parameter fit ({f.kind}), λ in [.9, 1.1]",
+                    f.r2,
+                    f"{f.max_relative_error:.1%}",
+                ]
             )
     if not rows:
         return report.section("The restricted kernel", report.paragraph("No pitchfork was found to restrict to."))
@@ -274,9 +306,7 @@ def _bias_section(story: Story, figures: dict[str, Figure]) -> str:
     if bias is None:
         return report.section("With trainable bias", report.paragraph("This companion run was not made."))
     if not len(bias.events):
-        return report.section(
-            "With trainable bias", report.paragraph("No bifurcation was found in the companion run.")
-        )
+        return report.section("With trainable bias", report.paragraph("No bifurcation was found in the companion run."))
     first = bias.events[0]
     pitchforks = sum(e.kind == "pitchfork" for e in bias.events)
     says = "There is no pitchfork" if not pitchforks else f"There are {pitchforks} pitchforks"
@@ -291,7 +321,8 @@ def _bias_section(story: Story, figures: dict[str, Figure]) -> str:
         "With trainable bias",
         report.paragraph(text),
         report.figure(
-            figures["figure_bias"], "Trainable bias: loss, fixed points with the fold, and ‖J(s)v‖² through it."
+            figures["figure_bias"],
+            "Trainable bias: loss, fixed points with the fold, and ‖J(s)v‖² through it.",
         ),
     )
 
@@ -310,11 +341,18 @@ def _laws(figures: dict[str, Figure]) -> str:
         report.table(
             ("what the paper shows", "what we find"),
             [
-                ("stability flip: monotone growth; T³/3 for |g| < 1; T² g^{2T}/(1 − g²) for |g| > 1",
-                 "monotone; T³/3 at g = 1 only, (1+g²)/(1−g²)³ below, T² g^{2T}/(g² − 1) above, times ⟨h₀²⟩"),
-                ("pitchfork and period doubling: a peak past g = 1", "the same, and the two curves are equal"),
-                ("saddle-node: peaked amplification at g = 1",
-                 "grows towards g = 1 from above; below, orbits leave to infinity and the sum with them"),
+                (
+                    "stability flip: monotone growth; T³/3 for |g| < 1; T² g^{2T}/(1 − g²) for |g| > 1",
+                    "monotone; T³/3 at g = 1 only, (1+g²)/(1−g²)³ below, T² g^{2T}/(g² − 1) above, times ⟨h₀²⟩",
+                ),
+                (
+                    "pitchfork and period doubling: a peak past g = 1",
+                    "the same, and the two curves are equal",
+                ),
+                (
+                    "saddle-node: peaked amplification at g = 1",
+                    "grows towards g = 1 from above; below, orbits leave to infinity and the sum with them",
+                ),
             ],
         ),
     )

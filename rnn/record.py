@@ -57,9 +57,7 @@ class ModelPath:
         shape = jax.tree.map(jnp.shape, selected)
         for k, model in enumerate(models[1:], 1):
             other = partition(model)[0]
-            if jax.tree.structure(other) != jax.tree.structure(selected) or shape != jax.tree.map(
-                jnp.shape, other
-            ):
+            if jax.tree.structure(other) != jax.tree.structure(selected) or shape != jax.tree.map(jnp.shape, other):
                 raise ValueError(f"models[{k}] differs from models[0] in structure or shape")
             rows.append(np.asarray(flatten(model)))
         at = np.arange(len(models), dtype=float) if steps is None else np.asarray(steps, dtype=float)
@@ -214,9 +212,7 @@ class Folder:
     def write(self, start: int, chunk: dict[str, np.ndarray]) -> None:
         """Add one chunk."""
         try:
-            write_atomic(
-                self.out / f"chunk-{start:08d}.npz", lambda f: np.savez(f, start=np.asarray(start), **chunk)
-            )
+            write_atomic(self.out / f"chunk-{start:08d}.npz", lambda f: np.savez(f, start=np.asarray(start), **chunk))
         except OSError as error:
             raise RecordError(f"cannot write to {self.out}: {error.strerror}") from None
 

@@ -163,9 +163,7 @@ def reproduce(
     def trained(name: str, task: Task, count: int) -> Run:
         where = None if folder is None else folder / name
         with stages.time(f"training ({name})"):
-            return train(
-                task, steps=count, key=seed, out=where, resume=resume, progress=stages.training(name)
-            )
+            return train(task, steps=count, key=seed, out=where, resume=resume, progress=stages.training(name))
 
     task = student_teacher(seed)
     run = trained("student", task, steps or plan.steps)
@@ -187,7 +185,18 @@ def reproduce(
         with stages.time("negative control"):
             control = _restricted(bifurcations(near, every=100, first=1), fitted=False)
     return Story(
-        preset, seed, run, teacher, events, radius_step, radius, rank, restricted, bias, control, stages.seconds
+        preset,
+        seed,
+        run,
+        teacher,
+        events,
+        radius_step,
+        radius,
+        rank,
+        restricted,
+        bias,
+        control,
+        stages.seconds,
     )
 
 
@@ -259,9 +268,7 @@ def _rank_trace(run: Run, events: Bifurcations) -> RankTrace:
     value, error = value[first], error[first]
     after = step > at
     low = step[after][np.argmin(value[after])]
-    return RankTrace(
-        step, value, error, initial, _exact_rank(run, at), _exact_rank(run, float(low)), float(low)
-    )
+    return RankTrace(step, value, error, initial, _exact_rank(run, at), _exact_rank(run, float(low)), float(low))
 
 
 def _kernel(run: Run, step: float) -> Any:

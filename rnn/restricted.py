@@ -230,9 +230,7 @@ def _direction(
         elif direction == "training":
             flat = event.tangent
         else:
-            raise ValueError(
-                f'direction must be "dominant", "gradient", "training" or a vector, got {direction!r}'
-            )
+            raise ValueError(f'direction must be "dominant", "gradient", "training" or a vector, got {direction!r}')
     elif isinstance(direction, (np.ndarray, jax.Array)) and np.ndim(direction) == 1:
         flat = np.asarray(direction, np.float64)
     else:
@@ -424,9 +422,7 @@ def fit(sweep: Sweep, window: tuple[float, float] = (0.9, 1.1), laws: Any = None
     unless ``laws`` names some.
     """
     part = sweep.window(*window)
-    return nf.fit(
-        np.abs(part.parameter), part.amplification, horizon=sweep.horizon, initial=sweep.initial, laws=laws
-    )
+    return nf.fit(np.abs(part.parameter), part.amplification, horizon=sweep.horizon, initial=sweep.initial, laws=laws)
 
 
 def _real(vector: Any) -> np.ndarray:

@@ -21,14 +21,23 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.frobenius import exact_frobenius
 from rnn.kernel import SNTK, fisher_block, linearised, over_batch, sntk
-from rnn.krylov import Modes, check_start, grow, leading, orthonormal
+from rnn.krylov import Modes, check_start, grow, krylov_step, leading, orthonormal
 from rnn.model import Model
 from rnn.sweeps import tangent
 
 _DEFLATE = 4  # modes that the trace treats exactly
 _PROBES = 8  # probes added at a time
 
-__all__ = ["Diagnostics", "Estimate", "Modes", "diagnostics", "frobenius", "leading", "stable_rank", "subspace_step"]
+__all__ = [
+    "Diagnostics",
+    "Estimate",
+    "Modes",
+    "diagnostics",
+    "frobenius",
+    "leading",
+    "stable_rank",
+    "subspace_step",
+]
 
 
 class Estimate(NamedTuple):
@@ -50,9 +59,9 @@ class Diagnostics(NamedTuple):
 
     Attributes:
         stable_rank: ``‖J‖_F²/σ_1²``.
-        standard_error: of the stable rank, from its trace.
+        standard_error: of the stable rank, from its trace and from the residual of σ_1.
         singular_value: σ_1.
-        start: orthonormal directions (k, m), leading first: the next call's ``start``.
+        start: orthonormal Ritz vectors (k, m), leading first: the next call's ``start``.
     """
 
     stable_rank: Float[Array, ""]
@@ -70,34 +79,41 @@ def diagnostics(
     *,
     wrt: Any = None,
     readout: Any = None,
+    products: int = 4,
     probes: int = 4,
 ) -> Diagnostics:
-    """Stable rank and leading mode from one warm block power step, pure and cheap enough for a training loop.
+    """Stable rank and leading mode, pure and cheap enough for a training loop.
 
-    ``Q = orth(JᵀJ start)``; σ_1² is the largest Ritz value on Q, the trace is deflated by Q.
+    A Krylov space of ``JᵀJ``, grown from ``Σ_i 2^{−i} start_i``, gives σ_1² and k Ritz vectors; the trace is deflated
+    by these and sampled otherwise. The sum keeps the second mode in sight, for when it overtakes the first.
 
     Args:
         model, h0, horizon, wrt, readout: as in :func:`rnn.kernel.sntk`.
-        start: k ≥ 1 directions, those of the last call; at first random ones (then call a few times).
+        start: k ≥ 1 directions, those of the last call; random ones at first. Two are enough.
         key: randomness of the probes.
+        products: dimension of the Krylov space, raised to k if it is less.
         probes: s ≥ 2 probes for each trajectory.
 
     Returns:
-        A :class:`Diagnostics`. It costs k block products and k + s tangents. σ_1 is a lower bound; its error is second
-        order in the angle by which the leading mode turned since the last call, and is not in the standard error.
+        A :class:`Diagnostics`, for ``products`` products and k + s tangents. A cold start needs some calls.
 
     Raises:
-        ValueError: as :func:`rnn.kernel.sntk`, or ``start`` or ``probes`` does not fit.
+        ValueError: as :func:`rnn.kernel.sntk`, or ``start``, ``products`` or ``probes`` does not fit.
     """
     kernel = sntk(model, h0, horizon, wrt=wrt, readout=readout)
-    _, basis = _power_step(kernel, start)
-    gram, energy = _sample(kernel, basis, key, _check_probes(probes))
-    values, rotation = jnp.linalg.eigh(gram)
+    start = check_start(kernel, start)
+    k = start.shape[0]
+    weights = jnp.exp2(-jnp.arange(k, dtype=kernel.dtype))
+    values, basis, errors = krylov_step(kernel, weights @ start, max(_check_count("products", products, 1), k))
+    top, basis = values[0], basis[:k]
+    gram, energy = _sample(kernel, basis, key, _check_count("probes", probes, 2))
     rest, variance = _sum_energy(energy)
-    top = values[-1]
-    return Diagnostics(
-        (jnp.trace(gram) + rest) / top, jnp.sqrt(variance) / top, jnp.sqrt(top), rotation.T[::-1] @ basis
-    )
+    rank = (jnp.trace(gram) + rest) / top
+    # Temple: the residual's square over the gap bounds the error of an isolated Ritz value.
+    gap = jnp.maximum(top - (values[1] if values.shape[0] > 1 else 0 * top), errors[0])
+    shortfall = jnp.where(errors[0] > 0, errors[0] ** 2 / gap / top, 0)
+    error = jnp.sqrt(variance / top**2 + (rank * shortfall) ** 2)
+    return Diagnostics(rank, error, jnp.sqrt(top), basis)
 
 
 def subspace_step(
@@ -158,7 +174,7 @@ def stable_rank(
     if exact:
         top = leading(kernel, 1, tolerance=1e-6, key=key, start=start, max_products=max_products)
         value = exact_frobenius(kernel) / top.singular_values[0] ** 2
-        return Estimate(value, value * _top_error(top), top.products)
+        return Estimate(value, value * top.residuals[0], top.products)
     trace, top, error = _deflated(kernel, tolerance, key, start, max_products)
     value = trace.value / top
     spread = jnp.sqrt((trace.standard_error / top) ** 2 + (value * error) ** 2)
@@ -193,15 +209,10 @@ def _deflated(
         count = min(_PROBES * math.ceil(done * (ratio**2 - 1) / _PROBES), 4 * _PROBES)
 
 
-def _top_error(modes: Modes) -> Array:
-    """Relative bound on the error of σ_1²."""
-    return modes.residuals[0]
-
-
-def _check_probes(probes: int) -> int:
-    if isinstance(probes, bool) or not isinstance(probes, int) or probes < 2:
-        raise ValueError(f"probes must be an integer of at least 2, to know the error, got {probes!r}")
-    return probes
+def _check_count(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return value
 
 
 @jax.jit

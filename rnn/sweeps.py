@@ -77,10 +77,7 @@ class _Cell(NamedTuple):
     def probes(self, key: PRNGKeyArray, batch: int, count: int, directions: Any) -> Probes:
         leaves, structure = jax.tree.flatten(self.selected)
         keys = jax.random.split(key, len(leaves))
-        z = [
-            jax.random.rademacher(k, (batch, count, *p.shape), p.dtype)
-            for k, p in zip(keys, leaves, strict=True)
-        ]
+        z = [jax.random.rademacher(k, (batch, count, *p.shape), p.dtype) for k, p in zip(keys, leaves, strict=True)]
         overlap = sum(
             jnp.einsum("bsm,km->bsk", x.reshape(batch, count, -1), v.reshape(v.shape[0], -1))
             for x, v in zip(z, jax.tree.leaves(directions), strict=True)
@@ -166,9 +163,7 @@ class AffineCell(NamedTuple):
         if weight is not None:
             state = weight.shape[0]
             weight = jnp.moveaxis(weight.reshape(state, -1, state), 0, 2)
-        return eqx.tree_at(
-            lambda m: (m.weight, m.bias), self.model, (weight, bias), is_leaf=lambda x: x is None
-        )
+        return eqx.tree_at(lambda m: (m.weight, m.bias), self.model, (weight, bias), is_leaf=lambda x: x is None)
 
     def probes(self, key: PRNGKeyArray, batch: int, count: int, directions: VanillaRNN) -> Probes:
         """``z_b = (s_b r_bᵀ) ∘ Z`` with random signs s_b, r_b, Z.
@@ -271,7 +266,9 @@ def adjoint(
         a, increment = cell.pull(site, a + lift(h_next, y))
         return (a, jax.tree.map(jnp.add, gradient, increment)), None
 
-    return jax.lax.scan(backward, (a, gradient), (cell.site(path[:-1], path[1:]), path[1:], cotangents), reverse=True)[0]
+    return jax.lax.scan(backward, (a, gradient), (cell.site(path[:-1], path[1:]), path[1:], cotangents), reverse=True)[
+        0
+    ]
 
 
 def checkpointed(

@@ -131,9 +131,7 @@ def train(
         if not np.all(np.isfinite(loss)):
             bad = done + int(np.argmin(np.isfinite(loss)))
             kept = f"; steps up to {done} are kept in {out}" if folder else ""
-            raise DivergedError(
-                f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}"
-            )
+            raise DivergedError(f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}")
         row = {name: np.asarray(value) for name, value in record.items()}
         row["seconds"] = np.asarray(time.perf_counter() - clock)
         row["final"] = np.asarray(flatten(state.parameters))

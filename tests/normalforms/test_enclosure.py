@@ -114,9 +114,7 @@ def test_exact_polynomial_value():
 def test_float_means_the_double_and_text_means_the_decimal():
     by_float, by_text = (enclosure(stability_flip(), v, 1, 40, precision=40) for v in (0.1, "0.1"))
     assert not by_float.contains(by_text.mid)
-    same = [
-        enclosure(stability_flip(), v, 1, 40, precision=40) for v in (Fraction(1, 10), sp.Rational(1, 10))
-    ]
+    same = [enclosure(stability_flip(), v, 1, 40, precision=40) for v in (Fraction(1, 10), sp.Rational(1, 10))]
     assert all(ball == by_text for ball in same)
     exact = Fraction(*(0.1).as_integer_ratio())
     assert enclosure(stability_flip(), exact, 1, 40, precision=40) == by_float
@@ -224,9 +222,7 @@ def test_planar_map():
     m = neimark_sacker(sp.Rational(4, 5), d)
     ball = enclosure(m, "1.1", ("0.1", "0.05"), 200, precision=25)
     with mpmath.workdps(100):
-        truth = planar(
-            mpmath.mpc("0.1", "0.05"), mpmath.mpf("0.8"), mpmath.mpc("-0.5", "0.3"), mpmath.mpf("1.1"), 200
-        )
+        truth = planar(mpmath.mpc("0.1", "0.05"), mpmath.mpf("0.8"), mpmath.mpc("-0.5", "0.3"), mpmath.mpf("1.1"), 200)
     assert ball.contains(truth)
     assert ball.relative_radius < 1e-25
 

@@ -73,17 +73,13 @@ def test_critical_power_law(m):
 
 @pytest.mark.parametrize("m", [saddle_node(), ALL[-1]], ids=label)
 def test_critical_saddle_node(m):
-    points = [
-        (1 + e / T**2, h / T, T) for e in (0, 0.03, -0.03) for h in (0, 0.03, 0.3, 1) for T in (40, 300)
-    ]
+    points = [(1 + e / T**2, h / T, T) for e in (0, 0.03, -0.03) for h in (0, 0.03, 0.3, 1) for T in (40, 300)]
     check(m, regimes(m)["critical"], points, least=16)
 
 
 @pytest.mark.parametrize("m", ALL, ids=label)
 def test_supercritical(m):
-    points = [
-        (g, h, T) for g in (1.01, 1.03, 1.1) for h in (1e-8, 1e-4, 1e-3, 3e-3) for T in (300, 1000, 3000)
-    ]
+    points = [(g, h, T) for g in (1.01, 1.03, 1.1) for h in (1e-8, 1e-4, 1e-3, 3e-3) for T in (300, 1000, 3000)]
     check(m, regimes(m)["supercritical"], points, least=2 if m is GROWING[-1] else 5)
 
 
@@ -163,9 +159,7 @@ def test_they_are_formulas():
     laws = regimes(pitchfork())
     assert list(laws) == ["subcritical", "critical", "supercritical"]
     assert all(isinstance(law, Regime) and isinstance(law, Formula) for law in laws.values())
-    assert all(
-        law.latex() and law.holds and law.error.free_symbols <= set(law.symbols) for law in laws.values()
-    )
+    assert all(law.latex() and law.holds and law.error.free_symbols <= set(law.symbols) for law in laws.values())
     assert "error=" in repr(laws["critical"])
     numpy, jax = (laws["critical"].lambdify(b)(1.0, 0.05, 100) for b in ("numpy", "jax"))
     assert float(jax) == pytest.approx(float(numpy), rel=1e-13)

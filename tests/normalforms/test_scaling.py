@@ -18,7 +18,7 @@ from normalforms.maps import (
     transcritical,
 )
 from normalforms.scaling import CuspScaling, scaling
-from normalforms.scaling_numerics import PHASE, PITCHFORK, SADDLE_NODE, TRANSCRITICAL
+from normalforms.scaling_numerics import PHASE, PITCHFORK, SADDLE_NODE, STABILITY_FLIP, TRANSCRITICAL
 from normalforms.unfolding import unfolding
 
 D = sp.Rational(-1, 2) + 3 * sp.I / 10
@@ -104,7 +104,7 @@ def test_saddle_node_to_twelve_digits(x, y):
     assert value == pytest.approx(float(quadrature("saddle_node", x, y)), rel=1e-12)
 
 
-@pytest.mark.parametrize("numerics", [PITCHFORK, TRANSCRITICAL, SADDLE_NODE])
+@pytest.mark.parametrize("numerics", [STABILITY_FLIP, PITCHFORK, TRANSCRITICAL, SADDLE_NODE])
 def test_fast_closed_form_equals_quadrature(numerics):
     rng = np.random.default_rng(0)
     x = rng.normal(size=4000) * 10.0 ** rng.uniform(-6, 2.3, 4000)
@@ -115,9 +115,7 @@ def test_fast_closed_form_equals_quadrature(numerics):
     np.testing.assert_allclose(value[finite], numerics.integral(x[finite], y[finite]), rtol=4e-13)
 
 
-@pytest.mark.parametrize(
-    "m", [*SCALAR.values(), period_doubling(), neimark_sacker(1, D)], ids=lambda m: m.name
-)
+@pytest.mark.parametrize("m", [*SCALAR.values(), period_doubling(), neimark_sacker(1, D)], ids=lambda m: m.name)
 def test_expression_equals_numbers(m):
     law = scaling(m)
     function = sp.lambdify(law.symbols, law.function, "mpmath")
@@ -129,9 +127,7 @@ def test_expression_equals_numbers(m):
             assert law.evaluate(x, y) == pytest.approx(float(mpmath.re(value)), rel=1e-12)
         with mpmath.workdps(60):
             near = function(mpmath.mpf("1e-12"), mpmath.mpf(y))
-            assert float(law.at_zero.subs(law.symbols[1], y)) == pytest.approx(
-                float(mpmath.re(near)), rel=1e-9
-            )
+            assert float(law.at_zero.subs(law.symbols[1], y)) == pytest.approx(float(mpmath.re(near)), rel=1e-9)
         assert law.evaluate(0, y) == pytest.approx(float(law.at_zero.subs(law.symbols[1], y)), rel=1e-12)
 
 
@@ -247,9 +243,7 @@ def test_asymptotics_of_the_peak():
         assert abs(peak.value - height) < np.log(peak.x) / peak.x**1.5
 
 
-@pytest.mark.parametrize(
-    "m", [stability_flip(), saddle_node(), Map(g * u + u**3, u, g), neimark_sacker(1, D)]
-)
+@pytest.mark.parametrize("m", [stability_flip(), saddle_node(), Map(g * u + u**3, u, g), neimark_sacker(1, D)])
 def test_no_peak_is_an_error(m):
     with pytest.raises(ValueError, match="no maximum"):
         scaling(m).peak(0.1)
@@ -278,9 +272,7 @@ def test_cusp_integral_form():
     law = scaling(cusp())
     x, y, z = 1.5, 0.6, 0.7
     F = lambda eta: z + x * eta - eta**3  # noqa: E731
-    end = mpmath.findroot(
-        lambda e: mpmath.quad(lambda v: 1 / F(v), [y, e]) - 1, (1.0, 1.37), solver="anderson"
-    )
+    end = mpmath.findroot(lambda e: mpmath.quad(lambda v: 1 / F(v), [y, e]) - 1, (1.0, 1.37), solver="anderson")
     weight = lambda k, eta: mpmath.quad(lambda v: v**k / F(v) ** 2, [y, eta])  # noqa: E731
     for i in range(2):
         for j in range(2):
@@ -293,10 +285,7 @@ def test_cusp_integral_form():
 def test_recognition_does_not_depend_on_names():
     found = unfolding(parse_map("lam*v - 2*v^2", state="v", parameter="lam"))
     assert (found.kind, found.coefficient) == ("transcritical", 2)
-    assert (
-        scaling(parse_map("lam*v - v^3", state="v", parameter="lam")).function
-        == scaling(pitchfork()).function
-    )
+    assert scaling(parse_map("lam*v - v^3", state="v", parameter="lam")).function == scaling(pitchfork()).function
 
 
 @pytest.mark.parametrize(
