@@ -15,13 +15,13 @@ _FORMAT = 1
 _FIGURES = ("fig1", "fig2", "fig3", "fig4")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Bad input: its text is the one line that the user sees."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _Refused(f"{message} (see {self.prog} --help)")
+        raise _RefusedError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
-    except (_Refused, ValueError) as error:
+    except (_RefusedError, ValueError) as error:
         return _say(error, 2)
     except (FloatingPointError, OSError) as error:
         return _say(error, 1)
@@ -83,7 +83,7 @@ def _at(text: str | None) -> dict[str, str] | None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(sign and value.strip() for _, sign, value in pairs):
-        raise _Refused(f"--at {text!r} must read like x=2/3,r=3")
+        raise _RefusedError(f"--at {text!r} must read like x=2/3,r=3")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
@@ -91,22 +91,24 @@ def _map(arguments: argparse.Namespace) -> Any:
     import normalforms as nf
 
     if not (arguments.map and arguments.state and arguments.parameter):
-        raise _Refused("--map needs --state and --parameter beside it")
+        raise _RefusedError("--map needs --state and --parameter beside it")
     return nf.parse_map(arguments.map, state=arguments.state, parameter=arguments.parameter)
 
 
 def _law(arguments: argparse.Namespace) -> int:
+    import sympy as sp
+
     import normalforms as nf
 
     families = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling", "cusp")
     if arguments.family and arguments.map:
-        raise _Refused("give a family or --map, not both")
+        raise _RefusedError("give a family or --map, not both")
     if arguments.map:
         law = nf.amplification(_map(arguments), at=_at(arguments.at))
     elif arguments.family in families:
         law = nf.amplification(getattr(nf, arguments.family)())
     else:
-        raise _Refused(f"family {arguments.family!r} is unknown; known are {', '.join(families)}")
+        raise _RefusedError(f"family {arguments.family!r} is unknown; known are {', '.join(families)}")
     if arguments.form == "scaling":
         expression = law.scaling().function
         formula = None
@@ -114,7 +116,7 @@ def _law(arguments: argparse.Namespace) -> int:
         formula = _form(law, arguments)
         expression = formula.expr
     if arguments.format == "latex":
-        text = formula.latex() if formula is not None else __import__("sympy").latex(expression)
+        text = formula.latex() if formula is not None else sp.latex(expression)
     elif arguments.format == "python" and formula is not None:
         text = formula.code("python")
     else:
@@ -128,7 +130,7 @@ def _form(law: Any, arguments: argparse.Namespace) -> Any:
         return law.uniform(arguments.order or 0)
     if arguments.form == "exact":
         if arguments.horizon is None:
-            raise _Refused("--form exact needs --horizon")
+            raise _RefusedError("--form exact needs --horizon")
         return law.exact(arguments.horizon, arguments.order)
     return law.series(2 if arguments.order is None else arguments.order)
 
@@ -138,7 +140,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
 
     at = _at(arguments.at)
     if at is None:
-        raise _Refused("reduce needs --at, the bifurcation, as x=2/3,r=3")
+        raise _RefusedError("reduce needs --at, the bifurcation, as x=2/3,r=3")
     form = nf.reduce(_map(arguments), at=at)
     values = {name: str(value) for name, value in form.coefficients.items()}
     if arguments.json:
@@ -154,10 +156,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     only = tuple((arguments.only or "fig1,fig2").split(","))
     unknown = set(only) - set(_FIGURES)
     if unknown:
-        raise _Refused(f"--only names {', '.join(sorted(unknown))}; known are {', '.join(_FIGURES)}")
+        raise _RefusedError(f"--only names {', '.join(sorted(unknown))}; known are {', '.join(_FIGURES)}")
     later = set(only) & {"fig3", "fig4"}
     if later:
-        raise _Refused(f"{', '.join(sorted(later))} is not part of this version; use --only fig1,fig2")
+        raise _RefusedError(f"{', '.join(sorted(later))} is not part of this version; use --only fig1,fig2")
     out = Path(arguments.out)
     _claim(out, arguments)
     try:
@@ -174,29 +176,31 @@ def _claim(out: Path, arguments: argparse.Namespace) -> None:
     settings = {"format": _FORMAT, "version": __version__, "preset": arguments.preset, "seed": arguments.seed}
     manifest = out / "reproduction.json"
     if out.exists() and not out.is_dir():
-        raise _Refused(f"--out {out} is a file; choose a folder")
+        raise _RefusedError(f"--out {out} is a file; choose a folder")
     if manifest.exists():
         try:
             present = json.loads(manifest.read_text())
             differs = [name for name in settings if present.get(name) != settings[name]]
         except (OSError, ValueError, AttributeError):
-            raise _Refused(f"{manifest} cannot be read; remove {out} or choose another --out") from None
+            raise _RefusedError(f"{manifest} cannot be read; remove {out} or choose another --out") from None
         if differs:
             name = differs[0]
-            raise _Refused(
+            raise _RefusedError(
                 f"{out} holds a reproduction with {name} {present.get(name)!r}, not {settings[name]!r}; "
                 "choose another --out"
             )
         if not arguments.resume:
-            raise _Refused(f"{out} already holds a reproduction; add --resume to continue it, or choose another --out")
+            raise _RefusedError(
+                f"{out} already holds a reproduction; add --resume to continue it, or choose another --out"
+            )
         return
     if out.exists() and any(out.iterdir()):
-        raise _Refused(f"--out {out} holds files that are not a reproduction; choose an empty or new folder")
+        raise _RefusedError(f"--out {out} holds files that are not a reproduction; choose an empty or new folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         manifest.write_text(json.dumps(settings))
     except OSError as error:
-        raise _Refused(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
+        raise _RefusedError(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
 
 
 def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> int:
@@ -216,9 +220,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
     from rnn.reproduce import reproduce
 
     show = None if arguments.json else _Meter()
-    story = reproduce(
-        arguments.preset, seed=arguments.seed, out=out / "run", resume=arguments.resume, progress=show
-    )
+    story = reproduce(arguments.preset, seed=arguments.seed, out=out / "run", resume=arguments.resume, progress=show)
     drawing = time.perf_counter()
     figures["figure1"] = figure1(story)
     if story.bias is not None:

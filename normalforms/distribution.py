@@ -99,7 +99,7 @@ class Empirical:
     Raises:
         ValueError: empty, NaN or infinite samples.
 
-    >>> Empirical([1.0, 3.0]).moment(2)
+    >>> float(Empirical([1.0, 3.0]).moment(2))
     5.0
     """
 

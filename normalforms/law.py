@@ -123,19 +123,19 @@ class AmplificationLaw:
         """The finite-time scaling function; see `normalforms.scaling.scaling`."""
         from normalforms.scaling import scaling
 
-        return scaling(self.map)
+        return scaling(self.map, stretch=self.stretch, gain=self.gain)
 
     def regimes(self) -> Any:
         """Sub-critical, critical and super-critical laws; see `normalforms.scaling.regimes`."""
         from normalforms.scaling import regimes
 
-        return regimes(self.map)
+        return regimes(self.map, stretch=self.stretch, gain=self.gain)
 
     def enclosure(self, g: Any, h0: Any, horizon: int) -> Any:
         """A rigorous ball around ``A_T``; see `normalforms.enclosure.enclosure`."""
         from normalforms.enclosure import enclosure
 
-        return enclosure(self.map, g, h0, horizon)
+        return enclosure(self.map, g, h0, horizon, stretch=self.stretch, gain=self.gain)
 
     def averaged(self, distribution: Distribution) -> AveragedLaw:
         """The same law with initial states averaged over a distribution."""
@@ -185,6 +185,7 @@ def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
 
 
 def exact_formula(m: Map, horizon: int, order: int | None) -> Formula:
+    """``A_T`` at one integer horizon, through ``h0**order``, as a polynomial."""
     horizon = check_horizon(horizon)
     form = local(m)
     g, h0 = m.parameters[0], symbols("h0")
@@ -201,6 +202,7 @@ def exact_formula(m: Map, horizon: int, order: int | None) -> Formula:
 
 
 def series_formula(m: Map, order: int) -> Formula:
+    """``A_T`` in symbolic T, through ``h0**order``."""
     form = local(m)
     g, (h0, T) = m.parameters[0], symbols("h0 T")
     top = check_order(form, None, order)

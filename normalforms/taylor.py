@@ -37,8 +37,8 @@ def taylor(
         ValueError: an expression has no Taylor series there.
 
     >>> x = sp.Symbol("x")
-    >>> taylor([x * sp.exp(x)], {x: sp.Integer(0)}, 3)
-    [{(1,): 1, (2,): 1, (3,): 1/2}]
+    >>> sorted(taylor([x * sp.exp(x)], {x: sp.Integer(0)}, 3)[0].items())
+    [((1,), 1), ((2,), 1), ((3,), 1/2)]
     """
     walk = _Walk(point, degree, exact)
     return [walk.series(e) for e in expressions]

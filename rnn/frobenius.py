@@ -11,6 +11,7 @@ N × N matrices Z instead of one N × m. L is triangular, so that Z^j is zero be
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -64,7 +65,7 @@ def _affine(kernel: SNTK) -> Array:
         z = jnp.zeros((h0.shape[0], 0, state), h0.dtype)
         total = jnp.zeros((), h0.dtype)
         bounds = [horizon * i // _STAGES for i in range(_STAGES + 1)]
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in itertools.pairwise(bounds):
             width = min(last, rank)
             z = jnp.pad(z, ((0, 0), (0, width * state - z.shape[1]), (0, 0)))
             z, part = _stage(cell, observer, path[first : last + 1], lower[first:last, :, :width], z)

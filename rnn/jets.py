@@ -111,6 +111,7 @@ def _shifted(model: Model, tangent: Any, period: int) -> Any:
 
 def _along(f: Any, h: Any, *vectors: Any) -> Any:
     """The mixed directional derivative of ``f`` at ``h`` along ``vectors``."""
+
     def derivative(g: Any, v: Any) -> Any:
         return lambda x: jax.jvp(g, (x,), (v,))[1]
 

@@ -338,6 +338,7 @@ def _check_finite(kernel: SNTK) -> None:
 
 
 def observe(readout: Any, h: Array) -> Array:
+    """What ``readout`` sees of one state."""
     if readout is None:
         return h
     return readout @ h if eqx.is_array(readout) else readout(h)

@@ -285,13 +285,14 @@ def _kernel(story: Story) -> str:
         verdict = "holds" if s.gap <= _GAP else "does not hold"
         texts.append(
             f"The dominant parameter direction has cosine {s.alignment:.4f} with the gradient of the critical "
-            f"multiplier. Prediction needs a spectral gap, next multiplier at most {_GAP}: here it {verdict} ({s.gap:.3f})."
+            f"multiplier. Prediction needs a spectral gap, next multiplier at most {_GAP}: here it {verdict} "
+            f"({s.gap:.3f})."
         )
         if story.restricted.fitted is not None:
             scales = ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in story.restricted.fitted.parameters.items())
             texts.append(
-                f"The fit's scales are {scales}; a parameter-free law would have the last two at 1. A good fit is not a "
-                "confirmed prediction."
+                f"The fit's scales are {scales}; a parameter-free law would have the last two at 1. A good fit is not "
+                "a confirmed prediction."
             )
     return report.section(
         "The restricted kernel, predicted",
@@ -313,9 +314,9 @@ def _bias_section(story: Story, figures: dict[str, Figure]) -> str:
     where = "bias" if bias.share > 0.5 else "weights"
     text = (
         f"{says} among the events found. The first is a {first.kind.replace('_', ' ')} at step {first.step:.1f}, at a "
-        f"distance of {bias.distance:.3f} from the fixed point followed from the start. The dominant parameter direction "
-        f"there is the {where}: {bias.share:.1%} of its squared length lies in the bias, and its singular value is "
-        f"{bias.gain_ratio:.2f} times the largest one among the weights alone."
+        f"distance of {bias.distance:.3f} from the fixed point followed from the start. The dominant parameter "
+        f"direction there is the {where}: {bias.share:.1%} of its squared length lies in the bias, and its singular "
+        f"value is {bias.gain_ratio:.2f} times the largest one among the weights alone."
     )
     return report.section(
         "With trainable bias",

@@ -81,9 +81,9 @@ def train(
     """Full-batch training of ``task.student``, compiled ``chunk`` steps at a time.
 
     Every ``diagnose_every`` steps the stable rank of the state-space NTK (of all of the cell's parameters, a
-    frozen bias included) is estimated by block products that start from the last ones' subspace. With ``out`` each finished chunk is written to that folder;
-    an interrupted run continues from there with ``resume=True`` to bit-identical numbers on the same
-    machine and versions.
+    frozen bias included) is estimated by block products that start from the last ones' subspace. With
+    ``out`` each finished chunk is written to that folder; an interrupted run continues from there with
+    ``resume=True`` to bit-identical numbers on the same machine and versions.
 
     Args:
         task: what to learn.

@@ -1,0 +1,49 @@
+"""Formulas from text: read exactly, and never run."""
+
+import pytest
+import sympy as sp
+
+from normalforms.parser import MapSyntaxError, parse_expression
+
+x, r = sp.symbols("x r")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("r*x*(1-x)", r * x * (1 - x)),
+        ("0.5*x^2", x**2 / 2),
+        ("-tanh(x)/3", -sp.tanh(x) / 3),
+        ("2/3", sp.Rational(2, 3)),
+    ],
+)
+def test_formulas_are_read_exactly(text, expected):
+    assert parse_expression(text, [x, r]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "x.__class__",
+        "9**9**9",
+        "(1+x)**(10**9)",
+        "lambda: 1",
+        "[x for x in (1,)]",
+        "x if x else 1",
+        "y",
+        "x**x",
+        "1/0",
+        "",
+        "x;x",
+        "1e999",
+        "True",
+        "'x'",
+        "(" * 5000,
+        "print(x)",
+        "x**0.5j",
+    ],
+)
+def test_anything_else_is_refused(text):
+    with pytest.raises(MapSyntaxError):
+        parse_expression(text, [x, r])

@@ -1,0 +1,135 @@
+"""What the experiment must show, on a real run."""
+
+import json
+
+import numpy as np
+import pytest
+
+import rnn
+from rnn.figures import figure1, figure_bias
+from rnn.narrative import document, summary
+
+
+def test_teacher_has_nine_fixed_points_of_which_four_are_stable(story):
+    assert len(story.teacher) == 9
+    assert story.teacher.stable.sum() == 4
+    assert story.teacher.index_sum == 1
+    assert np.max(story.teacher.residuals) <= 1e-14
+    assert np.max(story.teacher.certificate) <= 0.5
+
+
+def test_first_event_is_a_localised_pitchfork_with_the_closed_form_coefficient(story):
+    event = story.events[0]
+    assert event.kind == "pitchfork"
+    assert event.status == "localised"
+    assert abs(event.multiplier - 1) <= 1e-10
+    p, q = event.normal_form.adjoint_eigenvector, event.normal_form.critical_eigenvector
+    assert event.normal_form.coefficients["c3"] == pytest.approx(-np.sum(p * q**3) / 3, abs=1e-8)
+
+
+def test_loss_halves_and_stable_rank_collapses(story):
+    before, after = story.loss_around(story.events[0])
+    assert before / after >= 2
+    assert story.rank.initial >= 10
+    assert story.rank.minimum <= 1.25
+
+
+def test_estimates_of_the_stable_rank_agree_with_the_exact_value(story):
+    at = story.rank.minimum_step
+    estimate = story.rank.value[np.argmin(np.abs(story.rank.step - at))]
+    assert estimate == pytest.approx(story.rank.minimum, rel=0.02)
+    assert np.all(story.rank.standard_error >= 0)
+
+
+def test_dominant_direction_prediction_and_fit(story):
+    found = story.restricted
+    assert found.sweep.alignment >= 0.995
+    assert found.sweep.parameter.min() == pytest.approx(0.8, abs=5e-3)
+    assert found.sweep.parameter.max() == pytest.approx(1.2, abs=5e-3)
+    assert found.prediction.r2() >= 0.98
+    assert found.prediction.max_relative_error() <= 0.10
+    assert found.fitted.kind == "pitchfork"
+    assert found.fitted.r2 >= 0.999
+    assert found.fitted.max_relative_error <= 0.05
+
+
+def test_small_initial_states_are_predicted_by_the_cubic_normal_form(story):
+    h0 = 0.05 * np.asarray(story.run.task.h0)
+    sweep = rnn.restrict(story.events[0], h0=h0, count=21)
+    prediction = rnn.predict(sweep)
+    assert prediction.r2("cubic") > 0.98
+    assert prediction.r2("cubic") > story.restricted.prediction.r2("cubic")
+    assert prediction.max_relative_error("response") < 0.01
+
+
+def test_amplification_is_the_derivative_of_the_trajectory(story):
+    sweep = story.restricted.sweep
+    k, eps = 40, 1e-5
+    from rnn.record import Rebuild, flatten
+
+    theta = np.asarray(flatten(sweep.event.model))
+    states = [
+        np.asarray(
+            rnn.trajectory(
+                Rebuild(sweep.event.model)(theta + (sweep.displacement[k] + side * eps) * sweep.direction),
+                sweep.h0,
+                sweep.horizon,
+            )
+        )
+        for side in (1, -1)
+    ]
+    slope = (states[0] - states[1]) / (2 * eps)
+    assert np.sum(slope**2) == pytest.approx(sweep.amplification[k], rel=1e-6)
+
+
+def test_summary_is_json_and_report_is_self_contained(story):
+    facts = summary(story, {"total": 1.0})
+    text = json.dumps(facts, allow_nan=False)
+    assert json.loads(text)["bifurcations"][0]["kind"] == "pitchfork"
+    for key in ("training", "stable_rank", "restricted_kernel", "natural_gradient", "two_modes", "versions"):
+        assert key in facts
+    page = document(story, {"total": 1.0}, {"figure1": figure1(story), "figure_bias": figure_bias(story)})
+    assert 'src="http' not in page
+    assert "<math" in page
+    assert "There is no pitchfork" in page
+
+
+def test_resumed_training_is_bit_identical(tmp_path):
+    task = rnn.student_teacher(3, size=16, batch=32, horizon=8)
+    options = {"diagnose_every": 20, "chunk": 40, "save_every": 10}
+    whole = rnn.train(task, steps=120, **options)
+
+    class StopError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 80:
+            raise StopError
+
+    with pytest.raises(StopError):
+        rnn.train(task, steps=120, out=tmp_path / "run", progress=stop, **options)
+    again = rnn.train(task, steps=120, out=tmp_path / "run", resume=True, **options)
+    np.testing.assert_array_equal(whole.loss, again.loss)
+    np.testing.assert_array_equal(whole.path.parameters, again.path.parameters)
+    np.testing.assert_array_equal(whole.diagnostics["stable_rank"], again.diagnostics["stable_rank"])
+
+
+def test_a_run_folder_is_never_overwritten(tmp_path):
+    task = rnn.student_teacher(3, size=8, batch=8, horizon=4)
+    options = {"diagnose_every": 0, "chunk": 20, "save_every": 10}
+    rnn.train(task, steps=40, out=tmp_path, **options)
+    with pytest.raises(rnn.RecordError, match="resume=True"):
+        rnn.train(task, steps=40, out=tmp_path, **options)
+    with pytest.raises(rnn.RecordError, match="identity"):
+        rnn.train(rnn.student_teacher(4, size=8, batch=8, horizon=4), steps=40, out=tmp_path, resume=True, **options)
+    (tmp_path / "chunk-00000020.npz").write_bytes(b"half")
+    with pytest.raises(rnn.RecordError, match="damaged"):
+        rnn.train(task, steps=40, out=tmp_path, resume=True, **options)
+
+
+def test_divergence_says_where():
+    import optax
+
+    task = rnn.student_teacher(3, size=8, batch=8, horizon=4)
+    with pytest.raises(rnn.DivergedError, match="step"):
+        rnn.train(task, optax.sgd(1e30), steps=40, diagnose_every=0, chunk=20)
