@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from normalforms import maps
+from normalforms.formula import DomainWarning
 from normalforms.law import amplification
 
 __all__ = ["COLOURS", "figure2", "style"]
@@ -86,7 +88,10 @@ def _panel(ax: Any, name: str, horizon: int, ranges: tuple[float, ...], nodes: i
         if name != "stability_flip":
             inside = np.isfinite(mean)
             law = np.full_like(g, np.nan)
-            law[inside] = np.asarray(uniform(g[inside][:, None], r * x[None, :], horizon)) @ w / 2
+            with warnings.catch_warnings():
+                # drawn where it is doubtful too, so that one sees where it parts from the iteration
+                warnings.simplefilter("ignore", DomainWarning)
+                law[inside] = np.asarray(uniform(g[inside][:, None], r * x[None, :], horizon)) @ w / 2
             ax.semilogy(g, law, "--", color="0.25", lw=0.9)
             peak = int(np.nanargmax(mean))
             ax.plot(g[peak], mean[peak], "v", color=COLOURS[colour], ms=5)

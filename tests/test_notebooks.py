@@ -1,0 +1,33 @@
+"""The notebooks run, and their two halves agree."""
+
+import json
+import runpy
+from pathlib import Path
+
+import jax
+import jupytext
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NAMES = ("figure1", "figure2")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_script_and_notebook_are_paired_and_free_of_output(name):
+    script = jupytext.read(FOLDER / f"{name}.py")
+    notebook = json.loads((FOLDER / f"{name}.ipynb").read_text())
+    cells = [("".join(c["source"]), c["cell_type"]) for c in notebook["cells"]]
+    assert cells == [(c["source"], c["cell_type"]) for c in script["cells"]]
+    assert not any(cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_figure2_runs(monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_NODES", "20")
+    assert len(runpy.run_path(str(FOLDER / "figure2.py"))["figure"].axes) == 4
+
+
+def test_figure1_runs(monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_STEPS", "700")
+    with jax.enable_x64(False):
+        story = runpy.run_path(str(FOLDER / "figure1.py"))["story"]
+    assert story.events[0].kind == "pitchfork"
