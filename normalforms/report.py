@@ -10,7 +10,8 @@ from typing import Any
 
 import sympy as sp
 from matplotlib.figure import Figure
-from sympy.printing.mathml import mathml
+from sympy.core.function import AppliedUndef
+from sympy.printing.mathml import MathMLPresentationPrinter
 
 __all__ = ["figure", "formula", "page", "paragraph", "section", "table"]
 
@@ -71,5 +72,15 @@ def figure(drawing: Figure, caption: str) -> str:
 
 def formula(left: sp.Expr, right: sp.Expr) -> str:
     """An equation as presentation MathML."""
-    inner = mathml(sp.Eq(left, right, evaluate=False), printer="presentation")
+    inner = _MathML().doprint(sp.Eq(left, right, evaluate=False))
     return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{inner}</math>'
+
+
+class _MathML(MathMLPresentationPrinter):
+    """SymPy's printer, but the name of a function reads like that of a symbol: ``A_T(g)`` with a subscript."""
+
+    def _print_AppliedUndef(self, e: AppliedUndef) -> Any:
+        row = self.dom.createElement("mrow")
+        row.appendChild(self._print(sp.Symbol(e.func.__name__)))
+        row.appendChild(self.parenthesize(sp.Tuple(*e.args), 0))
+        return row

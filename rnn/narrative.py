@@ -44,6 +44,7 @@ def summary(story: Story, seconds: dict[str, float]) -> dict[str, Any]:
                 "at_bifurcation": rank.at_event,
                 "minimum": rank.minimum,
                 "minimum_step": rank.minimum_step,
+                "weights_alone": list(rank.weights_alone),
             },
             "restricted_kernel": None if found is None else _restricted(found),
             "control": None if story.control is None else _restricted(story.control),
@@ -183,10 +184,11 @@ def _training(story: Story, figures: dict[str, Figure]) -> str:
         )
     head = ("kind", "step", "||multiplier| − 1|", "c₂", "c₃", "loss 100 steps before", "and after", "status")
     rank = story.rank
+    alone = (*rank.weights_alone, "–", "–")
     shown = [
-        ("before training", 0, rank.initial),
-        ("at the first event", story.events[0].step if len(story.events) else "–", rank.at_event),
-        ("smallest after it", rank.minimum_step, rank.minimum),
+        ("before training", 0, rank.initial, alone[0]),
+        ("at the first event", story.events[0].step if len(story.events) else "–", rank.at_event, alone[1]),
+        ("smallest after it", rank.minimum_step, rank.minimum, alone[2]),
     ]
     compare = [
         ("A", "loss falls at the first bifurcation", _loss_says(story), "same"),
@@ -219,7 +221,7 @@ def _training(story: Story, figures: dict[str, Figure]) -> str:
         report.table(("panel", "what the paper shows", "what this run shows", "where and why we depart"), compare),
         report.table(head, rows) if rows else report.paragraph("No bifurcation was found in this run."),
         *unresolved,
-        report.table(("stable rank", "step", "exact value"), shown),
+        report.table(("exact stable rank", "step", "all cell parameters", "weights alone"), shown),
         report.paragraph(
             "Estimates on the way are deflated traces with a standard error; the mean relative standard error in "
             f"this run is {np.nanmean(rank.standard_error / rank.value):.2%}."
@@ -336,8 +338,8 @@ def _laws(figures: dict[str, Figure]) -> str:
         report.figure(
             figures["figure2"],
             "Mean over initial states of ‖sNTK_g‖ against g. Solid: direct iteration; dashed: uniform law of leading "
-            "order; triangles: peaks; dashed line: the bifurcation. Saddle-node orbits that leave to infinity are "
-            "left out, so its curves begin where all orbits stay.",
+            "order; triangles: peaks; vertical line: the bifurcation. Dotted: saddle-node orbits that leave to "
+            "infinity count with the steps before they do.",
         ),
         report.table(
             ("what the paper shows", "what we find"),
@@ -352,7 +354,8 @@ def _laws(figures: dict[str, Figure]) -> str:
                 ),
                 (
                     "saddle-node: peaked amplification at g = 1",
-                    "grows towards g = 1 from above; below, orbits leave to infinity and the sum with them",
+                    "a peak, once orbits that leave to infinity are counted until they do; the whole sum grows without "
+                    "bound where one leaves within T",
                 ),
             ],
         ),

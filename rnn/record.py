@@ -166,12 +166,7 @@ class Folder:
                 raise RecordError(
                     f"{self.out} already holds a run; pass resume=True to continue it, or choose another folder"
                 )
-            try:
-                present = json.loads(self.manifest.read_text())
-            except (OSError, ValueError) as error:
-                raise RecordError(
-                    f"{self.manifest} cannot be read ({error}); remove the folder to start over"
-                ) from None
+            present = self.settings()
             for name, value in settings.items():
                 if present.get(name) != value:
                     raise RecordError(
@@ -184,6 +179,17 @@ class Folder:
             write_atomic(self.manifest, lambda f: f.write(json.dumps(settings, indent=1).encode()))
         except OSError as error:
             raise RecordError(f"cannot write to {self.out}: {error.strerror}; choose another folder") from None
+
+    def settings(self) -> dict[str, Any]:
+        """What the run was made with.
+
+        Raises:
+            RecordError: there is no run, or its manifest cannot be read.
+        """
+        try:
+            return dict(json.loads(self.manifest.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RecordError(f"{self.manifest} cannot be read ({error}); remove the folder to start over") from None
 
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
         """The finished chunks in order.

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from rnn.beside import training
 from rnn.bifurcation import Bifurcations, Event, bifurcations
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
 from rnn.model import with_bias
 from rnn.record import Rebuild, Run
 from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
+from rnn.spectrum import diagnostics
 from rnn.task import Task, student_teacher
 from rnn.train import Progress, train
 
@@ -29,17 +34,18 @@ class Preset:
     Args:
         steps: training steps.
         sample_every: steps between the samples at which bifurcations are looked for.
-        companions: whether the trained-bias run and the negative control are made.
+        early: steps after which the first event is looked for; also those of the two runs beside it, one with
+            trainable bias and a negative control.
     """
 
     steps: int
     sample_every: int
-    companions: bool = True
+    early: int
 
 
 _NEAR, _FINE = 160, 4  # steps after the first event in which the collapse is resolved, and their spacing
 
-PRESETS = {"quick": Preset(1_500, 100), "paper": Preset(35_000, 250)}
+PRESETS = {"quick": Preset(1_500, 100, 1_500), "paper": Preset(35_000, 250, 2_500)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class RankTrace:
         initial, at_event, minimum: exact values before training, at the first event (NaN without one) and at the
             smallest estimate after it.
         minimum_step: where that is.
+        weights_alone: exact values at the same three places for J with respect to the weights alone.
     """
 
     step: np.ndarray
@@ -61,6 +68,7 @@ class RankTrace:
     at_event: float = float("nan")
     minimum: float = float("nan")
     minimum_step: float = float("nan")
+    weights_alone: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,33 +165,34 @@ def reproduce(
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
     plan = PRESETS[preset]
-    folder = None if out is None else Path(out)
+    count = steps or plan.steps
+    early = min(count, plan.early)
     stages = _Stages(progress)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
 
-    def trained(name: str, task: Task, count: int) -> Run:
-        where = None if folder is None else folder / name
-        with stages.time(f"training ({name})"):
-            return train(task, steps=count, key=seed, out=where, resume=resume, progress=stages.training(name))
+        def companion(name: str, task: Task) -> Run:
+            where, label = folder / name, f"training ({name})"
+            options = {"steps": early, "key": seed, "out": where, "resume": resume, "diagnose_every": 0}
+            return stages.run(label, lambda report: train(task, progress=report, **options))
 
-    task = student_teacher(seed)
-    run = trained("student", task, steps or plan.steps)
-    with stages.time("bifurcations"):
-        teacher = fixed_points(task.teacher)
-        events = bifurcations(run, every=plan.sample_every, progress=stages.share("bifurcations"))
-        radius_step, radius = _spectral_radius(run)
-    with stages.time("stable rank"):
-        rank = _rank_trace(run, events)
-    with stages.time("restricted kernel"):
-        restricted = _restricted(events)
-    bias = control = None
-    if plan.companions and len(events):
-        count = _round_up(events[0].step + 300, 100)
-        other = trained("bias", student_teacher(seed, bias="trained"), count)
-        with stages.time("trainable bias"):
-            bias = _bias_story(other)
-        near = trained("control", student_teacher(seed, gain=0.9), count)
-        with stages.time("negative control"):
-            control = _restricted(bifurcations(near, every=100, first=1), fitted=False)
+        main = stack.enter_context(training(seed, count, folder / "student", resume=resume))
+        other = companion("bias", student_teacher(seed, bias="trained"))
+        bias = stages.run("trainable bias", lambda report: _bias_story(other, report))
+        near = companion("control", student_teacher(seed, gain=0.9))
+        control = stages.run("negative control", lambda report: _restricted(_first(near, report), fitted=False))
+        run = stages.run("training (to the first event)", lambda report: main.wait(early, report))
+        events = stages.run("first event", lambda report: _first(run, report))
+        ranks = _Ranks(run, events)
+        restricted = stages.run("restricted kernel", lambda report: _restricted(events))
+        stages.run("stable rank", lambda report: ranks.trace(run))
+        teacher = fixed_points(run.task.teacher)
+        run = stages.run("training (student)", lambda report: main.wait(progress=report))
+    missed = not len(events)
+    events = stages.run("bifurcations", lambda report: bifurcations(run, every=plan.sample_every, progress=report))
+    if missed:
+        ranks, restricted = _Ranks(run, events), _restricted(events)
+    radius_step, radius = _spectral_radius(run)
     return Story(
         preset,
         seed,
@@ -192,7 +201,7 @@ def reproduce(
         events,
         radius_step,
         radius,
-        rank,
+        ranks.trace(run),
         restricted,
         bias,
         control,
@@ -201,43 +210,29 @@ def reproduce(
 
 
 class _Stages:
-    """Wall time by stage, and progress within it."""
+    """Stages of work, with their wall time and their progress."""
 
     def __init__(self, progress: Callable[[str, float, float], None] | None) -> None:
         self.seconds: dict[str, float] = {}
         self.progress = progress
 
-    def time(self, name: str) -> Any:
-        return _Timed(self, name)
+    def run(self, name: str, work: Callable[[Callable[[Any], None]], Any]) -> Any:
+        """``work(report)``, timed; ``report`` takes a :class:`rnn.train.Progress` or a share done."""
+        began = time.perf_counter()
 
-    def training(self, name: str) -> Callable[[Progress], None] | None:
-        if self.progress is None:
-            return None
-        report = self.progress
-        return lambda p: report(f"training ({name})", p.step / p.steps, p.remaining)
+        def report(state: Any) -> None:
+            if self.progress is None:
+                return
+            if isinstance(state, Progress):
+                self.progress(name, state.step / state.steps, state.remaining)
+            else:
+                left = (time.perf_counter() - began) * (1 / state - 1) if state else float("nan")
+                self.progress(name, state, left)
 
-    def share(self, name: str) -> Callable[[float], None] | None:
-        if self.progress is None:
-            return None
-        report, began = self.progress, time.perf_counter()
-        return lambda share: report(name, share, (time.perf_counter() - began) * (1 / share - 1))
-
-
-class _Timed:
-    def __init__(self, stages: _Stages, name: str) -> None:
-        self.stages, self.name = stages, name
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-        if self.stages.progress is not None:
-            self.stages.progress(self.name, 0.0, float("nan"))
-
-    def __exit__(self, *_: object) -> None:
-        self.stages.seconds[self.name] = time.perf_counter() - self.began
-
-
-def _round_up(value: float, unit: int) -> int:
-    return int(-(-value // unit) * unit)
+        report(0.0)
+        result = work(report)
+        self.seconds[name] = time.perf_counter() - began
+        return result
 
 
 def _spectral_radius(run: Run, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -247,36 +242,60 @@ def _spectral_radius(run: Run, most: int = 400) -> tuple[np.ndarray, np.ndarray]
     return steps, np.array([np.max(np.abs(np.linalg.eigvals(w))) for w in weights])
 
 
-def _rank_trace(run: Run, events: Bifurcations) -> RankTrace:
-    """The estimates made during training, refined around the first event, with exact values at three places."""
-    step, value, error = (run.diagnostics[name] for name in ("step", "stable_rank", "standard_error"))
-    initial = _exact_rank(run, 0.0)
-    if not len(events):
-        return RankTrace(step, value, error, initial)
-    at = events[0].step
-    fine = np.arange(at, min(at + _NEAR, float(run.path.steps[-1])), _FINE)[1:]
-    found, warm = [], None
-    for place in fine:
-        kernel = _kernel(run, float(place))
-        modes = kernel.leading(1, tolerance=1e-3, start=warm)
-        warm = modes.vectors
-        found.append(kernel.stable_rank(start=warm))
-    step = np.concatenate([step, fine])
-    value = np.concatenate([value, [float(f.value) for f in found]])
-    error = np.concatenate([error, [float(f.standard_error) for f in found]])
-    step, first = np.unique(step, return_index=True)
-    value, error = value[first], error[first]
-    after = step > at
-    low = step[after][np.argmin(value[after])]
-    return RankTrace(step, value, error, initial, _exact_rank(run, at), _exact_rank(run, float(low)), float(low))
+class _Ranks:
+    """Stable ranks: estimates made during training, refined after the first event, exact ones at three places."""
+
+    def __init__(self, run: Run, events: Bifurcations) -> None:
+        self.run = run
+        self.at = events[0].step if len(events) else None
+        self.known: dict[tuple[float, bool], float] = {}
+        self.fine = np.zeros(0) if self.at is None else self._steps(self.at)
+        self.found = self._measure() if len(self.fine) else []
+
+    def _steps(self, at: float) -> np.ndarray:
+        return np.arange(at, min(at + _NEAR, float(self.run.path.steps[-1])), _FINE)[1:]
+
+    def _measure(self) -> list[Any]:
+        task, found = self.run.task, []
+        warm = _kernel(self.run, float(self.fine[0])).leading(4, tolerance=1e-2).vectors
+        for place, key in zip(self.fine, jax.random.split(jax.random.key(0), len(self.fine)), strict=True):
+            model = with_bias(self.run.model(float(place)))
+            found.append(diagnostics(model, task.h0, task.horizon, warm, key))
+            warm = found[-1].start
+        return found
+
+    def trace(self, run: Run) -> RankTrace:
+        """Along ``run``, which may be longer than the one that the refinement was made on."""
+        step, value, error = (run.diagnostics[name] for name in ("step", "stable_rank", "standard_error"))
+        if self.at is None:
+            return RankTrace(step, value, error, self._exact(0.0), weights_alone=(self._exact(0.0, alone=True),))
+        step = np.concatenate([step, self.fine])
+        value = np.concatenate([value, [float(f.stable_rank) for f in self.found]])
+        error = np.concatenate([error, [float(f.standard_error) for f in self.found]])
+        step, first = np.unique(step, return_index=True)
+        value, error = value[first], error[first]
+        after = step > self.at
+        low = float(step[after][np.argmin(value[after])]) if np.any(after) else self.at
+        all_of_them, alone = ([self._exact(p, alone=w) for p in (0.0, self.at, low)] for w in (False, True))
+        return RankTrace(step, value, error, *all_of_them, low, tuple(alone))
+
+    def _exact(self, step: float, *, alone: bool = False) -> float:
+        if (step, alone) not in self.known:
+            kernel = _kernel(self.run, step, _weight if alone else None)
+            self.known[step, alone] = float(kernel.stable_rank(exact=True).value)
+        return self.known[step, alone]
 
 
-def _kernel(run: Run, step: float) -> Any:
-    return sntk(with_bias(run.model(step)), run.task.h0, run.task.horizon)
+def _weight(model: Any) -> Any:
+    return model.weight
 
 
-def _exact_rank(run: Run, step: float) -> float:
-    return float(_kernel(run, step).stable_rank(exact=True).value)
+def _kernel(run: Run, step: float, wrt: Any = None) -> Any:
+    return sntk(with_bias(run.model(step)), run.task.h0, run.task.horizon, wrt=wrt)
+
+
+def _first(run: Run, report: Callable[[float], None]) -> Bifurcations:
+    return bifurcations(run, every=100, first=1, progress=report)
 
 
 def _restricted(events: Bifurcations, fitted: bool = True) -> Restricted | None:
@@ -286,14 +305,14 @@ def _restricted(events: Bifurcations, fitted: bool = True) -> Restricted | None:
     return Restricted(sweep, predict(sweep), fit(sweep) if fitted else None)
 
 
-def _bias_story(run: Run, reach: float = 0.05, count: int = 41) -> BiasStory:
-    events = bifurcations(run, every=100, first=1)
+def _bias_story(run: Run, report: Callable[[float], None], reach: float = 0.05, count: int = 41) -> BiasStory:
+    events = _first(run, report)
     if not len(events):
         return BiasStory(run, events)
     event, task = events[0], run.task
     modes = dominant(event.model, task.h0, task.horizon)
     v = np.asarray(modes.vectors[0], np.float64)
-    weights_only = dominant(event.model, task.h0, task.horizon, wrt=lambda m: m.weight)
+    weights_only = dominant(event.model, task.h0, task.horizon, wrt=_weight)
     tracked = events.branches[0]
     near = int(np.argmin(np.abs(tracked.steps - event.step)))
     s = np.linspace(-reach, reach, count)

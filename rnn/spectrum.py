@@ -15,6 +15,7 @@ import functools
 import math
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -70,6 +71,7 @@ class Diagnostics(NamedTuple):
     start: Float[Array, "k m"]
 
 
+@eqx.filter_jit
 def diagnostics(
     model: Model,
     h0: Float[Array, "batch state"],
@@ -82,7 +84,7 @@ def diagnostics(
     products: int = 4,
     probes: int = 4,
 ) -> Diagnostics:
-    """Stable rank and leading mode, pure and cheap enough for a training loop.
+    """Stable rank and leading mode, pure, compiled, and cheap enough for a training loop.
 
     A Krylov space of ``JᵀJ``, grown from ``Σ_i 2^{−i} start_i``, gives σ_1² and k Ritz vectors; the trace is deflated
     by these and sampled otherwise. The sum keeps the second mode in sight, for when it overtakes the first.

@@ -1,4 +1,4 @@
-"""Training as compiled scans over steps, with diagnostics on the way."""
+"""Training as compiled scans over steps, with diagnostics between them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from rnn.model import partition, with_bias
-from rnn.record import FORMAT, Folder, ModelPath, Rebuild, Run, fingerprint, flatten
+from rnn.record import FORMAT, Folder, ModelPath, Rebuild, RecordError, Run, fingerprint, flatten
 from rnn.spectrum import diagnostics
 from rnn.task import Task
 
-__all__ = ["DivergedError", "Progress", "train"]
+__all__ = ["DivergedError", "Progress", "begin", "recorded", "train"]
+
+_DIAGNOSTICS = ("stable_rank", "standard_error", "singular_value")
+_CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 4
+_SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
 
 
 class DivergedError(FloatingPointError):
@@ -72,10 +76,10 @@ def train(
     key: int | PRNGKeyArray = 0,
     out: str | Path | None = None,
     resume: bool = False,
-    save_every: int = 20,
-    diagnose_every: int = 100,
-    modes: int = 4,
-    chunk: int = 500,
+    save_every: int = _SAVE,
+    diagnose_every: int = _DIAGNOSE,
+    modes: int = _MODES,
+    chunk: int = _CHUNK,
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Full-batch training of ``task.student``, compiled ``chunk`` steps at a time.
@@ -109,14 +113,14 @@ def train(
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     if not isinstance(diagnose_every, int) or diagnose_every < 0:
         raise ValueError(f"diagnose_every must be a whole number, 0 for none, got {diagnose_every!r}")
-    optimizer = optax.sgd(5e-3) if optimizer is None else optimizer
+    optimizer = _SGD if optimizer is None else optimizer
     began = time.perf_counter()
     state = _start(task, optimizer, key, modes)
     folder = None
     chunks: list[dict[str, np.ndarray]] = []
     if out is not None:
         folder = Folder(Path(out))
-        folder.begin(_settings(task, optimizer, state, counts, diagnose_every), resume=resume)
+        folder.begin(_settings(task, optimizer, state, save_every, diagnose_every, chunk), resume=resume)
         chunks = list(folder.chunks())
     done = sum(len(c["loss"]) for c in chunks)
     if chunks:
@@ -126,13 +130,12 @@ def train(
     while done < steps:
         clock = time.perf_counter()
         length = min(chunk, steps - done)
-        state, record = _advance(state, task, optimizer, length, save_every, diagnose_every)
-        loss = np.asarray(record["loss"])
+        state, row = _chunk(state, task, optimizer, length, save_every, diagnose_every)
+        loss = row["loss"]
         if not np.all(np.isfinite(loss)):
             bad = done + int(np.argmin(np.isfinite(loss)))
             kept = f"; steps up to {done} are kept in {out}" if folder else ""
             raise DivergedError(f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}")
-        row = {name: np.asarray(value) for name, value in record.items()}
         row["seconds"] = np.asarray(time.perf_counter() - clock)
         row["final"] = np.asarray(flatten(state.parameters))
         if folder is not None:
@@ -142,7 +145,31 @@ def train(
         spent += float(row["seconds"])
         if progress is not None:
             progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
-    return _collect(task, chunks, steps, save_every, diagnose_every, chunk, spent)
+    return _collect(task, chunks, save_every, diagnose_every, spent)
+
+
+def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: bool = False) -> None:
+    """Make the folder of a run of plain SGD with the default settings of :func:`train`, or check that it holds one.
+
+    Raises:
+        RecordError: it holds another run, or one while ``resume`` is false, or cannot be written.
+    """
+    settings = _settings(task, _SGD, _start(task, _SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
+    Folder(Path(out)).begin(settings, resume=resume)
+
+
+def recorded(task: Task, out: str | Path) -> Run:
+    """The run of ``task`` in a folder as far as it is written, while it is being trained too.
+
+    Raises:
+        RecordError: there is no run, or a part of it is damaged.
+    """
+    folder = Folder(Path(out))
+    settings, chunks = folder.settings(), list(folder.chunks())
+    if not chunks:
+        raise RecordError(f"{out} holds no training step yet")
+    spent = sum(float(c["seconds"]) for c in chunks)
+    return _collect(task, chunks, settings["save_every"], settings["diagnose_every"], spent)
 
 
 def _start(task: Task, optimizer: optax.GradientTransformation, key: Any, modes: int) -> _State:
@@ -154,16 +181,35 @@ def _start(task: Task, optimizer: optax.GradientTransformation, key: Any, modes:
     return _State(selected, optimizer.init(selected), block, jax.random.key_data(k_probes))
 
 
-@eqx.filter_jit
-def _advance(
+def _chunk(
     state: _State,
     task: Task,
     optimizer: optax.GradientTransformation,
     length: int,
     save_every: int,
     diagnose_every: int,
+) -> tuple[_State, dict[str, np.ndarray]]:
+    """``length`` steps in blocks of ``diagnose_every``: diagnostics, then one compiled scan.
+
+    The two are compiled apart, as diagnostics take far longer to compile and are the same for every cell.
+    """
+    size = diagnose_every or length
+    rows: dict[str, list[Any]] = {}
+    for begin in range(0, length, size):
+        found: dict[str, Any] = {}
+        if diagnose_every:
+            state, found = _diagnose(state, task)
+        state, record = _advance(state, task, optimizer, min(size, length - begin), save_every)
+        for name, value in (record | found).items():
+            rows.setdefault(name, []).append(value)
+    return state, {name: np.concatenate([np.asarray(part) for part in parts]) for name, parts in rows.items()}
+
+
+@eqx.filter_jit
+def _advance(
+    state: _State, task: Task, optimizer: optax.GradientTransformation, length: int, save_every: int
 ) -> tuple[_State, dict[str, Any]]:
-    """``length`` steps: blocks of ``diagnose_every``, each of stretches of ``save_every``."""
+    """``length`` steps in stretches of ``save_every``, the parameters before each of them saved."""
     rest = partition(task.student)[1]
 
     def step(state: _State, _: None) -> tuple[_State, Any]:
@@ -177,33 +223,22 @@ def _advance(
         state, loss = jax.lax.scan(step, state, length=count)
         return state, {"loss": loss, "saved": saved[None]}
 
-    def block(state: _State, count: int) -> tuple[_State, dict[str, Any]]:
-        state, found = _diagnose(state, task) if diagnose_every else (state, {})
-        state, record = _repeat(stretch, state, count, save_every)
-        return state, record | found
-
-    return _repeat(block, state, length, diagnose_every or length)
-
-
-def _repeat(body: Callable, state: _State, total: int, size: int) -> tuple[_State, dict[str, Any]]:
-    """``body(state, size)`` as often as it fits into ``total``, then once for the rest; records joined."""
-    times, rest = divmod(total, size)
+    times, rest_steps = divmod(length, save_every)
     records = []
     if times:
-        state, stacked = jax.lax.scan(lambda s, _: body(s, size), state, length=times)
+        state, stacked = jax.lax.scan(lambda s, _: stretch(s, save_every), state, length=times)
         records.append(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), stacked))
-    if rest:
-        state, last = body(state, rest)
+    if rest_steps:
+        state, last = stretch(state, rest_steps)
         records.append(last)
     return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *records)
 
 
 def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
     key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
-    rank, error, top, modes = diagnostics(with_bias(state.model(task)), task.h0, task.horizon, state.modes, draw)
-    found = {"stable_rank": rank, "standard_error": error, "singular_value": top}
-    state = state._replace(modes=modes, key=jax.random.key_data(key))
-    return state, {name: jnp.reshape(value, 1) for name, value in found.items()}
+    found = diagnostics(with_bias(state.model(task)), task.h0, task.horizon, state.modes, draw)
+    values = {name: getattr(found, name)[None] for name in _DIAGNOSTICS}
+    return state._replace(modes=found.start, key=jax.random.key_data(key)), values
 
 
 def _leaves(state: _State) -> dict[str, np.ndarray]:
@@ -216,7 +251,12 @@ def _restore(like: _State, chunk: dict[str, np.ndarray]) -> _State:
 
 
 def _settings(
-    task: Task, optimizer: optax.GradientTransformation, state: _State, counts: dict, diagnose_every: int
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    state: _State,
+    save_every: int,
+    diagnose_every: int,
+    chunk: int,
 ) -> dict[str, Any]:
     """What must agree to continue a run; the optimizer is known by what it does to a first gradient."""
     selected = partition(task.student)[0]
@@ -225,19 +265,17 @@ def _settings(
         "format": FORMAT,
         "jax": jax.__version__,
         "identity": fingerprint(task.student, task.h0, task.targets, probe, state.modes, state.key),
-        "save_every": counts["save_every"],
+        "save_every": save_every,
         "diagnose_every": diagnose_every,
-        "chunk": counts["chunk"],
+        "chunk": chunk,
     }
 
 
 def _collect(
     task: Task,
     chunks: list[dict[str, np.ndarray]],
-    steps: int,
     save_every: int,
     diagnose_every: int,
-    chunk: int,
     seconds: float,
 ) -> Run:
     lengths = [len(c["loss"]) for c in chunks]
@@ -250,7 +288,7 @@ def _collect(
             saved_at.extend(range(start + block, start + end, save_every))
     rows = [*(row for c in chunks for row in c["saved"]), chunks[-1]["final"]]
     path = ModelPath(np.asarray([*saved_at, sum(lengths)], float), np.stack(rows), Rebuild(task.student))
-    names = ("stable_rank", "standard_error", "singular_value") if diagnose_every else ()
+    names = _DIAGNOSTICS if diagnose_every else ()
     found = {name: np.concatenate([c[name] for c in chunks]) for name in names}
     if diagnose_every:
         found["step"] = np.asarray(diagnosed_at)
