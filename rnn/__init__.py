@@ -3,6 +3,7 @@
 from rnn.bifurcation import Bifurcations, Event, bifurcations
 from rnn.continuation import Branch, Place
 from rnn.fixed_points import FixedPoints, fixed_points
+from rnn.interop import GRU, LSTM, load
 from rnn.jets import normal_form
 from rnn.kernel import SNTK, sntk
 from rnn.model import VanillaRNN, partition, trajectory
@@ -13,6 +14,8 @@ from rnn.task import Task, embed_fixed_points, student_teacher
 from rnn.train import DivergedError, Progress, train
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "SNTK",
     "Bifurcations",
     "Branch",
@@ -36,6 +39,7 @@ __all__ = [
     "embed_fixed_points",
     "fit",
     "fixed_points",
+    "load",
     "normal_form",
     "partition",
     "predict",

@@ -152,10 +152,13 @@ def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: b
     """Make the folder of a run of plain SGD with the default settings of :func:`train`, or check that it holds one.
 
     Raises:
-        RecordError: it holds another run, or one while ``resume`` is false, or cannot be written.
+        RecordError: it holds another run, or one while ``resume`` is false, or a damaged one, or cannot be written.
     """
     settings = _settings(task, _SGD, _start(task, _SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
-    Folder(Path(out)).begin(settings, resume=resume)
+    folder = Folder(Path(out))
+    folder.begin(settings, resume=resume)
+    for _ in folder.chunks():  # damage is found now, not when another process comes to it
+        pass
 
 
 def recorded(task: Task, out: str | Path) -> Run:

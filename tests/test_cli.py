@@ -1,8 +1,34 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
 
 from normalforms.cli import main
+
+DRIVER = """
+import sys, rnn.reproduce
+from normalforms.cli import main
+rnn.reproduce.PRESETS["quick"] = rnn.reproduce.Preset(steps=int(sys.argv[1]), sample_every=100, early=100)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def driven(steps, *arguments, **options):
+    """``normalforms`` in a process of its own, its quick preset shortened to ``steps``."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(steps), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
 
 
 def test_reduce_prints_exact_coefficients(capsys):
@@ -53,3 +79,73 @@ def test_a_finished_folder_needs_resume(tmp_path, capsys):
     (tmp_path / "a" / "reproduction.json").write_text("{")
     assert main(["reproduce", "--out", str(tmp_path / "a"), "--resume"]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["reproduce", "--out", str(tmp_path / "file" / "inside")]) == 2
+    assert "choose another folder" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path, capsys):
+    assert main(["reproduce", "--out", str(tmp_path), "--only", "fig2"]) == 0
+    manifest = json.loads((tmp_path / "reproduction.json").read_text())
+    (tmp_path / "reproduction.json").write_text(json.dumps(manifest | {"version": "0.0.1"}))
+    capsys.readouterr()
+    assert main(["reproduce", "--out", str(tmp_path), "--resume"]) == 2
+    err = capsys.readouterr().err
+    assert "version '0.0.1'" in err
+    assert "choose another --out" in err
+
+
+def test_a_damaged_record_stops_before_any_work(tmp_path, capsys):
+    out = str(tmp_path / "a")
+    assert main(["reproduce", "--preset", "quick", "--out", out, "--only", "fig2"]) == 0
+    from rnn import student_teacher
+    from rnn.train import begin
+
+    folder = tmp_path / "a" / "run" / "student"
+    begin(student_teacher(0), folder)
+    (folder / "chunk-00000000.npz").write_bytes(b"half")
+    capsys.readouterr()
+    assert main(["reproduce", "--preset", "quick", "--out", out, "--resume"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "is damaged" in lines[-1]
+    assert "Traceback" not in "".join(lines)
+
+
+def test_divergence_is_a_failure_with_one_line(tmp_path, capsys, monkeypatch):
+    import rnn.reproduce
+    from rnn import DivergedError
+
+    def diverge(*_, **__):
+        raise DivergedError("the loss is nan at step 7: lower the learning rate")
+
+    monkeypatch.setattr(rnn.reproduce, "reproduce", diverge)
+    assert main(["reproduce", "--out", str(tmp_path / "a"), "--json"]) == 1
+    assert capsys.readouterr().err == "normalforms: the loss is nan at step 7: lower the learning rate\n"
+
+
+def test_an_interrupted_reproduction_resumes_to_the_same_bits(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    reference = driven(1500, "reproduce", "--preset", "quick", "--out", str(whole), "--json")
+    process = driven(1500, "reproduce", "--preset", "quick", "--out", str(broken))
+    record = broken / "run" / "student"
+    deadline = time.monotonic() + 300
+    while not list(record.glob("chunk-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in err
+    assert "Traceback" not in err
+    out, _ = driven(1500, "reproduce", "--preset", "quick", "--out", str(broken), "--resume", "--json").communicate(
+        timeout=300
+    )
+    facts, expected = json.loads(out), json.loads(reference.communicate(timeout=300)[0])
+    for name in ("training", "bifurcations", "stable_rank", "restricted_kernel"):
+        assert facts[name] == expected[name], name
+    for chunk in sorted((whole / "run" / "student").glob("chunk-*.npz")):
+        with np.load(chunk) as a, np.load(record / chunk.name) as b:
+            for name in set(a.files) - {"seconds"}:
+                np.testing.assert_array_equal(a[name], b[name])

@@ -1,0 +1,190 @@
+"""Cells and weights of other frameworks: what PyTorch, Flax or Equinox saved, as a model ``h -> h'`` without input."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn.model import Model, VanillaRNN
+
+__all__ = ["GRU", "LSTM", "load"]
+
+Cell = Literal["vanilla", "W@tanh(h)+b", "gru", "lstm"]
+_CELLS = ("vanilla", "W@tanh(h)+b", "gru", "lstm")
+_GATES = {"vanilla": 1, "W@tanh(h)+b": 1, "gru": 3, "lstm": 4}
+
+_RECURRENT = ("weight_hh", "weight_hh_l0", "recurrent_kernel", "weight", "W")
+_INPUT_BIAS = ("bias_ih", "bias_ih_l0")
+_BIAS = ("bias_hh", "bias_hh_l0", "bias", "b")
+_NEW_BIAS = ("bias_n",)
+
+
+class GRU(eqx.Module):
+    """The gated recurrent unit without input, in PyTorch's convention.
+
+    ``r = σ(W_r h + b_r)``, ``z = σ(W_z h + b_z)``, ``n = tanh(d + r ∘ (W_n h + b_n))``,
+    ``h' = (1 − z) ∘ n + z ∘ h``.
+
+    Args:
+        weight: W_r, W_z, W_n stacked, shape (3·state, state).
+        bias: b_r, b_z, b_n stacked, shape (3·state,).
+        drive: d, the input's bias in the new state, shape (state,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: Cho et al. (2014), arXiv:1406.1078; the reset gate acts after the product, as in cuDNN.
+    """
+
+    weight: Float[Array, "gates state"]
+    bias: Float[Array, " gates"]
+    drive: Float[Array, " state"]
+
+    def __check_init__(self) -> None:
+        _check_gates(self.weight, self.bias, 3)
+        if jnp.shape(self.drive) != (jnp.shape(self.weight)[1],):
+            raise ValueError(f"drive must have shape ({jnp.shape(self.weight)[1]},), got {jnp.shape(self.drive)}")
+
+    def __call__(self, h: Float[Array, " state"]) -> Float[Array, " state"]:
+        reset, update, new = jnp.split(self.weight @ h + self.bias, 3)
+        gate = jax.nn.sigmoid(update)
+        return (1 - gate) * jnp.tanh(self.drive + jax.nn.sigmoid(reset) * new) + gate * h
+
+
+class LSTM(eqx.Module):
+    """The long short-term memory without input; its state is ``(h, c)`` in one vector of length 2·hidden.
+
+    ``(i, f, g, o) = W h + b``, ``c' = σ(f) ∘ c + σ(i) ∘ tanh(g)``, ``h' = σ(o) ∘ tanh(c')``.
+
+    Args:
+        weight: W_i, W_f, W_g, W_o stacked, shape (4·hidden, hidden).
+        bias: shape (4·hidden,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: Hochreiter & Schmidhuber (1997) with forget gates; gates in PyTorch's order.
+    """
+
+    weight: Float[Array, "gates hidden"]
+    bias: Float[Array, " gates"]
+
+    def __check_init__(self) -> None:
+        _check_gates(self.weight, self.bias, 4)
+
+    def __call__(self, state: Float[Array, " state"]) -> Float[Array, " state"]:
+        h, c = jnp.split(state, 2)
+        i, f, g, o = jnp.split(self.weight @ h + self.bias, 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jnp.concatenate([jax.nn.sigmoid(o) * jnp.tanh(c), c])
+
+
+def _check_gates(weight: Any, bias: Any, gates: int) -> None:
+    shape = jnp.shape(weight)
+    if len(shape) != 2 or shape[0] != gates * shape[1]:
+        raise ValueError(f"weight must have shape ({gates}·state, state), got {shape}")
+    if jnp.shape(bias) != shape[:1]:
+        raise ValueError(f"bias must have shape {shape[:1]} like weight's rows, got {jnp.shape(bias)}")
+
+
+def load(path: str | Path, cell: Cell | None = None) -> Model:
+    """The recurrent cell whose weights a file holds, as a model without input.
+
+    Read are the recurrent weights and the biases; with zero input the input weights drop out. Names may have a
+    prefix, such as ``rnn.weight_hh_l0``: PyTorch's ``weight_hh_l0, bias_ih_l0, bias_hh_l0``, Equinox's
+    ``weight_hh, bias, bias_n``, and this package's ``weight, bias``. PyTorch's two biases are added where the cell
+    allows it.
+
+    Args:
+        path: a ``.safetensors`` or ``.npz`` file.
+        cell: ``"vanilla"`` (``tanh(W h + b)``), ``"W@tanh(h)+b"``, ``"gru"`` or ``"lstm"``; told from the shape of
+            the recurrent weights unless given, a square one being ``"vanilla"``.
+
+    Raises:
+        ValueError: no such file, another format, no recurrent weights in it, or weights that do not fit the cell.
+    """
+    if cell is not None and cell not in _CELLS:
+        raise ValueError(f"cell must be one of {', '.join(_CELLS)}, got {cell!r}")
+    arrays = _read(Path(path))
+    weight = _find(arrays, _RECURRENT)
+    if weight is None:
+        raise ValueError(f"{path} holds no recurrent weights; it has {', '.join(sorted(arrays)) or 'no array'}")
+    rows, state = weight.shape if weight.ndim == 2 else (0, 0)
+    kinds = [name for name, gates in _GATES.items() if rows == gates * state and state]
+    if cell is None and kinds:
+        cell = kinds[0]  # type: ignore[assignment]
+    if cell not in kinds:
+        raise ValueError(f"{path}: recurrent weights of shape {weight.shape} do not fit a {cell or 'known'} cell")
+    bad = [name for name, array in arrays.items() if not np.all(np.isfinite(array))]
+    if bad:
+        raise ValueError(f"{path}: {bad[0]} contains NaN or infinity")
+    return _build(cell, weight, arrays)
+
+
+def _build(cell: str | None, weight: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Model:
+    rows, state = weight.shape
+    zero = np.zeros(rows, weight.dtype)
+    outer, inner = _find(arrays, _INPUT_BIAS), _find(arrays, _BIAS)
+    total = sum((b for b in (outer, inner) if b is not None), zero)
+    if cell == "lstm":
+        return LSTM(jnp.asarray(weight), jnp.asarray(total))
+    if cell == "gru":
+        drive = zero[:state] if outer is None else outer[2 * state :]
+        new = _find(arrays, _NEW_BIAS)
+        if new is not None:  # Equinox keeps one bias for all gates, that of the new state outside the reset gate
+            drive, total = total[2 * state :], np.concatenate([total[: 2 * state], new])
+        else:
+            total = np.concatenate([total[: 2 * state], (zero if inner is None else inner)[2 * state :]])
+        return GRU(jnp.asarray(weight), jnp.asarray(total), jnp.asarray(drive))
+    form = "W@tanh(h)+b" if cell == "W@tanh(h)+b" else "tanh(W@h+b)"
+    bias = None if outer is None and inner is None else jnp.asarray(total)
+    return VanillaRNN(jnp.asarray(weight), bias, form)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise ValueError(f"{path} is no file; give weights as .safetensors or .npz")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as data:
+                return {name: data[name] for name in data.files}
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    raise ValueError(f"{path} is neither .safetensors nor .npz; save the weights as one of these")
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise ValueError("reading .safetensors needs the package safetensors: install normalforms[weights]") from None
+    try:
+        with safe_open(path, framework="np") as data:
+            return {name: data.get_tensor(name) for name in data.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def _find(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
+    """The array with one of the names, behind any prefix; the first name that is there wins.
+
+    Raises:
+        ValueError: two arrays answer to the same name.
+    """
+    for name in names:
+        found = [key for key in arrays if key.replace("/", ".").split(".")[-1] == name]
+        if len(found) > 1:
+            raise ValueError(f"several arrays are called {name}: {', '.join(sorted(found))}; save one cell alone")
+        if found and np.issubdtype(arrays[found[0]].dtype, np.floating):
+            return arrays[found[0]]
+    return None
