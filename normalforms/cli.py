@@ -1,4 +1,4 @@
-"""The command line: ``normalforms law | reduce | reproduce``."""
+"""The command line: ``normalforms law | reduce | reproduce | analyze``."""
 
 from __future__ import annotations
 
@@ -67,6 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     story.add_argument("--only", help="figures, of " + ",".join(_FIGURES))
     story.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     story.set_defaults(run=_reproduce)
+
+    analysis = commands.add_parser("analyze", help="fixed points and bifurcations of your own network's checkpoints")
+    analysis.add_argument("paths", nargs="+", metavar="PATH", help=".safetensors or .npz, in the order of training")
+    analysis.add_argument("--cell", help="vanilla, W@tanh(h)+b, gru or lstm; told from the weights unless given")
+    analysis.add_argument("--horizon", type=int, default=25, help="T of the kernel, in steps")
+    analysis.add_argument("--out", default="analysis", help="output folder")
+    analysis.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
+    analysis.set_defaults(run=_analyze)
     return parser
 
 
@@ -236,6 +244,31 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
         show.close()
     lines = [json.dumps(facts)] if arguments.json else [*headline(story), f"report: {out / 'report.html'}"]
     print("\n".join(lines))
+    return 0
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    out = Path(arguments.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise _RefusedError(f"--out {out} is there already; choose an empty or new folder")
+    from rnn.analysis import analyze, document, draw, state_size, summary
+    from rnn.interop import load
+    from rnn.record import write_atomic
+
+    models = [load(path, arguments.cell) for path in arguments.paths]
+    show = None if arguments.json else _Meter()
+    size = state_size(models[0])
+    found = analyze(models, arguments.paths, size=size, horizon=arguments.horizon, progress=show)
+    facts, figure = summary(found), draw(found)
+    out.mkdir(parents=True, exist_ok=True)
+    _draw(out, {"analysis": figure})
+    write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
+    write_atomic(out / "report.html", lambda f: f.write(document(found, figure).encode()))
+    if show is not None:
+        show.close()
+    lines = [f"{m['name']}: {m['fixed_points']} fixed points, {m['stable']} stable" for m in facts["models"]]
+    lines += [f"{e['kind'].replace('_', ' ')} at step {e['step']:.3f}" for e in facts["bifurcations"] or []]
+    print(json.dumps(facts) if arguments.json else "\n".join([*lines, f"report: {out / 'report.html'}"]))
     return 0
 
 
