@@ -233,11 +233,11 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
     figures["figure1"] = figure1(story)
     if story.bias is not None:
         figures["figure_bias"] = figure_bias(story)
-    _draw(out, figures)
+    images = _draw(out, figures)
     done = time.perf_counter()
     seconds = story.seconds | {"figures": done - drawing, "total": done - began}
     facts = summary(story, seconds)
-    page = document(story, seconds, figures)
+    page = document(story, seconds, images)
     write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
     write_atomic(out / "report.html", lambda f: f.write(page.encode()))
     if show is not None:
@@ -261,9 +261,9 @@ def _analyze(arguments: argparse.Namespace) -> int:
     found = analyze(models, arguments.paths, size=size, horizon=arguments.horizon, progress=show)
     facts, figure = summary(found), draw(found)
     out.mkdir(parents=True, exist_ok=True)
-    _draw(out, {"analysis": figure})
+    images = _draw(out, {"analysis": figure})
     write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
-    write_atomic(out / "report.html", lambda f: f.write(document(found, figure).encode()))
+    write_atomic(out / "report.html", lambda f: f.write(document(found, images["analysis"]).encode()))
     if show is not None:
         show.close()
     lines = [f"{m['name']}: {m['fixed_points']} fixed points, {m['stable']} stable" for m in facts["models"]]
@@ -272,12 +272,17 @@ def _analyze(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(out: Path, figures: dict[str, Any]) -> None:
+def _draw(out: Path, figures: dict[str, Any]) -> dict[str, bytes]:
+    """Write every figure as PNG and SVG; returns the PNGs."""
+    from normalforms import report
+
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
+    images = {name: report.png(figure) for name, figure in figures.items()}
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        (folder / f"{name}.png").write_bytes(images[name])
         figure.savefig(folder / f"{name}.svg")
+    return images
 
 
 class _Meter:

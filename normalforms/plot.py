@@ -51,7 +51,7 @@ def style(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 @style
-def figure2(horizon: int = 30, ranges: tuple[float, ...] = (0.05, 0.1), nodes: int = 200) -> Figure:
+def figure2(horizon: int = 30, ranges: tuple[float, ...] = (0.05, 0.1), nodes: int = 80) -> Figure:
     """Mean ``‖sNTK_g‖ = A_T`` over ``h_0 ~ U[−r, r]`` against g for four families, T steps.
 
     Solid: direct iteration on Gauss–Legendre nodes. Dashed: the uniform law of leading order. Dotted: where some
@@ -68,7 +68,7 @@ def figure2(horizon: int = 30, ranges: tuple[float, ...] = (0.05, 0.1), nodes: i
     return figure
 
 
-def curve(name: str, g: np.ndarray, r: float, horizon: int, nodes: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def curve(name: str, g: np.ndarray, r: float, horizon: int, nodes: int = 80) -> tuple[np.ndarray, np.ndarray]:
     """Mean of ``Σ_t s_t²`` over ``h_0 ~ U[−r, r]`` by direct iteration, and where every orbit stays.
 
     An orbit that leaves counts with the steps before it does: beyond, the sum grows without bound.

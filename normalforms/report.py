@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sympy.core.function import AppliedUndef
 from sympy.printing.mathml import MathMLPresentationPrinter
 
-__all__ = ["figure", "formula", "page", "paragraph", "section", "table"]
+__all__ = ["figure", "formula", "page", "paragraph", "png", "section", "table"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -61,11 +61,16 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def figure(drawing: Figure, caption: str) -> str:
-    """A figure as an inlined PNG, with its caption also as alternative text."""
+def png(drawing: Figure, dpi: float = 150) -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=110)
-    data = base64.b64encode(buffer.getvalue()).decode()
+    drawing.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def figure(image: bytes, caption: str) -> str:
+    """An inlined PNG, with its caption also as alternative text."""
+    data = base64.b64encode(image).decode()
     text = html.escape(caption, quote=True)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 

@@ -165,8 +165,8 @@ def _leading(points: np.ndarray) -> np.ndarray:
     return points @ _axis(points) if len(points) > 1 else points[:, 0]
 
 
-def document(found: Analysis, figure: Figure) -> str:
-    """The analysis as one self-contained HTML page."""
+def document(found: Analysis, figure: bytes) -> str:
+    """The analysis as one self-contained HTML page, its figure as PNG."""
     facts = summary(found)
     rows = [
         (

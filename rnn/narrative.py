@@ -11,7 +11,6 @@ import matplotlib
 import numpy as np
 import scipy
 import sympy as sp
-from matplotlib.figure import Figure
 
 import normalforms as nf
 from normalforms import report
@@ -144,8 +143,8 @@ def headline(story: Story) -> list[str]:
     return lines
 
 
-def document(story: Story, seconds: dict[str, float], figures: dict[str, Figure]) -> str:
-    """The report as one self-contained HTML page."""
+def document(story: Story, seconds: dict[str, float], figures: dict[str, bytes]) -> str:
+    """The report as one self-contained HTML page, the ``figures`` in it as PNG."""
     parts = [_laws(figures)] if "figure2" in figures else []
     parts = [
         _training(story, figures),
@@ -165,7 +164,7 @@ def _lead(story: Story) -> str:
     )
 
 
-def _training(story: Story, figures: dict[str, Figure]) -> str:
+def _training(story: Story, figures: dict[str, bytes]) -> str:
     rows = []
     for event in story.events:
         e = _event(story, event)
@@ -304,7 +303,7 @@ def _kernel(story: Story) -> str:
     )
 
 
-def _bias_section(story: Story, figures: dict[str, Figure]) -> str:
+def _bias_section(story: Story, figures: dict[str, bytes]) -> str:
     bias = story.bias
     if bias is None:
         return report.section("With trainable bias", report.paragraph("This companion run was not made."))
@@ -330,7 +329,7 @@ def _bias_section(story: Story, figures: dict[str, Figure]) -> str:
     )
 
 
-def _laws(figures: dict[str, Figure]) -> str:
+def _laws(figures: dict[str, bytes]) -> str:
     h0, g, T, t = sp.symbols("h_0 g T t")
     return report.section(
         "Figure 2: four laws of one line each",

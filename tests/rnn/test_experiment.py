@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rnn
+from normalforms.report import png
 from rnn.figures import figure1, figure_bias
 from rnn.narrative import document, summary
 
@@ -88,7 +89,8 @@ def test_summary_is_json_and_report_is_self_contained(story):
     assert json.loads(text)["bifurcations"][0]["kind"] == "pitchfork"
     for key in ("training", "stable_rank", "restricted_kernel", "natural_gradient", "two_modes", "versions"):
         assert key in facts
-    page = document(story, {"total": 1.0}, {"figure1": figure1(story), "figure_bias": figure_bias(story)})
+    drawings = {"figure1": figure1, "figure_bias": figure_bias}
+    page = document(story, {"total": 1.0}, {name: png(draw(story)) for name, draw in drawings.items()})
     assert 'src="http' not in page
     assert "<math" in page
     assert "There is no pitchfork" in page
