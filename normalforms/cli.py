@@ -216,9 +216,13 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
     from normalforms.plot import figure2
 
     figures: dict[str, Any] = {}
-    if "fig2" in only:
-        figures["figure2"] = figure2()
+
+    def laws() -> None:
+        if "fig2" in only:
+            figures["figure2"] = figure2()
+
     if "fig1" not in only:
+        laws()
         _draw(out, figures)
         print(f"wrote {out / 'figures'}", file=sys.stderr)
         return 0
@@ -228,7 +232,8 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
     from rnn.reproduce import reproduce
 
     show = None if arguments.json else _Meter()
-    story = reproduce(arguments.preset, seed=arguments.seed, out=out / "run", resume=arguments.resume, progress=show)
+    run = {"seed": arguments.seed, "out": out / "run", "resume": arguments.resume}
+    story = reproduce(arguments.preset, **run, progress=show, meanwhile=laws)
     drawing = time.perf_counter()
     figures["figure1"] = figure1(story)
     if story.bias is not None:

@@ -146,6 +146,7 @@ def reproduce(
     resume: bool = False,
     steps: int | None = None,
     progress: Callable[[str, float, float], None] | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Story:
     """Train, find the bifurcations, measure and predict the restricted kernel at the first of them.
 
@@ -156,6 +157,7 @@ def reproduce(
         resume: continue from what ``out`` holds.
         steps: training steps, in place of the preset's.
         progress: called with (stage, share done, estimated seconds left of the stage).
+        meanwhile: called once while the main run trains beside this process.
 
     Raises:
         ValueError: unknown preset.
@@ -187,6 +189,7 @@ def reproduce(
         restricted = stages.run("restricted kernel", lambda report: _restricted(events))
         stages.run("stable rank", lambda report: ranks.trace(run))
         teacher = fixed_points(run.task.teacher)
+        meanwhile()
         run = stages.run("training (student)", lambda report: main.wait(progress=report))
     missed = not len(events)
     events = stages.run("bifurcations", lambda report: bifurcations(run, every=plan.sample_every, progress=report))
@@ -235,7 +238,7 @@ class _Stages:
         return result
 
 
-def _spectral_radius(run: Run, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
+def _spectral_radius(run: Run, most: int = 250) -> tuple[np.ndarray, np.ndarray]:
     stride = max(1, len(run.path) // most)
     steps = run.path.steps[::stride]
     weights = (np.asarray(run.model(step).weight, np.float64) for step in steps)
