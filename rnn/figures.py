@@ -32,6 +32,9 @@ def figure1(story: Story) -> Figure:
     axes["C"].set(xlabel="training step", ylabel="spectral radius of W (dimensionless)")
     for name in "ABC":
         _mark(axes[name], story)
+        # the first event comes early in a long run
+        axes[name].set_xscale("symlog", linthresh=100)
+        axes[name].set_xlim(0, story.run.steps)
     _readout(axes["D"], story)
     _restricted(axes["E"], axes["F"], story)
     _branches(axes["G"], story.events, story.run.task.outputs)
@@ -118,7 +121,9 @@ def _restricted(curve: Any, errors: Any, story: Story) -> None:
     if found.fitted is not None:
         window = found.fitted.parameter
         curve.plot(window, found.fitted.predict(window), "--", color=COLOURS["red"], label="3-parameter fit")
-        errors.semilogy(window, np.abs(np.expm1(found.fitted.residual)), "--", color=COLOURS["red"])
+        errors.semilogy(
+            window, np.abs(np.expm1(found.fitted.residual)), "--", color=COLOURS["red"], label="3-parameter fit"
+        )
     for ax in (curve, errors):
         ax.axvline(1, color="0.4", ls="--", lw=1)
     curve.set_ylim(0, 1.9 * measured.max())

@@ -253,7 +253,7 @@ def _prediction_says(found: Restricted | None) -> str:
 
 
 def _kernel(story: Story) -> str:
-    g, h, lam, c3 = sp.symbols("lambda h_0 lambda_s c_3")
+    g, h, lam, c3 = sp.symbols("lambda h_b lambda_s c_3")
     A = sp.Function("A_T")
     law = report.formula(
         sp.Symbol("‖J(s)v‖²"),
