@@ -32,10 +32,10 @@ def typeset(expr: sp.Expr, variable: sp.Symbol | None = None) -> str:
     >>> print(typeset(h**2 / (g - 1)))
     \\frac{h^{2}}{g - 1}
     """
-    expr = _tidy(expr)
-    plain = sp.latex(expr)
+    plain = sp.latex(_tidy(expr, symbolic=True))
     if len(plain) <= _SHORT or expr.has(sp.Sum, sp.Integral):
         return plain
+    expr = _tidy(expr)
     head, lines = _by_power(expr, variable)
     short, names = _abbreviate([head, *(e for _, e in lines)])
     named = [(name, e) for (name, _), e in zip(lines, short[1:], strict=True)]
@@ -70,14 +70,16 @@ def _used(program: Program) -> Assignments:
     return tuple(reversed(kept))
 
 
-def _tidy(expr: sp.Expr) -> sp.Expr:
-    """``(−g)^{2T}`` as ``g^{2T}``, and ``(1 − g)ᵏ`` with the sign outside."""
+def _tidy(expr: sp.Expr, symbolic: bool = False) -> sp.Expr:
+    """``(−g)^{2T}`` as ``g^{2T}``, and unless only symbolic exponents are meant ``(1 − g)ᵏ`` as ``(−1)ᵏ (g − 1)ᵏ``."""
 
     def even(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
         sign = -1 if exponent.is_odd else 1
         return sign * sp.Pow(sp.expand(-base), exponent)
 
     def negative(e: sp.Basic) -> bool:
+        if symbolic and e.is_Pow and not e.exp.free_symbols:
+            return False
         return e.is_Pow and e.exp.is_integer and e.exp.is_even is not None and e.base.could_extract_minus_sign()
 
     return expr.replace(negative, lambda e: even(*e.args)) if expr.has(sp.Pow) else expr
