@@ -246,6 +246,14 @@ def test_tangents_get_names_of_their_own():
     assert space["law"](1.5, 2.0, 4) == pytest.approx(2 * 12 * 1.5**2)
 
 
+def test_absolute_values_are_differentiated_almost_everywhere():
+    x = sp.Symbol("x", real=True)
+    size = Formula(sp.Abs(x**3), (x,))
+    assert size.diff("x")(-2.0) == -12.0
+    assert size.diff("x").diff("x")(-2.0) == 12.0
+    assert size.diff("x").diff("x")(0.0) == 0.0
+
+
 def test_a_function_that_a_language_lacks_is_named():
     x = sp.Symbol("x", real=True)
     with pytest.raises(ValueError, match="polylog"):
