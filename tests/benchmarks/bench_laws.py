@@ -48,7 +48,8 @@ def main() -> None:
             ]
             ratio = statistics.median(a / b for a, b in pairs)
             own, direct = (statistics.median(side) for side in zip(*pairs, strict=True))
-            print(f"{family:15} {name:9} {own * 1e3:8.1f} ms  iteration {direct * 1e3:8.1f} ms  ratio {ratio:.3f}", flush=True)
+            times = f"{own * 1e3:8.1f} ms  iteration {direct * 1e3:8.1f} ms"
+            print(f"{family:15} {name:9} {times}  ratio {ratio:.3f}", flush=True)
 
 
 if __name__ == "__main__":
