@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normalforms.discovery import Discovery, discover
     from normalforms.distribution import Empirical, Normal, Uniform
     from normalforms.fitting import Fit, fit
     from normalforms.formula import DomainWarning, Formula
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "law": ("AmplificationLaw", "amplification"),
+    "discovery": ("Discovery", "discover"),
     "distribution": ("Empirical", "Normal", "Uniform"),
     "fitting": ("Fit", "fit"),
     "formula": ("DomainWarning", "Formula"),

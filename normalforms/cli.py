@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from normalforms import cli_law
+
 __all__ = ["main"]
 
 _FORMAT = 1
@@ -46,18 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="normalforms", description="Amplification laws of bifurcations, and networks that meet them.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    law = commands.add_parser("law", help="print the amplification law of a family or a map")
-    law.add_argument("family", nargs="?", help="pitchfork, saddle_node, …")
-    _map_options(law)
-    law.add_argument("--form", choices=("series", "uniform", "exact", "scaling"), default="series")
-    law.add_argument("--order", type=int, help="highest power of h0 kept; p of the uniform law")
-    law.add_argument("--horizon", type=int, help="T, for the exact form")
-    law.add_argument("--format", choices=("text", "latex", "python"), default="text")
-    law.set_defaults(run=_law)
-
-    reduce = commands.add_parser("reduce", help="reduce a map to its normal form")
-    _map_options(reduce)
-    reduce.set_defaults(run=_reduce)
+    cli_law.add_commands(commands)
 
     story = commands.add_parser("reproduce", help="train, find the bifurcations, predict the kernel, write a report")
     story.add_argument("--preset", choices=("paper", "quick"), default="paper")
@@ -76,88 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     analysis.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     analysis.set_defaults(run=_analyze)
     return parser
-
-
-def _map_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--map", help="formula of the next state")
-    parser.add_argument("--state", help="name of the state variable, or names with commas")
-    parser.add_argument("--parameter", help="name of the parameter")
-    parser.add_argument("--at", help="the bifurcation, as x=2/3,r=3")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _at(text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(sign and value.strip() for _, sign, value in pairs):
-        raise _RefusedError(f"--at {text!r} must read like x=2/3,r=3")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _map(arguments: argparse.Namespace) -> Any:
-    import normalforms as nf
-
-    if not (arguments.map and arguments.state and arguments.parameter):
-        raise _RefusedError("--map needs --state and --parameter beside it")
-    return nf.parse_map(arguments.map, state=arguments.state, parameter=arguments.parameter)
-
-
-def _law(arguments: argparse.Namespace) -> int:
-    import sympy as sp
-
-    import normalforms as nf
-
-    families = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling", "cusp")
-    if arguments.family and arguments.map:
-        raise _RefusedError("give a family or --map, not both")
-    if arguments.map:
-        law = nf.amplification(_map(arguments), at=_at(arguments.at))
-    elif arguments.family in families:
-        law = nf.amplification(getattr(nf, arguments.family)())
-    else:
-        raise _RefusedError(f"family {arguments.family!r} is unknown; known are {', '.join(families)}")
-    if arguments.form == "scaling":
-        expression = law.scaling().function
-        formula = None
-    else:
-        formula = _form(law, arguments)
-        expression = formula.expr
-    if arguments.format == "latex":
-        text = formula.latex() if formula is not None else sp.latex(expression)
-    elif arguments.format == "python" and formula is not None:
-        text = formula.code("python")
-    else:
-        text = str(expression)
-    print(json.dumps({"form": arguments.form, "law": text}) if arguments.json else text)
-    return 0
-
-
-def _form(law: Any, arguments: argparse.Namespace) -> Any:
-    if arguments.form == "uniform":
-        return law.uniform(arguments.order or 0)
-    if arguments.form == "exact":
-        if arguments.horizon is None:
-            raise _RefusedError("--form exact needs --horizon")
-        return law.exact(arguments.horizon, arguments.order)
-    return law.series(2 if arguments.order is None else arguments.order)
-
-
-def _reduce(arguments: argparse.Namespace) -> int:
-    import normalforms as nf
-
-    at = _at(arguments.at)
-    if at is None:
-        raise _RefusedError("reduce needs --at, the bifurcation, as x=2/3,r=3")
-    form = nf.reduce(_map(arguments), at=at)
-    values = {name: str(value) for name, value in form.coefficients.items()}
-    if arguments.json:
-        print(json.dumps({"kind": form.kind, "multiplier": str(form.multiplier), "coefficients": values}))
-        return 0
-    print(f"{form.kind}, multiplier {form.multiplier}: {form.detail}")
-    for name, value in values.items():
-        print(f"  {name} = {value}")
-    return 0
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:

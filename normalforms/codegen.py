@@ -7,7 +7,7 @@ stable as values, and printed for NumPy, JAX, mpmath, Python, C and Julia.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -40,6 +40,9 @@ class Program:
         counter: the loop's counter.
         horizon: number of turns, an input or an integer.
 
+    Raises:
+        ValueError: a symbol is assigned twice.
+
     >>> g, h, T, t = sp.symbols("g h T t")
     >>> power = Program((g, T), (h,), carries=(Carry(h, sp.Integer(1), g * h),), counter=t, horizon=T)
     >>> [c.symbol for c in power.derivative(g).carries]
@@ -55,6 +58,13 @@ class Program:
     counter: sp.Symbol | None = None
     horizon: sp.Expr | None = None
 
+    def __post_init__(self) -> None:
+        seen: set[sp.Symbol] = set()
+        for symbol in self.symbols():
+            if symbol in seen:
+                raise ValueError(f"the name {symbol} has another use in this law; give the map's symbol another name")
+            seen.add(symbol)
+
     def derivative(self, x: sp.Symbol) -> Program:
         """The program of ``∂results/∂x``: every assignment is followed by that of its tangent."""
         return self.with_tangents(x)[0]
@@ -63,18 +73,19 @@ class Program:
         """As `derivative`, and the tangent of each symbol that depends on ``x``."""
         tangents: dict[sp.Symbol, sp.Expr] = {x: sp.Integer(1)}
         moving = self._moving(x)
+        name = _Namer(self, x)
         for carry in self.carries:
             if carry.symbol in moving:
-                tangents[carry.symbol] = _tangent_symbol(carry.symbol, x)
-        prelude = _with_tangents(self.prelude, x, tangents)
-        body = _with_tangents(self.body, x, tangents)
+                tangents[carry.symbol] = name(carry.symbol)
+        prelude = _with_tangents(self.prelude, name, tangents)
+        body = _with_tangents(self.body, name, tangents)
         carries: list[Carry] = []
         for carry in self.carries:
             carries.append(carry)
             if carry.symbol in moving:
                 initial, update = _tangent(carry.initial, tangents), _tangent(carry.update, tangents)
-                carries.append(Carry(_tangent_symbol(carry.symbol, x), initial, update))
-        closing = _with_tangents(self.closing, x, tangents)
+                carries.append(Carry(tangents[carry.symbol], initial, update))
+        closing = _with_tangents(self.closing, name, tangents)
         program = replace(
             self,
             results=tuple(_tangent(e, tangents) for e in self.results),
@@ -119,6 +130,58 @@ class Program:
         found = {f for e in self.expressions() for f in e.atoms(ExpMoment, Clifford)}
         return {(type(f).__name__, int(f.args[0])) for f in found}
 
+    def symbols(self) -> Iterable[sp.Symbol]:
+        """Every symbol once: inputs, then the assigned ones in order, the counter last."""
+        yield from self.inputs
+        yield from (s for s, _ in (*self.prelude, *self.body, *self.closing))
+        yield from (c.symbol for c in self.carries)
+        if self.counter is not None:
+            yield self.counter
+
+    def renamed(self, new: Mapping[sp.Symbol, sp.Symbol]) -> Program:
+        """The same program in other symbols."""
+
+        def swap(expr: sp.Expr) -> sp.Expr:
+            return expr.xreplace(new)
+
+        def swap_all(assignments: Assignments) -> Assignments:
+            return tuple((swap(s), swap(e)) for s, e in assignments)
+
+        return Program(
+            tuple(swap(s) for s in self.inputs),
+            tuple(swap(e) for e in self.results),
+            prelude=swap_all(self.prelude),
+            carries=tuple(Carry(swap(c.symbol), swap(c.initial), swap(c.update)) for c in self.carries),
+            body=swap_all(self.body),
+            closing=swap_all(self.closing),
+            counter=None if self.counter is None else swap(self.counter),
+            horizon=None if self.horizon is None else swap(self.horizon),
+        )
+
+    def pruned(self) -> Program:
+        """The same results without the assignments and carries that none of them needs."""
+        assigned = (*self.prelude, *self.body, *self.closing)
+        needs = {s: e.free_symbols for s, e in assigned}
+        needs |= {c.symbol: c.initial.free_symbols | c.update.free_symbols for c in self.carries}
+        wanted = [s for e in self.results for s in e.free_symbols]
+        kept: set[sp.Symbol] = set()
+        while wanted:
+            symbol = wanted.pop()
+            if symbol in needs and symbol not in kept:
+                kept.add(symbol)
+                wanted.extend(needs[symbol])
+
+        def living(assignments: Assignments) -> Assignments:
+            return tuple((s, e) for s, e in assignments if s in kept)
+
+        return replace(
+            self,
+            prelude=living(self.prelude),
+            carries=tuple(c for c in self.carries if c.symbol in kept),
+            body=living(self.body),
+            closing=living(self.closing),
+        )
+
     def looped(self) -> Iterable[sp.Expr]:
         """Every right-hand side up to the end of the loop."""
         for _, expr in (*self.prelude, *self.body):
@@ -134,16 +197,29 @@ class Program:
         yield from self.results
 
 
-def _tangent_symbol(symbol: sp.Symbol, x: sp.Symbol) -> sp.Symbol:
-    return sp.Symbol(f"{symbol.name}_{x.name}", real=True)
+class _Namer:
+    """Names of tangents, ``h_g`` for ``∂h/∂g``, underscored until no symbol of the program has them."""
+
+    def __init__(self, program: Program, x: sp.Symbol) -> None:
+        self.x = x
+        self.taken = {s.name for s in program.symbols()}
+
+    def __call__(self, symbol: sp.Symbol) -> sp.Symbol:
+        name = f"{symbol.name}_{self.x.name}"
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return sp.Symbol(name, real=True)
 
 
 def _tangent(expr: sp.Expr, tangents: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
+    """``Σ_s ∂expr/∂s · tangent(s)``, almost everywhere: the second derivative of ``|x|`` counts as zero."""
     active = sorted(expr.free_symbols & tangents.keys(), key=lambda s: s.name)
-    return sp.Add(*(expr.diff(s) * tangents[s] for s in active))
+    total = sp.Add(*(expr.diff(s) * tangents[s] for s in active))
+    return total.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) if total.has(sp.DiracDelta) else total
 
 
-def _with_tangents(assignments: Assignments, x: sp.Symbol, tangents: dict[sp.Symbol, sp.Expr]) -> Assignments:
+def _with_tangents(assignments: Assignments, name: _Namer, tangents: dict[sp.Symbol, sp.Expr]) -> Assignments:
     """``assignments`` with those of their tangents between them; fills ``tangents``."""
     out: list[tuple[sp.Symbol, sp.Expr]] = []
     for symbol, expr in assignments:
@@ -153,7 +229,7 @@ def _with_tangents(assignments: Assignments, x: sp.Symbol, tangents: dict[sp.Sym
             if derivative != 0:
                 tangents[symbol] = derivative
             continue
-        tangents[symbol] = _tangent_symbol(symbol, x)
+        tangents[symbol] = name(symbol)
         out.append((tangents[symbol], derivative))
     return tuple(out)
 

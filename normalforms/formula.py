@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import sympy as sp
 
 from normalforms.codegen import Program
 from normalforms.printing import LANGUAGES, render
+from normalforms.typeset import typeset, typeset_orbit
 
 __all__ = ["Domain", "DomainWarning", "Formula", "check_horizon", "check_real", "symbols"]
 
@@ -72,7 +73,8 @@ class Formula:
         domain: where it holds.
         program: the stable program, or a function that builds it; by default the expression is evaluated as it
             stands, which is right for expressions that do not cancel.
-        guard: program of (value, absolute truncation error), or a function that builds it, for truncated forms.
+        guard: for truncated forms, a program of the value and of the first neglected terms, or a function that
+            builds it; their absolute values are summed to the truncation error.
         orbit: for a uniform law, the formula of the state ``h_t``.
 
     >>> x = sp.Symbol("x", real=True)
@@ -130,7 +132,11 @@ class Formula:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values))
         with np.errstate(all="ignore"):
             result = self._numbers(*values)
-        value, error = result if self._guard is not None else (result, None)
+        value, error = result, None
+        if self._guard is not None:
+            value, *neglected = result
+            with np.errstate(all="ignore"):
+                error = sum(np.abs(term) for term in neglected)
         value = np.array(np.broadcast_to(value, shape), dtype=float)
         value = self._checked(value, error, values)
         return float(value) if value.ndim == 0 else value
@@ -141,7 +147,7 @@ class Formula:
             outside |= ~np.broadcast_to(self.domain.holds(*values), value.shape)
         if error is not None:
             with np.errstate(all="ignore"):
-                error = np.abs(np.broadcast_to(error, value.shape))
+                error = np.broadcast_to(error, value.shape)
                 outside |= ~(error <= self.domain.tolerance * np.abs(value))
                 value = np.where(error < np.abs(value), value, np.where(error == 0, value, np.nan))
         lost = ~np.isfinite(value)
@@ -157,15 +163,20 @@ class Formula:
     def lambdify(self, backend: str = "numpy") -> Callable[..., Any]:
         """A bare function of `symbols` on NumPy arrays, JAX arrays or mpmath numbers, without domain checks.
 
-        The JAX function is differentiable in forward mode, and in reverse mode when the horizon is a Python
-        integer; it is made of floating-point recursions, so no large integer overflows.
+        The JAX function is differentiable in forward and reverse mode, to any order and under `jit` also where
+        the horizon is traced: its derivative is the program of `diff`, as stable as the value. It is made of
+        floating-point recursions, so no large integer overflows.
 
         Raises:
             ValueError: an unknown backend.
+
+        >>> g = sp.Symbol("g", real=True)
+        >>> float(Formula(g**2, (g,)).lambdify()(3.0))
+        9.0
         """
         if backend not in ("numpy", "jax", "mpmath"):
             raise ValueError(f"backend {backend!r} is not known; choose numpy, jax or mpmath")
-        return _compile(self.stable, backend)
+        return _differentiable(self.stable) if backend == "jax" else _compile(self.stable, backend)
 
     def code(self, language: str = "python", name: str = "law") -> str:
         """Source of a function ``name`` of `symbols`, in ``"python"``, ``"c"`` or ``"julia"`` (also ``"numpy"``,
@@ -181,8 +192,17 @@ class Formula:
         return render(self.stable, language, name)
 
     def latex(self) -> str:
-        """The expression as LaTeX."""
-        return sp.latex(self.expr)
+        """The expression as LaTeX; a long one as an aligned environment with abbreviations.
+
+        A uniform law is written as the sum over its orbit, and the orbit as the lines that compute it.
+
+        >>> h0, T = symbols("h0 T")
+        >>> print(Formula(h0**2 * T**3 / 3, (h0, T)).latex())
+        \\frac{T^{3} h_{0}^{2}}{3}
+        """
+        if self.orbit is not None and not self.orbit.stable.carries:
+            return typeset_orbit(self.orbit.stable, self.symbols[0])
+        return typeset(self.expr, next((s for s in self.symbols if s.name == "h0"), None))
 
     def diff(self, symbol: Any) -> Formula:
         """The derivative with respect to a symbol, or its name: again a formula, as stable as this one.
@@ -216,9 +236,33 @@ class Formula:
 
 
 def _compile(program: Program, backend: str) -> Callable[..., Any]:
+    return _namespace(program, backend)["law"]
+
+
+def _namespace(program: Program, backend: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {}
     exec(compile(render(program, backend), f"<{backend} law>", "exec"), namespace)
-    return namespace["law"]
+    return namespace
+
+
+def _differentiable(program: Program) -> Callable[..., Any]:
+    """The program for JAX with its own derivative rule, ``dA = Σ_x ∂A/∂x dx`` by the programs of ``∂A/∂x``."""
+    namespace = _namespace(program, "jax")
+    jax, plain = namespace["jax"], namespace["law"]
+    law = jax.custom_jvp(plain)
+    slope = cache(lambda i: _differentiable(program.derivative(program.inputs[i])))
+    zero = jax.custom_derivatives.SymbolicZero
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        value = law(*primals)
+        total = jax.tree.map(jax.numpy.zeros_like, value)
+        for i, (x, dx) in enumerate(zip(program.inputs, tangents, strict=True)):
+            if not x.is_integer and not isinstance(dx, zero):
+                total = jax.tree.map(lambda a, b, dx=dx: a + b * dx, total, slope(i)(*primals))
+        return value, total
+
+    law.defjvp(rule, symbolic_zeros=True)
+    return law
 
 
 def check_horizon(value: Any, name: str = "horizon") -> int:

@@ -5,13 +5,14 @@ Every named family is normalised so that it is critical at ``g = 1`` and ``h = 0
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
 
-from normalforms.parser import parse_expression
+from normalforms.parser import MapSyntaxError, parse_expression
 
 __all__ = [
     "Map",
@@ -163,7 +164,7 @@ def parse_map(step: str | Iterable[str], *, state: str | Iterable[str], paramete
     >>> parse_map("r*x*(1-x)", state="x", parameter="r").step
     r*x*(1 - x)
     """
-    states, parameters = _names(state), _names(parameter)
+    states, parameters = _names(state, "state"), _names(parameter, "parameter")
     symbols = {name: sp.Symbol(name, real=True) for name in (*states, *parameters)}
     texts = [step] if isinstance(step, str) else list(step)
     if isinstance(step, str) and len(states) > 1:
@@ -179,9 +180,12 @@ def parse_map(step: str | Iterable[str], *, state: str | Iterable[str], paramete
     )
 
 
-def _names(value: str | Iterable[str]) -> tuple[str, ...]:
-    names = value.split(",") if isinstance(value, str) else list(value)
-    return tuple(name.strip() for name in names)
+def _names(value: str | Iterable[str], what: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in (value.split(",") if isinstance(value, str) else value))
+    for name in names:
+        if not name.isidentifier() or keyword.iskeyword(name) or len(name) > 40:
+            raise MapSyntaxError(f"{what} {name[:60]!r} is not a name; use letters, digits and underscores")
+    return names
 
 
 _h, _g, _beta = sp.symbols("h g beta", real=True)

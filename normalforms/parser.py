@@ -15,6 +15,8 @@ _MAX_LENGTH = 10_000
 _MAX_DEPTH = 200
 _MAX_POWER = 200
 _MAX_DIGITS = 400
+_MAX_DEGREE = 400
+_MAX_ARGUMENT = 700  # of a function of a number: beyond it exp leaves the floating-point numbers
 
 _FUNCTIONS = {
     name: getattr(sp, name)
@@ -102,9 +104,9 @@ class _Reader:
                 a, b = self.read(left, depth + 1), self.read(right, depth + 1)
                 if isinstance(op, ast.Div) and b.is_zero:
                     raise self.fail(node, "division by zero")
-                return _OPERATORS[type(op)](a, b)
+                return self.bounded(node, _OPERATORS[type(op)](a, b))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
-                return _FUNCTIONS[name](self.read(argument, depth + 1))
+                return self.call(node, name, self.read(argument, depth + 1))
         allowed = ", ".join(_FUNCTIONS)
         raise self.fail(node, f"not allowed; use numbers, names, + - * / ** and {allowed}")
 
@@ -113,9 +115,35 @@ class _Reader:
             raise self.fail(node, "an exponent must be a number")
         if not (exponent.is_real and abs(exponent) <= _MAX_POWER):
             raise self.fail(node, f"an exponent must be a real number of size at most {_MAX_POWER}")
-        digits = sum(len(str(n)) for n in base.atoms(sp.Integer))
+        numbers = [abs(n) for r in base.atoms(sp.Rational) for n in (r.p, r.q)]
+        digits = sum(n.bit_length() for n in numbers) * 0.30103
         if base.is_number and digits * abs(exponent) > _MAX_DIGITS:
             raise self.fail(node, f"a power with more than {_MAX_DIGITS} digits")
         if base.is_zero and exponent.is_negative:
             raise self.fail(node, "division by zero")
-        return base**exponent
+        if _degree(base) * abs(exponent) > _MAX_DEGREE:
+            raise self.fail(node, f"a degree above {_MAX_DEGREE}")
+        return self.bounded(node, base**exponent)
+
+    def call(self, node: ast.expr, name: str, argument: sp.Expr) -> sp.Expr:
+        if argument.is_number and not abs(sp.N(argument, 15)) <= _MAX_ARGUMENT:
+            raise self.fail(node, f"a function of a number of size above {_MAX_ARGUMENT}")
+        return self.bounded(node, _FUNCTIONS[name](argument))
+
+    def bounded(self, node: ast.expr, value: sp.Expr) -> sp.Expr:
+        """``value``, unless it is a number that is not real and finite, or of too high a degree."""
+        if value.is_number and (value.is_real is False or value.is_finite is False):
+            raise self.fail(node, "not a finite real number")
+        if _degree(value) > _MAX_DEGREE:
+            raise self.fail(node, f"a degree above {_MAX_DEGREE}")
+        return value
+
+
+def _degree(expr: sp.Expr) -> Any:
+    """An upper bound of the degree of the polynomial that the expression expands to."""
+    if expr.is_Symbol:
+        return 1
+    if expr.is_Pow:
+        return _degree(expr.base) * abs(expr.exp) if expr.exp.is_number else 1
+    degrees = [_degree(a) for a in expr.args]
+    return sum(degrees) if expr.is_Mul else max(degrees, default=0)

@@ -8,11 +8,13 @@ from typing import Any
 
 import sympy as sp
 from sympy.printing.c import C99CodePrinter
+from sympy.printing.codeprinter import PrintMethodNotImplementedError
 from sympy.printing.julia import JuliaCodePrinter
 from sympy.printing.numpy import JaxPrinter, NumPyPrinter
 from sympy.printing.pycode import MpmathPrinter, PythonCodePrinter
 
 from normalforms.codegen import Program
+from normalforms.names import with_plain_names
 from normalforms.special import CLIFFORD_LIMIT, moment_terms
 
 __all__ = ["LANGUAGES", "render"]
@@ -41,6 +43,9 @@ class _Plain:
             return repr(int(expr.p) / int(expr.q))
         return super()._print_Rational(expr)  # type: ignore[misc]
 
+    def _print_Pi(self, expr: Any) -> str:
+        return repr(math.pi) if self.floats else super()._print_Pi(expr)  # type: ignore[misc]
+
     def _print_ExpMoment(self, expr: Any) -> str:
         return f"expmoment{int(expr.args[0])}({self._print(expr.args[1])})"  # type: ignore[attr-defined]
 
@@ -66,7 +71,8 @@ class _Mpmath(_Plain, MpmathPrinter):
 
 
 class _C(_Plain, C99CodePrinter):
-    pass
+    def _print_Symbol(self, expr: Any) -> str:
+        return f"(double){expr.name}" if expr.is_integer else expr.name  # no integer product overflows
 
 
 class _Julia(_Plain, JuliaCodePrinter):
@@ -82,7 +88,7 @@ _PRINTERS: dict[str, Any] = {
     "numpy": lambda: _NumPy({"fully_qualified_modules": True}),
     "jax": lambda: _Jax({"fully_qualified_modules": True}),
     "mpmath": lambda: _Mpmath({"fully_qualified_modules": True}),
-    "c": _C,
+    "c": lambda: _C({"math_macros": {}}),  # M_PI and its like are no part of the C standard
     "julia": _Julia,
 }
 LANGUAGES = tuple(_PRINTERS)
@@ -101,24 +107,27 @@ def render(program: Program, language: str, name: str = "law") -> str:
     """Source of a function ``name`` that runs ``program`` and returns its results.
 
     Args:
-        program: what to print.
+        program: what to print. Its symbols are renamed where the language has another use for their names.
         language: ``"python"`` (scalars), ``"numpy"`` (broadcasts), ``"jax"``, ``"mpmath"``, ``"c"`` or ``"julia"``.
         name: the function's name.
 
     Raises:
-        ValueError: an unknown language, or several results in C.
+        ValueError: an unknown language, or a function that it lacks.
     """
     if language not in _PRINTERS:
         raise ValueError(f"language {language!r} is not known; choose one of {', '.join(LANGUAGES)}")
+    program = with_plain_names(program.pruned(), language, name)
     printer = _PRINTERS[language]()
-    text = lambda e: _render_expr(printer, e)  # noqa: E731
+
+    def text(expr: sp.Expr) -> str:
+        try:
+            return printer.doprint(expr)
+        except PrintMethodNotImplementedError as error:
+            raise ValueError(f"{language} has no {str(error).splitlines()[0].split()[-1]}; choose mpmath") from None
+
     helpers = "\n".join(_helper(kind, k, language) for kind, k in sorted(program.functions))
-    body = {"c": _c, "julia": _julia, "jax": _jax}.get(language, _loop)(program, text, name)
+    body = {"numpy": _numpy, "c": _c, "julia": _julia, "jax": _jax}.get(language, _loop)(program, text, name)
     return "\n".join(part for part in (_HEADERS[language], helpers, body) if part)
-
-
-def _render_expr(printer: Any, expr: sp.Expr) -> str:
-    return printer.doprint(expr)
 
 
 def _join(values: Sequence[str]) -> str:
@@ -133,9 +142,15 @@ def _returned(program: Program, text: Any) -> str:
     return _join([text(e) for e in program.results])
 
 
-def _loop(program: Program, text: Any, name: str) -> str:
-    """Python, NumPy and mpmath."""
-    lines = [f"def {name}({_join([s.name for s in program.inputs])}):"]
+def _numpy(program: Program, text: Any, name: str) -> str:
+    """Floats at once: integers have no negative powers, and Python's floats turn complex outside a domain."""
+    floats = [f"    {s.name} = 1.0*numpy.asarray({s.name})" for s in program.inputs if not s.is_integer]
+    return _loop(program, text, name, floats)
+
+
+def _loop(program: Program, text: Any, name: str, first: Sequence[str] = ()) -> str:
+    """Python and mpmath."""
+    lines = [f"def {name}({_join([s.name for s in program.inputs])}):", *first]
     lines += _assign(program.prelude, text, "    ")
     if program.carries:
         names = _join([c.symbol.name for c in program.carries])
@@ -148,41 +163,50 @@ def _loop(program: Program, text: Any, name: str) -> str:
 
 
 def _jax(program: Program, text: Any, name: str) -> str:
-    inputs = [s.name for s in program.inputs]
-    lines = [f"def {name}({_join(inputs)}):"]
+    """Integers become floats at once: under strict promotion the two do not mix, and floats do not overflow."""
+    lines = [f"def {name}({_join([s.name for s in program.inputs])}):"]
+    used = {s for e in (program.looped() if program.carries else program.expressions()) for s in e.free_symbols}
+    moving = [s.name for s in program.inputs if s in used and not s.is_integer]
+    lines += [f"    {s.name} = jax.numpy.asarray({s.name} + 0.0)" for s in program.inputs if not s.is_integer]
+    lines.append(f"    zero = jax.numpy.asarray({' + '.join(['0.0', *(f'0.0*{m}' for m in moving)])})")
+    as_float = "    {0} = jax.numpy.asarray({0}, zero.dtype)".format
+    if program.carries:
+        lines.append(f"    turns = {program.horizon}")
+    lines += [as_float(s.name) for s in program.inputs if s.is_integer]
     lines += _assign(program.prelude, text, "    ")
     if program.carries:
-        names = _join([c.symbol.name for c in program.carries])
-        used = {s for e in program.looped() for s in e.free_symbols}
-        moving = [s.name for s in program.inputs if s in used and s != program.horizon]
-        lines.append(f"    zero = {' + '.join(f'0.0*{m}' for m in moving)}")
-        lines.append("    def turn(t, carry):")
+        t, names = program.counter, _join([c.symbol.name for c in program.carries])
+        lines.append(f"    def turn({t}, carry):")
+        lines.append(f"    {as_float(str(t))}")
         lines.append(f"        {names}, = carry")
         lines += _assign(program.body, text, "        ")
         lines.append(f"        return ({_join([text(c.update) for c in program.carries])},)")
         start = _join([f"zero + ({text(c.initial)})" for c in program.carries])
-        lines.append(f"    carry = jax.lax.fori_loop(1, {text(program.horizon)} + 1, turn, ({start},))")
+        lines.append(f"    carry = jax.lax.fori_loop(1, turns + 1, turn, ({start},))")
         lines.append(f"    {names}, = carry")
     lines += _assign(program.closing, text, "    ")
     return "\n".join([*lines, f"    return {_returned(program, text)}", ""])
 
 
 def _c(program: Program, text: Any, name: str) -> str:
-    if len(program.results) != 1:
-        raise ValueError(f"C returns one number and the program has {len(program.results)} results")
-    declare = [f"{'int' if s == program.horizon else 'double'} {s.name}" for s in program.inputs]
-    lines = [f"double {name}({_join(declare)})", "{"]
+    count = len(program.results)
+    declare = [f"{'int' if s.is_integer else 'double'} {s.name}" for s in program.inputs]
+    if count > 1:
+        declare.append(f"double out[{count}]")
+    lines = [f"{'double' if count == 1 else 'void'} {name}({_join(declare)})", "{"]
     lines += [f"    double {s.name} = {text(e)};" for s, e in program.prelude]
     if program.carries:
         lines += [f"    double {c.symbol.name} = {text(c.initial)};" for c in program.carries]
         t = program.counter
-        lines.append(f"    for (int {t} = 1; {t} <= {text(program.horizon)}; ++{t}) {{")
+        lines.append(f"    for (int {t} = 1; {t} <= {program.horizon}; ++{t}) {{")
         lines += [f"        const double {s.name} = {text(e)};" for s, e in program.body]
         lines += [f"        const double {c.symbol.name}_new = {text(c.update)};" for c in program.carries]
         lines += [f"        {c.symbol.name} = {c.symbol.name}_new;" for c in program.carries]
         lines.append("    }")
     lines += [f"    double {s.name} = {text(e)};" for s, e in program.closing]
-    return "\n".join([*lines, f"    return {_returned(program, text)};", "}", ""])
+    results = [text(e) for e in program.results]
+    lines += [f"    return {results[0]};"] if count == 1 else [f"    out[{i}] = {e};" for i, e in enumerate(results)]
+    return "\n".join([*lines, "}", ""])
 
 
 def _julia(program: Program, text: Any, name: str) -> str:
@@ -316,8 +340,10 @@ def _clifford_text(f: str, k: int, series: Sequence[float], language: str) -> st
     lines = [head.format(f=f)]
     lines += _if(language)(f"{absolute} < {limit}", f"return {_horner(series, 'z')}{stop}")
     lines.append(f"{indent}{declare}r = {prefix}sqrt({absolute}){stop}")
-    lines.append(f"{indent}{declare}a = {choose.format(f'{prefix}cosh(r)', f'{prefix}cos(r)')}{stop}")
-    lines.append(f"{indent}{declare}v = ({choose.format(f'{prefix}sinh(r)', f'{prefix}sin(r)')})/r{stop}")
+    if k != 0:
+        lines.append(f"{indent}{declare}a = {choose.format(f'{prefix}cosh(r)', f'{prefix}cos(r)')}{stop}")
+    if k >= 0:
+        lines.append(f"{indent}{declare}v = ({choose.format(f'{prefix}sinh(r)', f'{prefix}sin(r)')})/r{stop}")
     if k > 0:
         lines.append(f"{indent}{declare}w = v{stop}")
     for j in range(k):

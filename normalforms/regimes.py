@@ -204,6 +204,7 @@ def _cubic_above(g: sp.Expr, h: sp.Expr, T: sp.Expr, twist: sp.Expr) -> _Law:
     L = sp.log(mu / h**2)
     expr = T / (4 * mu) + ((L - 1) ** 2 + _pi2 / 3 - 2) / (16 * mu**2)
     error = (1 + L**2) / (2 * mu) + h**2 * (1 + sp.Abs(L)) / mu**3 + T * g ** (-2 * T) / h**2
+    error += (1 + L**2) * g ** (-2 * T) / (16 * mu * h**2)  # the peak, as far as the orbit has not passed it
     if twist != 0:
         cubic = (2 * mu * T - 1) ** 3 - L**3 - 3 * L**2 / 2 - (_pi2 - 3) * L - (_pi2 + 1) / 2
         expr += twist**2 * cubic / (24 * mu**2)
@@ -217,7 +218,7 @@ def _transcritical(g: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     at = T * y**2 * (4 + 3 * y) / (12 * (1 + y) ** 3)
     L = sp.log(mu / h)
     above = T + ((L - 1) ** 2 + _pi2 / 3 - 8) / (6 * mu)
-    above_error = 1 + L**2 + h * (1 + sp.Abs(L)) / mu**2 + T * mu * g**-T / h
+    above_error = 1 + L**2 + h * (1 + sp.Abs(L)) / mu**2 + T * mu * g**-T / h + (1 + L**2) * g**-T / (6 * h)
     cubic = 2 * sp.Abs(h) ** 3 / (3 * (1 - g) ** 4)
     return (
         _Law(plateau, cubic + tail, "g < 1, T (1 − g) ≫ 1, |h0| ≪ 1 − g", _below),
@@ -237,6 +238,7 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     M: Any = ExpMoment(0, v)
     stable = 2 * T**3 * _sine(3 * v, 3) / M**3
     above = T / (4 * mu) + (_pi2 - 6) / (72 * root**3) - (1 + 8 * sp.log(2)) * h / (12 * mu**2)
+    above_error = 1 / mu + h**2 / root**5 + (1 + T * root) * sp.exp(-2 * T * root) / root**3
     return (
         _Law(
             passage,
@@ -244,7 +246,7 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
             "g < 1, next to the escape at t_e = [π/2 + arctan(h0/√(1−g))]/√(1−g): ln t_e ≪ t_e − T ≪ t_e",
         ),
         _Law(at, 3 / T + T**2 * sp.Abs(mu) + sp.Abs(h), "T² |g − 1| ≪ 1, T h0 > −1", None, stable),
-        _Law(above, 1 / mu + h**2 / root**5, "h0² ≪ g − 1 ≪ 1, T √(g − 1) ≫ 1"),
+        _Law(above, above_error, "h0² ≪ g − 1 ≪ 1, T √(g − 1) ≫ 1"),
     )
 
 

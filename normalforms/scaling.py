@@ -118,7 +118,9 @@ class Scaling:
         """Place and height of the maximum of Ψ(·, y).
 
         Pitchfork and period doubling, as y → 0: ``x* = ½ ln(1/y) + ¾ ln x* + ¼ ln 2 + o(1)`` and
-        ``Ψ* = ¼ − (1 + ln 2x*)/(8x*) + O(x*^{−3/2} ln x*)``, which tends to ¼ slowly.
+        ``Ψ* = ¼ − (1 + ln 2x*)/(8x*) + O(x*^{−3/2} ln x*)``, which tends to ¼ slowly. Transcritical:
+        ``x* = ln(1/y) + (3/2) ln x* + ½ ln 6 + O(x*^{−1/2} ln x*)`` and
+        ``Ψ* = x*/6 − ln(6x*)/6 + 7/12 − 2/√(6x*) + o(x*^{−1/2})``, which grows for ever.
 
         Args:
             y: scaled initial state, positive.

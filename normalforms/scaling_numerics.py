@@ -129,23 +129,28 @@ def _bernoulli(x: Array, y: Array, tau: Array) -> tuple[Array, Array, Array, Arr
     return np.where(up, 1.0, decay), D, N, M
 
 
+def _times(y: Array, factor: Array) -> Array:
+    """``y · factor``, zero without an initial state; D² and D³ are never formed, they underflow where y is tiny."""
+    return np.where(y == 0, 0.0, y * factor)
+
+
 def _flip_density(x: Array, y: Array, tau: Array) -> Array:
     return y * tau**2 * np.exp(2 * x * tau)
 
 
 def _pitchfork_density(x: Array, y: Array, tau: Array) -> Array:
     E, D, N, _ = _bernoulli(2 * x, 2 * y, tau)
-    return y * E * N**2 / D**3
+    return _times(y, E * (N / D) ** 2 / D)
 
 
 def _phase_density(x: Array, y: Array, tau: Array) -> Array:
     E, D, _, M = _bernoulli(2 * x, 2 * y, tau)
-    return y * E * M**2 / D**3
+    return _times(y, E * (M / D) ** 2 / D)
 
 
 def _transcritical_density(x: Array, y: Array, tau: Array) -> Array:
     E, D, N, _ = _bernoulli(x, y, tau)
-    return (y * E * N / D**2) ** 2
+    return _times(y, E * (N / D) / D) ** 2
 
 
 def _saddle_density(x: Array, y: Array, tau: Array) -> Array:
@@ -163,7 +168,7 @@ def _saddle_density(x: Array, y: Array, tau: Array) -> Array:
     cross = np.where(up, p * p, half**2)
     # ∫cosh², ∫sinh²/κ² and ∫ of the cross term, each scaled
     G = tau * ((flat + turn) / 2 + z * cross + 2 * z**2 * third)
-    return (G / D**2) ** 2
+    return (G / D / D) ** 2
 
 
 def _nowhere(x: Array, y: Array) -> NDArray[np.bool_]:
@@ -172,7 +177,7 @@ def _nowhere(x: Array, y: Array) -> NDArray[np.bool_]:
 
 def _bernoulli_escapes(rate: float) -> Callable[[Array, Array], NDArray[np.bool_]]:
     def escapes(x: Array, y: Array) -> NDArray[np.bool_]:
-        return _bernoulli(rate * x, rate * y, np.ones_like(x))[1] <= 0
+        return (y < 0) & (_bernoulli(rate * x, rate * y, np.ones_like(x))[1] <= 0)  # D underflows where y ≥ 0
 
     return escapes
 

@@ -35,6 +35,7 @@ class ExpMoment(sp.Function):
     """
 
     nargs = 2
+    definition = r"M_k(z) &= \int_0^1 \xi^k e^{z \xi}\, d\xi"
 
     @classmethod
     def eval(cls, k: Any, z: Any) -> Any:
@@ -78,6 +79,7 @@ class Clifford(sp.Function):
     """
 
     nargs = 2
+    definition = r"C_{-1}(z) &= \cosh\sqrt{z},\quad C_0(z) = \sinh(\sqrt{z})/\sqrt{z},\quad C_{k+1} = 2 C_k'"
 
     @classmethod
     def eval(cls, k: Any, z: Any) -> Any:

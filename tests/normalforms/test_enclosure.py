@@ -331,3 +331,35 @@ def test_bad_maps():
         enclosure(Map(g * x + k + b, x, (g, k, b)), (1, 0, 0), 1, 5)
     with pytest.raises(ValueError, match="must have 2 entries"):
         enclosure(Map((g * x, y), (x, y), g), 1, 0.1, 5)
+
+
+def cusp_by_hand(beta, g, h, horizon):
+    """Top eigenvalue of Σ sᵀs over (β, g), in mpmath numbers."""
+    s, r, a, b, d = (mpmath.mpf(0) for _ in range(5))
+    for _ in range(horizon):
+        slope = g - 3 * h * h
+        s, r, h = slope * s + 1, slope * r + h, beta + g * h - h**3
+        a, b, d = a + s * s, b + s * r, d + r * r
+    return (a + d + mpmath.sqrt((a - d) ** 2 + 4 * b * b)) / 2
+
+
+def test_random_cases_of_the_cusp_and_of_the_planar_map():
+    rng = np.random.default_rng(7)
+    omega, d = sp.Rational(4, 5), sp.Rational(-1, 2) + 3 * sp.I / 10
+    planar_map = neimark_sacker(omega, d)
+    for _ in range(80):
+        g, horizon = float(1 + rng.choice([-1, 1]) * 10 ** rng.uniform(-12, -0.4)), int(10 ** rng.uniform(0, 2.4))
+        start, beta = rng.uniform(-0.5, 0.5, 2), float(rng.choice([-1, 1]) * 10 ** rng.uniform(-8, -1.3))
+        with mpmath.workdps(200):
+            turn = mpmath.mpf(4) / 5, mpmath.mpc(-0.5, mpmath.mpf(3) / 10)
+            truths = (
+                cusp_by_hand(mpmath.mpf(beta), mpmath.mpf(g), mpmath.mpf(float(start[0])), horizon),
+                planar(mpmath.mpc(*map(float, start)), *turn, mpmath.mpf(g), horizon),
+            )
+        balls = (
+            enclosure(cusp(), (beta, g), float(start[0]), horizon),
+            enclosure(planar_map, g, tuple(map(float, start)), horizon),
+        )
+        for ball, truth in zip(balls, truths, strict=True):
+            assert ball.contains(truth), (g, start, beta, horizon)
+            assert ball.relative_radius <= 1e-15

@@ -181,3 +181,34 @@ def test_stretch_and_gain():
 def test_maps_that_are_no_normal_form():
     with pytest.raises(ValueError, match="reduce it"):
         regimes(parse_map("r*x*(1-x)+x^4", state="x", parameter="r"))
+
+
+FAMILIES = [
+    stability_flip(),
+    pitchfork(),
+    period_doubling(),
+    transcritical(),
+    saddle_node(),
+    neimark_sacker(1, D),
+    cusp(),
+]
+
+
+@pytest.mark.parametrize("name", ["subcritical", "critical", "supercritical"])
+@pytest.mark.parametrize("m", FAMILIES, ids=label)
+def test_at_random_points_the_error_holds_or_a_warning_comes(m, name):
+    """Also where the regime does not apply, such as T (g − 1) ≪ 1 in the super-critical law."""
+    rng, law, side = np.random.default_rng(3), regimes(m)[name], {"subcritical": -1, "supercritical": 1}
+    silent = 0
+    for _ in range(200):
+        mu, h0 = 10 ** rng.uniform(-7, -0.3), 10 ** rng.uniform(-9, -0.3)
+        g, T = 1 + mu * side.get(name, rng.choice([-1, 0, 1])), int(10 ** rng.uniform(0.7, 3))
+        point = (rng.choice([-1, 1]) * 10 ** rng.uniform(-12, -2), g, h0, T) if m.name == "cusp" else (g, h0, T)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            value = law(*point)
+        exact = np.inf if caught else direct(m, point[:-2] if m.name == "cusp" else g, h0, T)
+        if np.isfinite(exact):
+            silent += 1
+            assert abs(value - exact) <= 1.15 * error(law, *point) + 1e-12 * exact, point
+    assert silent > 0

@@ -243,6 +243,26 @@ def test_asymptotics_of_the_peak():
         assert abs(peak.value - height) < np.log(peak.x) / peak.x**1.5
 
 
+def test_asymptotics_of_the_transcritical_peak():
+    law = scaling(transcritical())
+    for y in (1e-10, 1e-40, 1e-150, 1e-300):
+        peak = law.peak(y)
+        place = np.log(1 / y) + 1.5 * np.log(peak.x) + np.log(6) / 2
+        height = peak.x / 6 - np.log(6 * peak.x) / 6 + 7 / 12 - 2 / np.sqrt(6 * peak.x)
+        assert abs(peak.x - place) < np.log(peak.x) / peak.x**0.5
+        assert abs(peak.value - height) < 0.1 / peak.x**0.5
+
+
+@pytest.mark.parametrize("m", [pitchfork(), transcritical()])
+@pytest.mark.parametrize("y", [0.0, 1e-300, 1e-200, 1e-100])
+def test_tiny_initial_states_neither_overflow_nor_vanish(m, y):
+    law = scaling(m)
+    for x in (-900.0, 0.0, 30.0, 500.0, 1300.0):
+        value = law.evaluate(x, y)
+        assert 0 <= value < np.inf
+        assert value > 0 or y == 0 or x < 300
+
+
 @pytest.mark.parametrize("m", [stability_flip(), saddle_node(), Map(g * u + u**3, u, g), neimark_sacker(1, D)])
 def test_no_peak_is_an_error(m):
     with pytest.raises(ValueError, match="no maximum"):

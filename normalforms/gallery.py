@@ -1,0 +1,172 @@
+"""The gallery of laws: ``docs/laws.md`` and a section of ``README.md``, written by the code that evaluates them.
+
+``python -m normalforms.gallery`` writes both; with ``--check`` it only says whether they are up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sympy as sp
+
+from normalforms import maps
+from normalforms.law import AmplificationLaw, amplification
+
+__all__ = ["BEGIN", "END", "document", "section", "with_section"]
+
+BEGIN = "<!-- gallery of laws: written by python -m normalforms.gallery -->"
+END = "<!-- end of the gallery -->"
+
+_TITLES = {
+    "stability_flip": "Stability flip",
+    "pitchfork": "Pitchfork",
+    "transcritical": "Transcritical",
+    "saddle_node": "Saddle-node",
+    "period_doubling": "Period doubling",
+    "neimark_sacker": "Neimark–Sacker",
+    "cusp": "Cusp",
+}
+_INTRODUCTION = """# Laws of amplification
+
+For each family `h' = f(h, g)`, critical at `g = 1`, the amplification over a horizon of T steps
+
+```math
+A_T(g, h_0) = \\sum_{t=1}^{T} \\left\\lVert\\frac{\\partial h_t}{\\partial g}\\right\\rVert^2
+```
+
+in the forms that `normalforms law FAMILY --form …` prints. Each holds where it says so; beyond that, evaluation
+warns and returns no number. This page is written by `python -m normalforms.gallery` and a test compares it with
+the code.
+"""
+
+
+def laws() -> Iterator[AmplificationLaw]:
+    """The law of each named family; Neimark–Sacker with ω = 1 and d = −1."""
+    for name in _TITLES:
+        m = maps.neimark_sacker(1, -1) if name == "neimark_sacker" else getattr(maps, name)()
+        yield amplification(m)
+
+
+def document() -> str:
+    """The whole gallery, ``docs/laws.md``.
+
+    >>> document().startswith("# Laws of amplification")
+    True
+    """
+    return "\n".join([_INTRODUCTION, *(_family(law) for law in laws())])
+
+
+def section() -> str:
+    """The table for ``README.md``, without its markers: at the bifurcation, and the variables of the scaling law."""
+    rows = ["| family | map | at the bifurcation, A → | scaling law, A → |", "| --- | --- | --- | --- |"]
+    for law in laws():
+        scaling, critical = law.scaling(), law.regimes()["critical"]
+        names = ("x", "y", "z") if hasattr(scaling, "z") else ("x", "y")
+        where = ", ".join(f"{n} = {sp.latex(getattr(scaling, n))}" for n in names)
+        size = scaling.prefactor if isinstance(scaling.prefactor, sp.Expr) else sp.Symbol("T") ** 3
+        limit = rf"{sp.latex(size)}\, \Psi({', '.join(names)}),\; {where}"
+        if not isinstance(scaling.prefactor, sp.Expr):
+            limit = rf"T^3\, \Psi_{{\beta\beta}},\; {where}"
+        title = f"[{_TITLES[law.map.name]}](docs/laws.md#{_anchor(law.map.name)})"
+        rows.append(f"| {title} | {_inline(_map(law.map))} | {_inline(critical.latex())} | {_inline(limit)} |")
+    return "\n".join(rows)
+
+
+def with_section(readme: str) -> str:
+    """``README.md`` with its gallery section replaced by a fresh one.
+
+    Raises:
+        ValueError: the markers are not there.
+    """
+    before, found, rest = readme.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not (found and closed):
+        raise ValueError(f"README.md lacks the lines {BEGIN} and {END}; add them where the gallery shall stand")
+    return f"{before}{BEGIN}\n{section()}\n{END}{after}"
+
+
+def _anchor(name: str) -> str:
+    return "".join(c for c in _TITLES[name].lower().replace(" ", "-") if c.isalnum() or c == "-")
+
+
+def _map(m: maps.Map) -> str:
+    if m.name == "neimark_sacker":
+        return r"z' = e^{i \omega} z\,(g - |z|^2)".replace("|", r"\vert ")
+    return f"h' = {sp.latex(m.steps[0])}"
+
+
+def _inline(text: str) -> str:
+    """Math inside a table cell, safe from Markdown's own signs."""
+    plain = " ".join(text.split()).replace(r"\left|", r"\left\lvert ").replace(r"\right|", r"\right\rvert ")
+    return f"$`{plain}`$"
+
+
+def _math(text: str) -> str:
+    return f"```math\n{text}\n```\n"
+
+
+def _family(law: AmplificationLaw) -> str:
+    parts = [f"## {_TITLES[law.map.name]}\n", _math(_map(law.map))]
+    for title, make in (
+        ("Series in the initial state, `series(2)`", lambda: law.series(2)),
+        ("Uniform law, `uniform(0)`", lambda: law.uniform(0)),
+    ):
+        formula = _made(make)
+        if formula is not None:
+            parts += [f"**{title}.** For {_cell(formula.domain)}.\n", _math(formula.latex())]
+    parts += _scaling(law.scaling())
+    for name, regime in law.regimes().items():
+        parts += [f"**{name.capitalize()} regime.** For {_cell(regime.domain)}.\n"]
+        parts.append(_math(regime.latex()))
+        parts.append("up to the order of\n")
+        parts.append(_math(sp.latex(regime.error)))
+    return "\n".join(parts)
+
+
+def _made(make: Any) -> Any:
+    """A form, or ``None`` where the family has none."""
+    try:
+        return make()
+    except (ValueError, KeyError):
+        return None
+
+
+def _cell(text: Any) -> str:
+    return str(text).replace("_", r"\_").replace("*", r"\*").rstrip(".")
+
+
+def _scaling(scaling: Any) -> list[str]:
+    names = ("x", "y", "z") if hasattr(scaling, "z") else ("x", "y")
+    where = r",\quad ".join(f"{n} = {sp.latex(getattr(scaling, n))}" for n in names)
+    shape = rf"A \to {sp.latex(scaling.prefactor)}\, \Psi({', '.join(names)}),\quad {where}"
+    body = scaling.latex() if hasattr(scaling, "latex") else rf"\Psi = {sp.latex(scaling.function)}"
+    return [f"**Scaling function, `scaling()`.** {_cell(scaling.note)}.\n", _math(shape), _math(body)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``python -m normalforms.gallery``: 0 where both files are up to date or were written, 1 where not."""
+    parser = argparse.ArgumentParser(prog="python -m normalforms.gallery", description=main.__doc__)
+    parser.add_argument("--root", default=".", help="folder of README.md and docs/")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    arguments = parser.parse_args(argv)
+    root = Path(arguments.root)
+    try:
+        fresh = {"docs/laws.md": document(), "README.md": with_section((root / "README.md").read_text())}
+    except (OSError, ValueError) as error:
+        print(f"normalforms.gallery: {error}", file=sys.stderr)
+        return 2
+    stale = [n for n, text in fresh.items() if not (root / n).exists() or (root / n).read_text() != text]
+    if not arguments.check:
+        for name in stale:
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text(fresh[name])
+    print("\n".join(f"{name} {'is out of date' if arguments.check else 'written'}" for name in stale) or "up to date")
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
