@@ -18,7 +18,7 @@ from normalforms.formula import Domain, Formula, check_horizon, symbols
 from normalforms.iteration import Orbit, orbit_program
 from normalforms.koenigs import series_expression
 from normalforms.maps import Map
-from normalforms.uniform import flow, uniform_law
+from normalforms.uniform import uniform_law
 
 __all__ = ["AmplificationLaw", "AveragedLaw", "amplification"]
 
@@ -117,7 +117,7 @@ class AmplificationLaw:
         Raises:
             ValueError: an order that the family does not have, or a map that is none of the named families.
         """
-        return self._rescaled(uniform_law(flow(self.map.name, order)))
+        return uniform_law(self.map, order, stretch=self.stretch, gain=self.gain)
 
     def scaling(self) -> Any:
         """The finite-time scaling function; see `normalforms.scaling.scaling`."""
