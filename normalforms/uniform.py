@@ -7,9 +7,11 @@ from typing import Any
 
 import sympy as sp
 
+from normalforms import uniform_cusp
 from normalforms.formula import Formula, symbols
 from normalforms.maps import Map
-from normalforms.uniform_families import flow
+from normalforms.unfolding import is_cusp
+from normalforms.uniform_families import check_order, flow
 from normalforms.uniform_flow import Equations
 
 __all__ = ["Uniform", "uniform_law"]
@@ -21,6 +23,8 @@ class Uniform(Formula):
 
     Args:
         equations: the law in print, left and right sides, where it has abbreviations.
+        relation: the equation that ``h_t`` solves, where the law is implicit.
+        matrix: with two parameters, ``Σ_t ∂_a h_t ∂_b h_t``, of which the law is the top eigenvalue.
 
     >>> from normalforms.maps import pitchfork
     >>> uniform_law(pitchfork(), 0).orbit.expr
@@ -28,6 +32,8 @@ class Uniform(Formula):
     """
 
     equations: Equations = field(default=(), kw_only=True)
+    relation: sp.Basic | None = field(default=None, kw_only=True)
+    matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
 
     def latex(self) -> str:
         """The law as LaTeX: equations with abbreviations, where it has them."""
@@ -57,8 +63,11 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         ValueError: an order that the map does not have, or a map without a uniform law.
 
     >>> from normalforms.maps import pitchfork
-    >>> round(uniform_law(pitchfork(), 2)(1.05, 0.1, 30), 2)
+    >>> round(uniform_law(pitchfork(), 2)(1.05, 0.1, 30), 1)
+    124.1
     """
+    if is_cusp(m):
+        return _implicit(m, check_order(order, max(uniform_cusp.ORDERS), "the cusp"))
     motion = flow(m, order, sp.sympify(stretch), sp.sympify(gain))
     t, T = symbols("t T")
 
@@ -71,9 +80,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         states = motion.explicit()
         return sp.Tuple(*states) if len(states) > 1 else states[0]
 
-    orbit = Uniform(
-        state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations
-    )
+    orbit = Uniform(state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations)
     total = motion.weight * sp.Sum(sp.Abs(sp.Derivative(sp.Symbol("h_t"), motion.inputs[0])) ** 2, (t, 1, T))
     equations = ((sp.Symbol("A"), total), *motion.equations) if motion.equations else ()
     return Uniform(
@@ -84,3 +91,19 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         orbit=orbit,
         equations=equations,
     )
+
+
+def _implicit(m: Map, order: int) -> Uniform:
+    """The cusp's law, implicit in ``h_t``."""
+    programs, relation = uniform_cusp.products(m, order), uniform_cusp.relation(m, order)
+    where, (h0, t, T) = uniform_cusp.domain(order), symbols("h0 t T")
+    inputs = (*m.parameters, h0)
+
+    def made(name: str, program: Any, clock: sp.Symbol, **more: Any) -> Uniform:
+        expr = sp.Function(name)(*inputs, clock)
+        lines = ((relation.lhs, relation.rhs),)
+        return Uniform(expr, (*inputs, clock), where, program=program, equations=lines, relation=relation, **more)
+
+    a, b, d = (made(f"A_{k}", programs[k], T) for k in ("00", "01", "11"))
+    orbit = made("h", uniform_cusp.orbit(m, order), t)
+    return made("A", programs["top"], T, orbit=orbit, matrix=((a, b), (b, d)))

@@ -13,6 +13,7 @@ Order p has n = p − 1, and order 0 is ``σ = t``; the relative error of order 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sympy as sp
@@ -104,17 +105,20 @@ class Bernoulli:
         root = self.growth ** (self.power * sigma / 2) / sp.sqrt(d)
         return Shifted(power / d, root, sp.log(d), self.start * power / d, self.start)
 
-    def explicit(self) -> Shifted:
-        """The whole law as expressions, Newton's steps written out."""
-        t, m = symbols("t"), self.growth - 1
-        sigma: sp.Expr = t
-        for _ in range(STEPS if self.shift else 0):
-            kappa, *r = (a.at(m) for a in self.shift)
-            now, width = self.written(sigma), self.power * sp.log(self.growth) / (m * self.branch)
-            late = sigma - kappa * now.log + horner([0, *r], now.u) - horner([0, *r], self.start) - t
-            bend = horner([j * c for j, c in enumerate(r, 1)], now.u) * (m * self.branch - now.u) - kappa
-            sigma = sigma - late / (1 + width * now.u * bend)
-        return self.written(sigma)
+    def explicit(self, build: Callable[[Shifted], sp.Expr]) -> sp.Expr:
+        """``build`` of the law in ``g``, ``t`` and ``u₀``: Newton's steps are substitutions inside one another."""
+        sigma, t, m = *symbols("sigma t"), self.growth - 1
+        if not self.shift:
+            return build(self.written(t))
+        kappa, *r = (a.at(m) for a in self.shift)
+        now, width = self.written(sigma), self.power * sp.log(self.growth) / (m * self.branch)
+        late = sigma - kappa * now.log + horner([0, *r], now.u) - horner([0, *r], self.start) - t
+        bend = horner([j * c for j, c in enumerate(r, 1)], now.u) * (m * self.branch - now.u) - kappa
+        newton = sigma - late / (1 + width * now.u * bend)
+        point: sp.Expr = t
+        for _ in range(STEPS):
+            point = sp.Subs(newton, sigma, point)
+        return sp.Subs(build(now), sigma, point)
 
     def equations(self) -> Equations:
         """The law in print, with ``σ`` where it is not ``t``."""

@@ -11,18 +11,18 @@ import numpy as np
 import sympy as sp
 
 from normalforms.codegen import Program, horner
-from normalforms.expansion import local
+from normalforms.expansion import Local, local
 from normalforms.formula import Domain, symbols
 from normalforms.maps import Map
 from normalforms.printing import render
+from normalforms.unfolding import Unfolding, unfolding
 from normalforms.uniform_bernoulli import Bernoulli, Shifted
 from normalforms.uniform_flow import Block, Equations, Flow
 from normalforms.uniform_fold import NODES as FOLD_NODES
 from normalforms.uniform_fold import Fold
-from normalforms.uniform_matching import bernoulli_coefficients, phase_coefficients
-from normalforms.unfolding import Unfolding, unfolding
+from normalforms.uniform_matching import Approximant, bernoulli_coefficients, phase_coefficients
 
-__all__ = ["flow"]
+__all__ = ["check_order", "flow"]
 
 _Q = sp.Rational
 NODES: dict[int, dict[int, tuple[sp.Rational, ...]]] = {
@@ -36,7 +36,12 @@ NODES: dict[int, dict[int, tuple[sp.Rational, ...]]] = {
 }
 """Where Abel's equation is met, in units of ``g − 1``, by power k and order. Any choice has the same order; these
 balance the error over 0.7 ≤ g ≤ 1.45."""
-PHASE_NODES: dict[int, tuple[sp.Rational, ...]] = {0: (), 1: (_Q(1, 4),), 2: (_Q(0), _Q(1, 2)), 3: (_Q(0), _Q(0), _Q(1, 2))}
+PHASE_NODES: dict[int, tuple[sp.Rational, ...]] = {
+    0: (),
+    1: (_Q(1, 4),),
+    2: (_Q(0), _Q(1, 2)),
+    3: (_Q(0), _Q(0), _Q(1, 2)),
+}
 """The same for the phase of Neimark–Sacker, by order; its equation also holds at 0 and on the branch."""
 
 _one, _t = sp.Integer(1), symbols("t")
@@ -54,8 +59,6 @@ def flow(m: Map, order: int, stretch: sp.Expr, gain: sp.Expr) -> Flow:
     Raises:
         ValueError: an order that the map does not have, or a map without a uniform law.
     """
-    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 0:
-        raise ValueError(f"order = {order!r} must be an integer from 0")
     try:
         found = unfolding(m)
     except ValueError:
@@ -63,14 +66,21 @@ def flow(m: Map, order: int, stretch: sp.Expr, gain: sp.Expr) -> Flow:
             raise
         found = None
     if found is None:
-        made = _general(m, _checked(order, 0, f"the map {m.step}"), stretch)
+        made = _general(m, check_order(order, 0, f"the map {m.step}"), stretch)
     else:
         top, maker = _MAKERS[found.kind]
-        made = maker(m, found, _checked(order, top, f"the {found.kind.replace('_', ' ')}"), stretch)
+        made = maker(m, found, check_order(order, top, f"the {found.kind.replace('_', ' ')}"), stretch)
     return replace(made, weight=gain * stretch**2)
 
 
-def _checked(order: int, top: int | None, name: str) -> int:
+def check_order(order: Any, top: int | None, name: str) -> int:
+    """``order`` as an integer from 0 to ``top``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 0:
+        raise ValueError(f"order = {order!r} must be an integer from 0")
     if top is not None and order > top:
         raise ValueError(f"order = {order} does not exist: the uniform law of {name} has orders 0 to {top}")
     return int(order)
@@ -98,7 +108,9 @@ def _linear(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
     return Flow((g, h0), (), (), states, Domain("every g and h0: this law is exact"), lambda: states)
 
 
-def _scalar(law: Bernoulli, inputs: tuple[sp.Symbol, ...], state: Callable[[Shifted], sp.Expr], sign: sp.Expr) -> Flow:
+def _scalar(
+    kind: str, law: Bernoulli, inputs: tuple[sp.Symbol, ...], state: Callable[[Shifted], sp.Expr], sign: sp.Expr
+) -> Flow:
     """The flow of ``h_t = sign · state``."""
     prelude, body = _blocks(*inputs)
     now = law.assigned(prelude, body)
@@ -109,8 +121,8 @@ def _scalar(law: Bernoulli, inputs: tuple[sp.Symbol, ...], state: Callable[[Shif
         prelude.assignments,
         body.assignments,
         (sign * frame,),
-        _bernoulli_domain(law, inputs, (prelude, body), now.u),
-        lambda: (sign * state(law.explicit()),),
+        _bernoulli_domain(law, kind, inputs, (prelude, body), now.u),
+        lambda: (law.explicit(lambda now: sign * state(now)),),
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
     )
@@ -120,13 +132,13 @@ def _cubic(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
     g, h0, _ = found.inputs
     law = Bernoulli(g, 2, _one, found.coefficient * stretch**2 * h0**2, _shift(2, _one, order))
     sign = (-1) ** _t if found.kind == "period_doubling" else _one
-    return _scalar(law, (g, h0), lambda s: h0 * s.root, sign)
+    return _scalar("pitchfork", law, (g, h0), lambda s: h0 * s.root, sign)
 
 
 def _transcritical(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
     g, h0, _ = found.inputs
     law = Bernoulli(g, 1, _one, found.coefficient * stretch * h0, _shift(1, _one, order))
-    return _scalar(law, (g, h0), lambda s: h0 * s.ratio, _one)
+    return _scalar("transcritical", law, (g, h0), lambda s: h0 * s.ratio, _one)
 
 
 def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
@@ -167,24 +179,37 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         c, s = sp.cos(phase), sp.sin(phase)
         return size * (c * x0 - s * y0), size * (s * x0 + c * y0)
 
+    omega, coefficients = sp.atan2(sine, cosine), [a.at(g - 1) for a in turn]
+
     def explicit() -> tuple[sp.Expr, ...]:
-        found = [a.at(g - 1) for a in turn]
-        return planar(law.explicit(), found[0], found[1:], sp.atan2(sine, cosine) * _t)
+        written = lambda i: lambda now: planar(now, coefficients[0], coefficients[1:], omega * _t)[i]  # noqa: E731
+        return law.explicit(written(0)), law.explicit(written(1))
 
     return Flow(
         inputs,
         prelude.assignments,
         body.assignments,
-        planar(now, chi, theta, sp.atan2(sine, cosine) * _t),
-        _bernoulli_domain(law, inputs, (prelude, body), now.u, g**2 - shear * (g**2 - 1) - _Q(1, 2)),
+        planar(now, chi, theta, omega * _t),
+        _bernoulli_domain(law, found.kind, inputs, (prelude, body), now.u, g**2 - shear * (g**2 - 1) - _Q(3, 4)),
         explicit,
-        _planar_equations(law, sp.atan2(sine, cosine)),
+        _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
     )
 
 
-def _planar_equations(law: Bernoulli, omega: sp.Expr) -> Equations:
-    return law.equations()
+def _planar_equations(law: Bernoulli, omega: sp.Expr, turn: tuple[Approximant, ...]) -> Equations:
+    """The law in print, in polar coordinates ``h_t = r_t (cos θ_t, sin θ_t)``."""
+    equations = law.equations()
+    if not equations:
+        return ()
+    u, u0, D, mu = symbols("u"), *(sp.Symbol(n) for n in ("u_0", "D", "mu"))
+    chi, theta = sp.Symbol("chi"), [sp.Symbol(f"vartheta_{j}") for j in range(1, len(turn))]
+    angle = omega * _t - chi * sp.log(D) + sp.Add(*(c * (u**j - u0**j) for j, c in enumerate(theta, 1)))
+    polar = [
+        (sp.Symbol("r_t"), sp.Symbol("r_0") * sp.sqrt(u / u0)),
+        (sp.Symbol("theta_t"), sp.Symbol("theta_0") + angle),
+    ]
+    return (*polar, *equations, *((c, a.leading(mu)) for c, a in zip((chi, *theta), turn, strict=True)))
 
 
 def _rational(twist: sp.Expr) -> sp.Rational:
@@ -193,37 +218,58 @@ def _rational(twist: sp.Expr) -> sp.Rational:
 
 
 def _general(m: Map, order: int, stretch: sp.Expr) -> Flow:
-    """Leading order about a fixed point that moves: ``h = h* + w + b w²``, ``w' = λ w + c w³`` (or ``+ c w²``).
-
-    At multiplier −1 ``b = f₂/(λ² − λ)`` removes the quadratic term and ``c = f₃ + 2 f₂²/(λ² − λ)``.
-    """
+    """Leading order about a fixed point that moves: ``h = h* + w + b w²``, ``w' = λ w + c w³`` (or ``+ c w²``)."""
     form = local(m)
     g, h0 = m.parameters[0], symbols("h0")
-    at = dict(form.map.critical)
+    critical = dict(form.map.critical)[g]
     multiplier, second, third = form.multiplier, form.coefficient(2), form.coefficient(3)
-    flip = multiplier.subs(g, at[g]) == -1
+    flip = multiplier.subs(g, critical) == -1
     growth = -multiplier if flip else multiplier
-    if growth.diff(g).subs(g, at[g]) == 0:
-        raise ValueError(f"the multiplier {multiplier} does not cross its critical value at {g} = {at[g]}")
-    x0, bend, power = stretch * h0 - form.fixed_point, sp.Integer(0), 2
+    if growth.diff(g).subs(g, critical) == 0:
+        raise ValueError(f"the multiplier {multiplier} does not cross its critical value at {g} = {critical}")
+    bend, power = sp.Integer(0), 2
     if flip:
-        bend = sp.cancel(second / (multiplier**2 - multiplier))
-        amplitude = sp.cancel(third + 2 * bend * second)
-        x0 = 2 * x0 / (1 + sp.sqrt(1 + 4 * bend * x0))
+        bend, size = _two_cycle(form, growth)
     elif second == 0:
-        amplitude = -third
+        size = -1 / third
     else:
-        amplitude, power = -second, 1
-    if amplitude.subs(g, at[g]) == 0:
-        raise ValueError(f"the nonlinear coefficient {amplitude} vanishes at {g} = {at[g]}; the point is degenerate")
-    law = Bernoulli(growth, power, _one, amplitude * x0**power, ())
+        size, power = -1 / second, 1
+    if not sp.sympify(size.subs(g, critical)).is_finite:
+        raise ValueError(f"the nonlinear coefficient vanishes at {g} = {critical}; the point is degenerate")
+    x0 = stretch * h0 - form.fixed_point
+    if bend != 0:
+        x0 = 2 * x0 / (1 + sp.sqrt(1 + 4 * bend * x0))
+    law = Bernoulli(growth, power, _one, x0**power / size, ())
     turn = (-1) ** _t if flip else _one
 
     def state(s: Shifted) -> sp.Expr:
         w = turn * x0 * (s.ratio if power == 1 else s.root)
         return (form.fixed_point + w + bend * w**2) / stretch
 
-    return _scalar(law, (g, h0), state, _one)
+    return _scalar("general", law, (g, h0), state, _one)
+
+
+def _two_cycle(form: Local, growth: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """``b`` and ``w²/(growth − 1)`` of the points ``h* ± w + b w²`` of the new cycle of period 2.
+
+    Exact where they are the roots of a quadratic with rational coefficients, a factor of ``f(f(h)) − h``; elsewhere
+    to leading order, ``b = f₂/(λ² − λ)`` and ``w² = (growth − 1)/c`` with ``c = f₃ + 2 f₂²/(λ² − λ)``.
+    """
+    m, (g, h) = form.map, (form.map.parameters[0], form.map.states[0])
+    critical = dict(m.critical)
+    step = m.steps[0]
+    numerator = sp.numer(sp.together(step.subs(h, step) - h))
+    factors = sp.factor_list(numerator, h, g)[1] if numerator.is_polynomial(h, g) else []
+    for factor, _ in factors:
+        if sp.degree(factor, h) == 2 and factor.subs({h: critical[h], g: critical[g]}) == 0:
+            top, middle, last = sp.Poly(factor, h).all_coeffs()
+            mean = sp.cancel(-middle / (2 * top) - form.fixed_point)
+            square = sp.cancel(middle**2 / (4 * top**2) - last / top)
+            size = sp.cancel(square / (growth - 1))
+            if sp.sympify(size.subs(g, critical[g])).is_finite and size.subs(g, critical[g]) != 0:
+                return sp.cancel(mean / square), size
+    bend = sp.cancel(form.coefficient(2) / (form.multiplier**2 - form.multiplier))
+    return bend, 1 / sp.cancel(form.coefficient(3) + 2 * bend * form.coefficient(2))
 
 
 _MAKERS: dict[str, tuple[int | None, Callable[..., Flow]]] = {
@@ -238,34 +284,58 @@ _MAKERS: dict[str, tuple[int | None, Callable[..., Flow]]] = {
 
 # --- where they hold -------------------------------------------------------------------------------------------
 
-RANGE = (_Q(3, 5), _Q(73, 50))
-"""Multipliers, in modulus, for which the Bernoulli laws were measured; past 3/2 the branch is left in jumps."""
-REACH = {1: (-_Q(1, 10), _Q(3, 10)), 2: (-_Q(1, 10), _Q(1, 9))}
-"""The ``u_0`` for which they were measured, by power."""
-FOLD_RANGE, FOLD_REACH = (-_Q(1, 50), _Q(3, 50)), _Q(3, 20)
-"""``ν`` and ``|x|`` for which the saddle-node's law was measured."""
+RANGE = {
+    "pitchfork": ("69/100", "73/50", "1/9"),
+    "transcritical": ("69/100", "73/50", "1/5"),
+    "neimark_sacker": ("69/100", "5/4", "1/9"),
+    "general": ("9/10", "11/10", "1/20"),
+}
+"""Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
+pitchfork's branch is approached in alternating jumps, which no flow has."""
+DEEPEST = ("-1/30", "-1/10")
+"""How far an escaping orbit is followed, at order 0 and above."""
+FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
+"""``ν``, and ``|x|`` at order 0 and above, for which the saddle-node's law was measured."""
+ERRORS = {
+    "pitchfork": (0.4, 0.15, 0.04, 0.025, 0.02),
+    "transcritical": (0.4, 0.2, 0.2, 0.08),
+    "neimark_sacker": (0.4, 0.15, 0.06, 0.05),
+    "general": (0.4,),
+    "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
+}
+"""Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
+
+
+def _sentence(range_: str, kind: str, order: int) -> str:
+    error = ERRORS[kind][order]
+    return f"{range_}; relative error of A up to {error:g} there, O(T^-{order + 1}) at fixed scaled variables"
 
 
 def _bernoulli_domain(
     law: Bernoulli,
+    kind: str,
     inputs: tuple[sp.Symbol, ...],
     blocks: tuple[Block, Block],
     u: sp.Expr,
-    margin: sp.Expr = sp.Integer(0),
+    margin: sp.Expr | None = None,
 ) -> Domain:
     """The range of the measurements, ``margin ≥ 0``, and ``u`` not escaped to negative values."""
-    low, high = REACH[law.power]
-    inside = _compiled((law.growth, law.start, u, margin), inputs, blocks)
+    order = len(law.shift)
+    texts = (*RANGE[kind], DEEPEST[min(order, 1)])
+    least, most, high, low = (float(_Q(v)) for v in texts)
+    inside = _compiled((law.growth, law.start, u, margin or sp.Integer(0)), inputs, blocks)
 
     def holds(*values: Any) -> Any:
         growth, start, end, spare = inside(*values)
-        measured = (growth >= float(RANGE[0])) & (growth <= float(RANGE[1])) & (spare >= 0)
-        stays = (start >= 0) | ((end >= float(low)) & (end <= 0))
-        return measured & (start >= float(low)) & (start <= float(high)) & stays
+        measured = (growth >= least) & (growth <= most) & (spare >= 0)
+        stays = (start >= 0) | ((end >= low) & (end <= 0))
+        return measured & (start >= low) & (start <= high) & stays
 
-    sentence = f"{RANGE[0]} ≤ {law.growth} ≤ {RANGE[1]} and {low} ≤ {law.start} ≤ {high}"
-    extra = f", {margin} ≥ 0" if margin != 0 else ""
-    return Domain(f"{sentence}{extra}, until the orbit escapes", holds)
+    extra = f", {margin} ≥ 0" if margin is not None else ""
+    text = (
+        f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, {texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes"
+    )
+    return Domain(_sentence(text, kind, order), holds)
 
 
 def _fold_domain(
@@ -273,17 +343,18 @@ def _fold_domain(
 ) -> Domain:
     """The range of the measurements, until the orbit leaves."""
     inside = _compiled((law.nu, law.start, x, d), inputs, blocks)
-    reach = float(FOLD_REACH)
+    size = FOLD_REACH[min(law.order, 1)]
+    least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
 
     def holds(*values: Any) -> Any:
         nu, start, end, d = inside(*values)
         root = np.sqrt(np.maximum(-nu, 0))
         first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
-        measured = (nu >= float(FOLD_RANGE[0])) & (nu <= float(FOLD_RANGE[1])) & (np.abs(start) <= reach)
+        measured = (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
         return measured & (d > 0) & (end >= -reach) & ((nu >= 0) | first)
 
-    sentence = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {FOLD_REACH}"
-    return Domain(f"{sentence}, until {law.start / symbols('h0')}*h_t leaves -{FOLD_REACH}", holds)
+    text = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}, until the orbit leaves that range"
+    return Domain(_sentence(text, "saddle_node", law.order), holds)
 
 
 def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, Block]) -> Any:

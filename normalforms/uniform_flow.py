@@ -73,7 +73,7 @@ class Flow:
     explicit: Callable[[], tuple[sp.Expr, ...]]
     equations: Equations = ()
     frame: tuple[sp.Expr, ...] | None = None
-    weight: sp.Expr = sp.Integer(1)
+    weight: sp.Expr = sp.S.One
 
     def orbit(self) -> Program:
         """The program of ``h_t``."""

@@ -74,8 +74,8 @@ class Fold:
         return at(sigma, STEPS)
 
     def explicit(self) -> sp.Expr:
-        """``x(σ)`` as one expression, Newton's steps written out."""
-        t, nu, start = symbols("t"), self.nu, self.start
+        """``x(σ)`` in ``g``, ``t`` and ``x₀``: Newton's steps are substitutions inside one another."""
+        (sigma, t), nu, start = symbols("sigma t"), self.nu, self.start
         root = sp.sqrt(nu)
 
         def at(sigma: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
@@ -83,15 +83,16 @@ class Fold:
             d = even + start * odd
             return (start * even + nu * odd) / d, d
 
-        sigma: sp.Expr = t
-        if self.order:
-            eta, K, *r = (a.at(nu) for a in fold_coefficients(NODES[self.order]))
-            for _ in range(STEPS):
-                x, d = at(sigma)
-                late = eta * sigma - 2 * K * sp.log(d) + horner([0, *r], x) - horner([0, *r], start) - t
-                slope = eta - 2 * K * x + horner([j * c for j, c in enumerate(r, 1)], x) * (nu - x**2)
-                sigma = sigma - late / slope
-        return at(sigma)[0]
+        if not self.order:
+            return at(t)[0]
+        eta, K, *r = (a.at(nu) for a in fold_coefficients(NODES[self.order]))
+        x, d = at(sigma)
+        late = eta * sigma - 2 * K * sp.log(d) + horner([0, *r], x) - horner([0, *r], start) - t
+        slope = eta - 2 * K * x + horner([j * c for j, c in enumerate(r, 1)], x) * (nu - x**2)
+        point: sp.Expr = t
+        for _ in range(STEPS):
+            point = sp.Subs(sigma - late / slope, sigma, point)
+        return sp.Subs(x, sigma, point)
 
     def equations(self) -> Equations:
         """The law in print, with ``σ`` where it is not ``t``."""

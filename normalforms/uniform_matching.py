@@ -23,8 +23,8 @@ __all__ = ["Approximant", "bernoulli_coefficients", "fold_coefficients", "phase_
 
 DEGREE = 5
 """Degree of numerator and denominator of the approximants."""
-REACH = {1: (-sp.Rational(1, 2), sp.Rational(1, 2)), 2: (-sp.Rational(1, 10), sp.Rational(1, 10))}
-"""Range of the parameter that they serve, by weight of the parameter."""
+_REACH, _FOLD_REACH = (-sp.Rational(1, 2), sp.Rational(1, 2)), (-sp.Rational(1, 10), sp.Rational(1, 10))
+"""Ranges of the parameter without a pole: ``g − 1`` in general, and ``ν``."""
 _TERMS = 2 * DEGREE + 1
 
 Table = list[Poly]
@@ -77,7 +77,7 @@ def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: tuple[sp.Ratio
     pole = _quotient(poly([1]), poly([sp.Rational((-1) ** j, j + 1) for j in range(_TERMS + 1)]))
     known = [_cut(_drop(a - b) * pole / power) for a, b in zip(gap, family.log_other, strict=True)]
     columns = [[*family.log_other], *(_change(family.step, j) for j in range(1, len(nodes)))]
-    return _matched(columns, [-k for k in known], (sp.Integer(0), *nodes), skip=1)
+    return _matched(columns, [-k for k in known], (sp.Integer(0), *nodes), family.reach, skip=1)
 
 
 @cache
@@ -107,11 +107,11 @@ def phase_coefficients(
     exact = _quotient(turned, rate, _TERMS)
     rest = [_cut(a - b * exact) for a, b in zip(turn, family.log_other, strict=True)]
     columns = [_between(_change(family.step, j), v) for j in range(1, len(nodes) + 1)]
-    theta = _matched(columns, _between(rest, v), nodes) if nodes else ()
+    theta = _matched(columns, _between(rest, v), nodes, family.reach) if nodes else ()
     logarithm = poly([0, *(sp.Rational((-1) ** j, j + 1) for j in range(terms))])
     late = poly([]) if kappa is None else _quotient(kappa.numerator, kappa.denominator)
     chi = _quotient(turned * (poly([1]) - logarithm * late * 2), _drop(logarithm) * (-2), _TERMS)
-    return (_pade(chi, REACH[1]), *theta)
+    return (_pade(chi, family.reach), *theta)
 
 
 @cache
@@ -132,7 +132,7 @@ def fold_coefficients(nodes: tuple[sp.Rational, ...]) -> tuple[Approximant, ...]
     step = [poly([0, 1]), poly([1]), poly([-1])]
     columns = [bernoulli, logarithm, *(_change(step, j, 2) for j in range(1, len(nodes) - 1))]
     one = [poly([1]), *(poly([]) for _ in range(states - 1))]
-    return _matched(columns, one, nodes, weight=2)
+    return _matched(columns, one, nodes, _FOLD_REACH, weight=2)
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,15 @@ class _Family:
         if self.power == 1:
             return _logarithm([poly([1]), poly([-1])])
         return _logarithm([poly([1]), self.other * _rational(self.shear) - poly([2, 2]), poly([self.shear])])
+
+    @property
+    def reach(self) -> tuple[sp.Rational, sp.Rational]:
+        """``g − 1`` up to where ``v`` is about to cease, ``g² − s (g² − 1) = 3/4``."""
+        low, high = _REACH
+        if self.shear == 1:
+            return low, high
+        ceases = sp.sqrt((self.shear - sp.Rational(3, 4)) / (self.shear - 1)) - 1
+        return low, min(high, sp.Rational(int(1000 * ceases), 1000))
 
     @property
     def other(self) -> Poly:
@@ -252,12 +261,17 @@ def _change(step: Table, j: int, weight: int = 1) -> Table:
 
 
 def _matched(
-    columns: Sequence[Table], target: Table, nodes: Sequence[sp.Rational], weight: int = 1, skip: int = 0
+    columns: Sequence[Table],
+    target: Table,
+    nodes: Sequence[sp.Rational],
+    reach: tuple[sp.Rational, sp.Rational],
+    weight: int = 1,
+    skip: int = 0,
 ) -> tuple[Approximant, ...]:
     """Coefficients ``c`` with ``Σ c_i columns_i = target`` at the nodes; the first ``skip`` equations hold already."""
     reduced = [_remainder(table, nodes, weight)[skip:] for table in (*columns, target)]
     rows = [list(row) for row in zip(*reduced, strict=True)]
-    return tuple(_pade(series, REACH[weight]) for series in _solve(rows))
+    return tuple(_pade(series, reach) for series in _solve(rows))
 
 
 def _remainder(table: Table, nodes: Sequence[sp.Rational], weight: int) -> list[Poly]:
