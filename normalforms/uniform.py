@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from normalforms import uniform_cusp
@@ -34,6 +35,14 @@ class Uniform(Formula):
     equations: Equations = field(default=(), kw_only=True)
     relation: sp.Basic | None = field(default=None, kw_only=True)
     matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The value, elementwise over broadcast arguments; components of a planar state are a last axis."""
+        results = self.stable.results
+        if len(results) == 1:
+            return super().__call__(*arguments)
+        parts = [replace(self, program=replace(self.stable, results=(r,))) for r in results]
+        return np.stack([part(*arguments) for part in parts], axis=-1)
 
     def latex(self) -> str:
         """The law as LaTeX: equations with abbreviations, where it has them."""
