@@ -114,8 +114,16 @@ class AmplificationLaw:
     def uniform(self, order: int = 0) -> Formula:
         """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; `Formula.orbit` is ``h_t``.
 
+        The orbit of the limiting flow at a shifted time: see `normalforms.uniform_bernoulli` and
+        `normalforms.uniform_fold`. The cusp's law is implicit (`normalforms.uniform_cusp`).
+
+        Args:
+            order: p; the relative error of A is O(T^{−(p+1)}) at fixed scaled variables. Pitchfork, period doubling
+                and saddle-node have orders 0 to 4, transcritical and Neimark–Sacker 0 to 3, the cusp 0 to 2; other
+                scalar maps have order 0, with the motion of their fixed point.
+
         Raises:
-            ValueError: an order that the family does not have, or a map that is none of the named families.
+            ValueError: an order that the family does not have, or a map without a uniform law.
         """
         return uniform_law(self.map, order, stretch=self.stretch, gain=self.gain)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from normalforms.codegen import Program, horner
+from normalforms.codegen import horner
 from normalforms.expansion import Local, local
 from normalforms.formula import Domain, symbols
 from normalforms.maps import Map
-from normalforms.printing import render
 from normalforms.unfolding import Unfolding, unfolding
 from normalforms.uniform_bernoulli import Bernoulli, Shifted
+from normalforms.uniform_domain import bernoulli_domain, fold_domain
 from normalforms.uniform_flow import Block, Equations, Flow
 from normalforms.uniform_fold import NODES as FOLD_NODES
 from normalforms.uniform_fold import Fold
@@ -121,7 +120,7 @@ def _scalar(
         prelude.assignments,
         body.assignments,
         (sign * frame,),
-        _bernoulli_domain(law, kind, inputs, (prelude, body), now.u),
+        bernoulli_domain(law, kind, inputs, (prelude, body), now.u),
         lambda: (law.explicit(lambda now: sign * state(now)),),
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
@@ -152,7 +151,7 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
         prelude.assignments,
         body.assignments,
         (x / scale,),
-        _fold_domain(law, (g, h0), (prelude, body), x, d),
+        fold_domain(law, (g, h0), (prelude, body), x, d),
         lambda: (law.explicit() / scale,),
         _head("h_t", symbols("x") / scale, law.equations()),
     )
@@ -190,7 +189,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         prelude.assignments,
         body.assignments,
         planar(now, chi, theta, omega * _t),
-        _bernoulli_domain(law, found.kind, inputs, (prelude, body), now.u, g**2 - shear * (g**2 - 1) - _Q(3, 4)),
+        bernoulli_domain(law, found.kind, inputs, (prelude, body), now.u, g**2 - shear * (g**2 - 1) - _Q(3, 4)),
         explicit,
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
@@ -280,96 +279,3 @@ _MAKERS: dict[str, tuple[int | None, Callable[..., Flow]]] = {
     "saddle_node": (max(FOLD_NODES), _saddle_node),
     "neimark_sacker": (max(NODES[2]) - 1, _neimark_sacker),
 }
-
-
-# --- where they hold -------------------------------------------------------------------------------------------
-
-RANGE = {
-    "pitchfork": ("69/100", "73/50", "1/9"),
-    "transcritical": ("69/100", "73/50", "1/5"),
-    "neimark_sacker": ("69/100", "5/4", "1/9"),
-    "general": ("9/10", "11/10", "1/20"),
-}
-"""Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
-pitchfork's branch is approached in alternating jumps, which no flow has."""
-DEEPEST = ("-1/30", "-1/10")
-"""How far an escaping orbit is followed, at order 0 and above."""
-FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
-"""``ν``, and ``|x|`` at order 0 and above, for which the saddle-node's law was measured."""
-ERRORS = {
-    "pitchfork": (0.4, 0.15, 0.04, 0.025, 0.02),
-    "transcritical": (0.4, 0.2, 0.2, 0.08),
-    "neimark_sacker": (0.4, 0.15, 0.06, 0.05),
-    "general": (0.4,),
-    "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
-}
-"""Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
-
-
-def _sentence(range_: str, kind: str, order: int) -> str:
-    error = ERRORS[kind][order]
-    return f"{range_}; relative error of A up to {error:g} there, O(T^-{order + 1}) at fixed scaled variables"
-
-
-def _bernoulli_domain(
-    law: Bernoulli,
-    kind: str,
-    inputs: tuple[sp.Symbol, ...],
-    blocks: tuple[Block, Block],
-    u: sp.Expr,
-    margin: sp.Expr | None = None,
-) -> Domain:
-    """The range of the measurements, ``margin ≥ 0``, and ``u`` not escaped to negative values."""
-    order = len(law.shift)
-    texts = (*RANGE[kind], DEEPEST[min(order, 1)])
-    least, most, high, low = (float(_Q(v)) for v in texts)
-    inside = _compiled((law.growth, law.start, u, margin or sp.Integer(0)), inputs, blocks)
-
-    def holds(*values: Any) -> Any:
-        growth, start, end, spare = inside(*values)
-        measured = (growth >= least) & (growth <= most) & (spare >= 0)
-        stays = (start >= 0) | ((end >= low) & (end <= 0))
-        return measured & (start >= low) & (start <= high) & stays
-
-    extra = f", {margin} ≥ 0" if margin is not None else ""
-    text = (
-        f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, {texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes"
-    )
-    return Domain(_sentence(text, kind, order), holds)
-
-
-def _fold_domain(
-    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, Block], x: sp.Expr, d: sp.Expr
-) -> Domain:
-    """The range of the measurements, until the orbit leaves."""
-    inside = _compiled((law.nu, law.start, x, d), inputs, blocks)
-    size = FOLD_REACH[min(law.order, 1)]
-    least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
-
-    def holds(*values: Any) -> Any:
-        nu, start, end, d = inside(*values)
-        root = np.sqrt(np.maximum(-nu, 0))
-        first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
-        measured = (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
-        return measured & (d > 0) & (end >= -reach) & ((nu >= 0) | first)
-
-    text = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}, until the orbit leaves that range"
-    return Domain(_sentence(text, "saddle_node", law.order), holds)
-
-
-def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, Block]) -> Any:
-    """A NumPy function of ``inputs`` and the horizon, compiled on first use."""
-    prelude, body = blocks
-    program = Program((*inputs, _t), results, prelude=(*prelude.assignments, *body.assignments))
-
-    @cache
-    def function() -> Any:
-        namespace: dict[str, Any] = {}
-        exec(compile(render(program, "numpy"), "<domain>", "exec"), namespace)
-        return namespace["law"]
-
-    def call(*values: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return function()(*values)
-
-    return call
