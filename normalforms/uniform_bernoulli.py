@@ -26,8 +26,9 @@ from normalforms.uniform_matching import Approximant
 
 __all__ = ["Bernoulli", "Shifted"]
 
-STEPS = 3
-"""Newton steps from ``σ = t``; the last one changes σ by rounding only, inside the laws' domains."""
+STEPS = 4
+"""Newton steps from ``σ = t``; the last one changes σ by rounding only, inside the laws' domains, and is there for
+its derivative: at the root that of one step is exact, whatever the step started from."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Bernoulli:
     start: sp.Expr
     shift: tuple[Approximant, ...]
 
-    def assigned(self, prelude: Block, body: Block) -> Shifted:
-        """The assignments before and inside the loop over ``t``.
+    def assigned(self, prelude: Block, solve: Block, body: Block) -> Shifted:
+        """The assignments before the loop over ``t`` and inside it: all but the last of Newton's steps, and the rest.
 
         Exponents are never positive: ``1 − up`` or ``up`` switches each of the two exponentials off.
         """
@@ -78,25 +79,26 @@ class Bernoulli:
         width = prelude("width", self.power / (ExpMoment(0, sp.log(self.growth)) * self.branch))
         start = prelude("start", self.start)
 
-        def at(sigma: sp.Expr, i: int) -> Shifted:
-            z = body(f"z{i}", rate * sigma)
-            d = body(f"d{i}", sp.exp(-up * z) + start * width * sigma * ExpMoment(0, (1 - 2 * up) * z))
+        def at(sigma: sp.Expr, i: int, block: Block) -> Shifted:
+            z = block(f"z{i}", rate * sigma)
+            d = block(f"d{i}", sp.exp(-up * z) + start * width * sigma * ExpMoment(0, (1 - 2 * up) * z))
             ratio = sp.exp((1 - up) * z) / d
             # the square root of a ratio that underflows has no derivative; that of its parts has
             return Shifted(ratio, sp.exp((1 - up) * z / 2) / sp.sqrt(d), sp.log(d) + up * z, start * ratio, start)
 
         if not self.shift:
-            return at(t, 0)
+            return at(t, 0, body)
         kappa, *r = (prelude(f"shift{i}", a.at(m)) for i, a in enumerate(self.shift))
         other, offset = prelude("other", m * self.branch), prelude("offset", horner([0, *r], start))
         sigma: sp.Expr = t
         for i in range(STEPS):
-            now = at(sigma, i)
-            u = body(f"u{i}", now.u)
+            block = solve if i < STEPS - 1 else body
+            now = at(sigma, i, block)
+            u = block(f"u{i}", now.u)
             late = sigma - kappa * now.log + horner([0, *r], u) - offset - t
             slope = 1 + width * u * (horner([j * c for j, c in enumerate(r, 1)], u) * (other - u) - kappa)
-            sigma = body(f"sigma{i}", sigma - late / slope)
-        return at(sigma, STEPS)
+            sigma = block(f"sigma{i}", sigma - late / slope)
+        return at(sigma, STEPS, body)
 
     def written(self, sigma: sp.Expr) -> Shifted:
         """The flow at time ``sigma`` as expressions to read."""

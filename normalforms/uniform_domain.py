@@ -49,7 +49,7 @@ def bernoulli_domain(
     law: Bernoulli,
     kind: str,
     inputs: tuple[sp.Symbol, ...],
-    blocks: tuple[Block, Block],
+    blocks: tuple[Block, ...],
     u: sp.Expr,
     margin: sp.Expr | None = None,
 ) -> Domain:
@@ -72,9 +72,7 @@ def bernoulli_domain(
     return Domain(_sentence(text, kind, order), holds)
 
 
-def fold_domain(
-    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, Block], x: sp.Expr, d: sp.Expr
-) -> Domain:
+def fold_domain(law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, d: sp.Expr) -> Domain:
     """The range of the measurements, until the orbit leaves."""
     inside = _compiled((law.nu, law.start, x, d), inputs, blocks)
     size = FOLD_REACH[min(law.order, 1)]
@@ -91,10 +89,10 @@ def fold_domain(
     return Domain(_sentence(text, "saddle_node", law.order), holds)
 
 
-def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, Block]) -> Any:
+def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...]) -> Any:
     """A NumPy function of ``inputs`` and the horizon, compiled on first use."""
-    prelude, body = blocks
-    program = Program((*inputs, symbols("t")), results, prelude=(*prelude.assignments, *body.assignments))
+    lines = tuple(pair for block in blocks for pair in block.assignments)
+    program = Program((*inputs, symbols("t")), results, prelude=lines)
 
     @cache
     def function() -> Any:

@@ -89,9 +89,10 @@ def _shift(power: int, shear: sp.Expr, order: int) -> tuple[Any, ...]:
     return bernoulli_coefficients(power, shear, NODES[power][order]) if order else ()
 
 
-def _blocks(*inputs: sp.Symbol) -> tuple[Block, Block]:
+def _blocks(*inputs: sp.Symbol) -> tuple[Block, Block, Block]:
+    """Blocks before the loop over ``t``, for the root that it solves, and after that."""
     prelude = Block([*(s.name for s in inputs), "t", "T"])
-    return prelude, prelude.beside()
+    return prelude, prelude.beside(), prelude.beside()
 
 
 def _head(name: str, expr: sp.Expr, equations: Equations) -> Equations:
@@ -104,23 +105,24 @@ def _head(name: str, expr: sp.Expr, equations: Equations) -> Equations:
 def _linear(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
     g, h0, _ = found.inputs
     states = (h0 * g**_t,)
-    return Flow((g, h0), (), (), states, Domain("every g and h0: this law is exact"), lambda: states)
+    return Flow((g, h0), (), (), (), states, Domain("every g and h0: this law is exact"), lambda: states)
 
 
 def _scalar(
     kind: str, law: Bernoulli, inputs: tuple[sp.Symbol, ...], state: Callable[[Shifted], sp.Expr], sign: sp.Expr
 ) -> Flow:
     """The flow of ``h_t = sign · state``."""
-    prelude, body = _blocks(*inputs)
-    now = law.assigned(prelude, body)
+    prelude, solve, body = _blocks(*inputs)
+    now = law.assigned(prelude, solve, body)
     frame = state(now)
     u, start = symbols("u"), sp.Symbol("u_0")
     return Flow(
         inputs,
         prelude.assignments,
+        solve.assignments,
         body.assignments,
         (sign * frame,),
-        bernoulli_domain(law, kind, inputs, (prelude, body), now.u),
+        bernoulli_domain(law, kind, inputs, (prelude, solve, body), now.u),
         lambda: (law.explicit(lambda now: sign * state(now)),),
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
@@ -144,14 +146,15 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
     g, h0, _ = found.inputs
     scale = found.coefficient * stretch
     law = Fold(found.coefficient * (g - 1), scale * h0, order)
-    prelude, body = _blocks(g, h0)
-    x, d = law.assigned(prelude, body)
+    prelude, solve, body = _blocks(g, h0)
+    x, d = law.assigned(prelude, solve, body)
     return Flow(
         (g, h0),
         prelude.assignments,
+        solve.assignments,
         body.assignments,
         (x / scale,),
-        fold_domain(law, (g, h0), (prelude, body), x, d),
+        fold_domain(law, (g, h0), (prelude, solve, body), x, d),
         lambda: (law.explicit() / scale,),
         _head("h_t", symbols("x") / scale, law.equations()),
     )
@@ -168,9 +171,9 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
     branch = (1 + g) / (g + sp.sqrt(g**2 - shear * (g**2 - 1)))
     law = Bernoulli(g, 2, branch, found.coefficient * (x0**2 + y0**2), _shift(2, shear, order))
     turn = phase_coefficients(shear, twist, PHASE_NODES[order], law.shift[0] if order else None)
-    prelude, body = _blocks(*inputs)
+    prelude, solve, body = _blocks(*inputs)
     chi, *theta = (prelude(f"turn{i}", a.at(g - 1)) for i, a in enumerate(turn))
-    now = law.assigned(prelude, body)
+    now = law.assigned(prelude, solve, body)
 
     def planar(now: Shifted, chi: sp.Expr, theta: list[sp.Expr], angle: sp.Expr) -> tuple[sp.Expr, ...]:
         wound = horner([0, *theta], now.u) - horner([0, *theta], now.start)
@@ -187,9 +190,10 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
     return Flow(
         inputs,
         prelude.assignments,
+        solve.assignments,
         body.assignments,
         planar(now, chi, theta, omega * _t),
-        bernoulli_domain(law, found.kind, inputs, (prelude, body), now.u, g**2 - shear * (g**2 - 1) - _Q(3, 4)),
+        bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now.u, g**2 - shear * (g**2 - 1) - _Q(3, 4)),
         explicit,
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),

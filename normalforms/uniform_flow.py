@@ -51,12 +51,14 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """An explicit orbit: ``states`` after the assignments ``prelude`` (no ``t``) and ``body`` (with ``t``).
+    """An explicit orbit: ``states`` after the assignments ``prelude`` (no ``t``), ``solve`` and ``body`` (with ``t``).
 
     Args:
         inputs: the parameter, and the components of the initial state.
         prelude: assignments that depend on ``inputs`` only.
-        body: assignments that depend on ``t``.
+        solve: assignments that depend on ``t`` and find a root.
+        body: assignments after that; at the root, nothing changes with the symbols of ``solve``, so that a first
+            derivative leaves them alone.
         states: components of ``h_t``.
         domain: where it holds; its predicate takes ``inputs`` and the horizon.
         explicit: builds ``h_t`` as expressions of ``inputs`` and ``t``, for reading.
@@ -67,6 +69,7 @@ class Flow:
 
     inputs: tuple[sp.Symbol, ...]
     prelude: Assignments
+    solve: Assignments
     body: Assignments
     states: tuple[sp.Expr, ...]
     domain: Domain
@@ -77,12 +80,12 @@ class Flow:
 
     def orbit(self) -> Program:
         """The program of ``h_t``."""
-        return Program((*self.inputs, symbols("t")), self.states, prelude=(*self.prelude, *self.body))
+        return Program((*self.inputs, symbols("t")), self.states, prelude=(*self.prelude, *self.solve, *self.body))
 
     def amplification(self) -> Program:
         """The program of ``A_T = weight · Σ_{t=1}^T ‖∂_g h_t‖²``."""
         t, T = symbols("t T")
-        names = Block([s.name for s in self.inputs] + [s.name for s, _ in (*self.prelude, *self.body)])
+        names = Block([s.name for s in self.inputs] + [s.name for s, _ in (*self.prelude, *self.solve, *self.body)])
         states = self.states if self.frame is None else self.frame
         made = [names(f"state{i}", e) for i, e in enumerate(states)]
         A = names("A", sp.Integer(0))
@@ -102,7 +105,7 @@ class Flow:
             (self.weight * A,),
             prelude=moved.prelude,
             carries=(Carry(A, sp.Integer(0), A + growth),),
-            body=moved.body,
+            body=(*self.solve, *moved.body),
             counter=t,
             horizon=T,
         )

@@ -23,8 +23,8 @@ from normalforms.uniform_matching import fold_coefficients
 
 __all__ = ["NODES", "Fold"]
 
-STEPS = 3
-"""Newton steps from ``σ = t``."""
+STEPS = 4
+"""Newton steps from ``σ = t``; see `normalforms.uniform_bernoulli.STEPS`."""
 
 _outer, _inner = sp.Rational(3, 4), sp.Rational(1, 4)
 NODES: dict[int, tuple[sp.Rational, ...]] = {
@@ -50,28 +50,29 @@ class Fold:
     start: sp.Expr
     order: int
 
-    def assigned(self, prelude: Block, body: Block) -> tuple[sp.Expr, sp.Expr]:
-        """``x(σ), D(σ)`` after the assignments before and inside the loop over ``t``."""
+    def assigned(self, prelude: Block, solve: Block, body: Block) -> tuple[sp.Expr, sp.Expr]:
+        """``x(σ), D(σ)`` after the assignments before the loop over ``t`` and inside it."""
         t = symbols("t")
         nu, start = prelude("nu", self.nu), prelude("start", self.start)
 
-        def at(sigma: sp.Expr, i: int) -> tuple[sp.Symbol, sp.Symbol]:
-            z = body(f"z{i}", nu * sigma**2)
-            even, odd = body(f"even{i}", Clifford(-1, z)), body(f"odd{i}", sigma * Clifford(0, z))
-            d = body(f"d{i}", even + start * odd)
-            return body(f"x{i}", (start * even + nu * odd) / d), d
+        def at(sigma: sp.Expr, i: int, block: Block) -> tuple[sp.Symbol, sp.Symbol]:
+            z = block(f"z{i}", nu * sigma**2)
+            even, odd = block(f"even{i}", Clifford(-1, z)), block(f"odd{i}", sigma * Clifford(0, z))
+            d = block(f"d{i}", even + start * odd)
+            return block(f"x{i}", (start * even + nu * odd) / d), d
 
         if not self.order:
-            return at(t, 0)
+            return at(t, 0, body)
         eta, K, *r = (prelude(f"shift{i}", a.at(nu)) for i, a in enumerate(fold_coefficients(NODES[self.order])))
         offset = prelude("offset", horner([0, *r], start)) if r else sp.Integer(0)
         sigma: sp.Expr = t
         for i in range(STEPS):
-            x, d = at(sigma, i)
+            block = solve if i < STEPS - 1 else body
+            x, d = at(sigma, i, block)
             late = eta * sigma - 2 * K * sp.log(d) + horner([0, *r], x) - offset - t
             slope = eta - 2 * K * x + horner([j * c for j, c in enumerate(r, 1)], x) * (nu - x**2)
-            sigma = body(f"sigma{i}", sigma - late / slope)
-        return at(sigma, STEPS)
+            sigma = block(f"sigma{i}", sigma - late / slope)
+        return at(sigma, STEPS, body)
 
     def explicit(self) -> sp.Expr:
         """``x(σ)`` in ``g``, ``t`` and ``x₀``: Newton's steps are substitutions inside one another."""
