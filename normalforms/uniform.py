@@ -73,7 +73,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
 
     >>> from normalforms.maps import pitchfork
     >>> round(uniform_law(pitchfork(), 2)(1.05, 0.1, 30), 1)
-    124.1
+    105.2
     """
     if is_cusp(m):
         return _implicit(m, check_order(order, max(uniform_cusp.ORDERS), "the cusp"))

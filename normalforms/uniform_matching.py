@@ -38,6 +38,9 @@ class Approximant:
     Args:
         numerator: polynomial over the rationals.
         denominator: another, 1 at zero.
+
+    >>> Approximant(poly([1]), poly([1, 1])).at(sp.Symbol("m"))
+    1/(m + 1)
     """
 
     numerator: Poly
@@ -70,6 +73,10 @@ def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: tuple[sp.Ratio
         shear: s; 1 for k = 1.
         nodes: the states where Abel's equation holds, in units of ``g − 1``; n + 1 of them, and a repeated one
             counts as a derivative.
+
+    >>> kappa, first = bernoulli_coefficients(2, sp.Integer(1), (sp.Integer(0), sp.Integer(0)))
+    >>> kappa.at(sp.Integer(0)), first.at(sp.Integer(0))
+    (3/4, 5/8)
     """
     family = _Family(power, shear)
     gap = _logarithm(family.growth)
@@ -122,6 +129,9 @@ def fold_coefficients(nodes: tuple[sp.Rational, ...]) -> tuple[Approximant, ...]
 
     Args:
         nodes: the states where Abel's equation holds, in units of ``w``; a set that is symmetric about 0.
+
+    >>> [a.at(sp.Integer(0)) for a in fold_coefficients((-sp.Rational(1, 2), sp.Rational(1, 2)))]
+    [1, 1/2]
     """
     states = _states(_TERMS, 2)
     # 1/(1 − h)^m = Σ C(i + m − 1, i) h^i; the bracket of η is Σ ν^k/((2k + 1)(1 − h)^{2k+1})
