@@ -99,13 +99,17 @@ class Flow:
             horizon=T,
         )
         moved, tangents = plain.with_tangents(self.inputs[0])
-        growth = sp.Add(*(tangents[n] ** 2 for n in made if n in tangents))
+        # tangents at fixed `solve` are not those of a further derivative, which therefore must not share their names
+        assigned = {s for s, _ in plain.body}
+        fresh = {s: names(f"slope_{s.name}", sp.S.Zero) for s, _ in moved.body if s not in assigned}
+        slopes = (tangents[n].xreplace(fresh) for n in made if n in tangents)
+        body = tuple((fresh.get(s, s), e.xreplace(fresh)) for s, e in moved.body)
         return Program(
             plain.inputs,
             (self.weight * A,),
             prelude=moved.prelude,
-            carries=(Carry(A, sp.Integer(0), A + growth),),
-            body=(*self.solve, *moved.body),
+            carries=(Carry(A, sp.Integer(0), A + sp.Add(*(slope**2 for slope in slopes))),),
+            body=(*self.solve, *body),
             counter=t,
             horizon=T,
         )

@@ -99,6 +99,7 @@ def test_neimark_sacker(d, order, worst):
 def test_neimark_sacker_phase_keeps_its_rate_on_the_branch():
     law, h0 = nf.amplification(nf.neimark_sacker(2, -1 + sp.I)), np.array([0.05, 0.0])
     errors = [abs(law.uniform(1)(1.05, *h0, T) / law(1.05, h0, T) - 1) for T in (100, 1000)]
+    assert law.uniform(3).orbit(1.02, *h0, 7) == pytest.approx(law.orbit(1.02, h0, 7).h[-1], rel=1e-4)
     assert errors[1] < errors[0] < 5e-3
 
 
@@ -217,9 +218,10 @@ def test_values_and_derivatives_are_accurate_through_the_bifurcation(name, order
         assert slope(g, 0.05, 5) == pytest.approx(change, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", SCALAR)
-def test_the_derivative_is_that_of_the_values(name):
-    formula = law_of(name).uniform(2)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", ["pitchfork", "transcritical", "saddle_node"])
+def test_the_derivative_is_that_of_the_values(name, order):
+    formula = law_of(name).uniform(order)
     with mp.workdps(60):
         value, step = formula.lambdify("mpmath"), mp.mpf("1e-20")
         sides = [value(1 + s * step, mp.mpf("0.05"), 5) for s in (-1, 1)]  # the two formulas on either side of 1
