@@ -18,7 +18,7 @@ from normalforms.formula import Domain, Formula, check_horizon, symbols
 from normalforms.iteration import Orbit, orbit_program
 from normalforms.koenigs import series_expression
 from normalforms.maps import Map
-from normalforms.uniform import flow, uniform_law
+from normalforms.uniform import uniform_law
 
 __all__ = ["AmplificationLaw", "AveragedLaw", "amplification"]
 
@@ -114,10 +114,18 @@ class AmplificationLaw:
     def uniform(self, order: int = 0) -> Formula:
         """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; `Formula.orbit` is ``h_t``.
 
+        The orbit of the limiting flow at a shifted time: see `normalforms.uniform_bernoulli` and
+        `normalforms.uniform_fold`. The cusp's law is implicit (`normalforms.uniform_cusp`).
+
+        Args:
+            order: p; the relative error of A is O(T^{−(p+1)}) at fixed scaled variables. Pitchfork, period doubling
+                and saddle-node have orders 0 to 4, transcritical and Neimark–Sacker 0 to 3, the cusp 0 to 2; other
+                scalar maps have order 0, with the motion of their fixed point.
+
         Raises:
-            ValueError: an order that the family does not have, or a map that is none of the named families.
+            ValueError: an order that the family does not have, or a map without a uniform law.
         """
-        return self._rescaled(uniform_law(flow(self.map.name, order)))
+        return uniform_law(self.map, order, stretch=self.stretch, gain=self.gain)
 
     def scaling(self) -> Any:
         """The finite-time scaling function; see `normalforms.scaling.scaling`."""

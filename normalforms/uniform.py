@@ -2,164 +2,117 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import sympy as sp
 
-from normalforms.codegen import Assignments, Carry, Program
-from normalforms.formula import Domain, Formula, symbols
-from normalforms.special import Clifford, ExpMoment
+from normalforms import uniform_cusp
+from normalforms.formula import Formula, symbols
+from normalforms.maps import Map
+from normalforms.unfolding import is_cusp
+from normalforms.uniform_families import check_order, flow
+from normalforms.uniform_flow import Equations
 
-__all__ = ["Flow", "flow", "uniform_law"]
-
-_g, _h0 = symbols("g h0")
-_t, _T = symbols("t T")
+__all__ = ["Uniform", "uniform_law"]
 
 
-@dataclass(frozen=True)
-class Flow:
-    """An explicit orbit: ``states`` after the assignments ``prelude`` (no ``t``) and ``body`` (with ``t``).
+@dataclass(frozen=True, eq=False)
+class Uniform(Formula):
+    """A uniform law; `Formula.orbit` is ``h_t``.
 
     Args:
-        prelude: assignments that depend on ``g`` and the initial state only.
-        body: assignments that depend on ``t``.
-        states: components of ``h_t``.
-        inputs: ``g`` and the initial state.
-        sentence: where it holds.
-        holds: predicate on ``(g, initial…, horizon)``.
+        equations: the law in print, left and right sides, where it has abbreviations.
+        relation: the equation that ``h_t`` solves, where the law is implicit.
+        matrix: with two parameters, ``Σ_t ∂_a h_t ∂_b h_t``, of which the law is the top eigenvalue.
+
+    >>> from normalforms.maps import pitchfork
+    >>> uniform_law(pitchfork(), 0).orbit.expr
+    g**t*h0/sqrt(h0**2*(g**(2*t) - 1)/(g - 1) + 1)
     """
 
-    prelude: Assignments
-    body: Assignments
-    states: tuple[sp.Expr, ...]
-    inputs: tuple[sp.Symbol, ...]
-    domain: Domain
+    equations: Equations = field(default=(), kw_only=True)
+    relation: sp.Basic | None = field(default=None, kw_only=True)
+    matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
 
-    def orbit(self) -> Program:
-        """The program of ``h_t``."""
-        return Program((*self.inputs, _t), self.states, prelude=(*self.prelude, *self.body))
+    def __call__(self, *arguments: Any) -> Any:
+        """The value, elementwise over broadcast arguments; components of a planar state are a last axis."""
+        results = self.stable.results
+        if len(results) == 1:
+            return super().__call__(*arguments)
+        parts = [replace(self, program=replace(self.stable, results=(r,))) for r in results]
+        return np.stack([part(*arguments) for part in parts], axis=-1)
 
-    def amplification(self) -> Program:
-        """The program of ``A_T = Σ_{t=1}^T ‖∂_g h_t‖²``."""
-        A = sp.Symbol("A", real=True)
-        names = tuple(
-            sp.Symbol(f"h_t{i}" if len(self.states) > 1 else "h_t", real=True) for i in range(len(self.states))
-        )
-        plain = Program(
-            (*self.inputs, _T),
-            names,
-            prelude=self.prelude,
-            carries=(Carry(A, sp.Integer(0), A),),
-            body=(*self.body, *zip(names, self.states, strict=True)),
-            counter=_t,
-            horizon=_T,
-        )
-        moved, tangents = plain.with_tangents(self.inputs[0])
-        growth = sp.Add(*(tangents[n] ** 2 for n in names if n in tangents))
-        return Program(
-            plain.inputs,
-            (A,),
-            prelude=moved.prelude,
-            carries=(Carry(A, sp.Integer(0), A + growth),),
-            body=moved.body,
-            counter=_t,
-            horizon=_T,
-        )
+    def latex(self) -> str:
+        """The law as LaTeX: equations with abbreviations, where it has them."""
+        if not self.equations:
+            return super().latex()
+        lines = [f"{sp.latex(left)} &= {sp.latex(right)}" for left, right in self.equations]
+        return "\\begin{aligned}" + " \\\\ ".join(lines) + "\\end{aligned}"
+
+    def diff(self, symbol: Any) -> Formula:
+        """The derivative with respect to a symbol, or its name; see `Formula.diff`."""
+        return replace(super().diff(symbol), equations=())
+
+    def __str__(self) -> str:
+        return "; ".join(f"{a} = {b}" for a, b in self.equations) if self.equations else super().__str__()
 
 
-def elementary(expr: sp.Expr) -> sp.Expr:
-    """``expr`` in exponentials and powers of ``g``, singular to the eye where the program is regular."""
-    return expr.rewrite(sp.exp).rewrite(sp.cosh)
+def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> Uniform:
+    """The uniform law of a map.
 
+    Args:
+        m: a named family, a map of the same form, or a scalar map with a fixed point that moves (order 0 only).
+        order: p; the relative error is O(T^{−(p+1)}) at fixed scaled variables.
+        stretch: factor from the caller's ``h0`` to the map's.
+        gain: factor from the map's ``A`` to the caller's.
 
-def uniform_law(motion: Flow) -> Formula:
-    """``A_T = Σ_t ‖∂_g h_t‖²`` of an explicit orbit, with `Formula.orbit`."""
-    program = motion.orbit()
-    orbit = Formula(
-        lambda: elementary(sp.Tuple(*program.inline()) if len(motion.states) > 1 else program.inline()[0]),
-        program.inputs,
-        motion.domain,
-        program=program,
-    )
+    Raises:
+        ValueError: an order that the map does not have, or a map without a uniform law.
+
+    >>> from normalforms.maps import pitchfork
+    >>> round(uniform_law(pitchfork(), 2)(1.05, 0.1, 30), 1)
+    105.2
+    """
+    if is_cusp(m):
+        return _implicit(m, check_order(order, max(uniform_cusp.ORDERS), "the cusp"))
+    motion = flow(m, order, sp.sympify(stretch), sp.sympify(gain))
+    t, T = symbols("t T")
 
     def expression() -> sp.Expr:
-        states = program.inline()
-        squares = sp.Add(*(sp.diff(elementary(s), motion.inputs[0]) ** 2 for s in states))
-        return sp.Sum(squares, (_t, 1, _T))
+        slope = sp.Derivative if motion.equations else sp.diff
+        squares = sp.Add(*(slope(s, motion.inputs[0]) ** 2 for s in motion.explicit()))
+        return motion.weight * sp.Sum(squares, (t, 1, T))
 
-    return Formula(expression, (*motion.inputs, _T), motion.domain, program=motion.amplification, orbit=orbit)
+    def state() -> sp.Expr:
+        states = motion.explicit()
+        return sp.Tuple(*states) if len(states) > 1 else states[0]
 
-
-def flow(kind: str, order: int = 0) -> Flow:
-    """The explicit orbit of a named family, to a given order."""
-    makers = {
-        "stability_flip": _linear,
-        "pitchfork": _pitchfork,
-        "period_doubling": _pitchfork,
-        "transcritical": _transcritical,
-        "saddle_node": _saddle_node,
-    }
-    motion = makers[kind](order)
-    if kind == "period_doubling":
-        motion = Flow(motion.prelude, motion.body, ((-1) ** _t * motion.states[0],), motion.inputs, motion.domain)
-    return motion
-
-
-def _linear(order: int) -> Flow:
-    return Flow((), (), (_h0 * _g**_t,), (_g, _h0), Domain("every g and h0: this law is exact"))
-
-
-def _assign(name: str, expr: sp.Expr, into: list[tuple[sp.Symbol, sp.Expr]]) -> sp.Symbol:
-    symbol = sp.Symbol(name, real=True)
-    into.append((symbol, expr))
-    return symbol
-
-
-def _pitchfork(order: int) -> Flow:
-    prelude, body = [], []
-    L = _assign("L", sp.log(_g), prelude)
-    W = _assign("W", 2 / ExpMoment(0, L), prelude)
-    z = _assign("z", 2 * _t * L, body)
-    D = _assign("D", sp.exp(-z) + _h0**2 * W * _t * ExpMoment(0, -z), body)
-    domain = Domain(
-        "g > 0 and h0² < 1 + g (inside the basin), error O(1/T) near g = 1",
-        holds=lambda g, h0, T: (g > 0) & (h0 * h0 < 1 + g),
+    orbit = Uniform(state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations)
+    total = motion.weight * sp.Sum(sp.Abs(sp.Derivative(sp.Symbol("h_t"), motion.inputs[0])) ** 2, (t, 1, T))
+    equations = ((sp.Symbol("A"), total), *motion.equations) if motion.equations else ()
+    return Uniform(
+        expression,
+        (*motion.inputs, T),
+        motion.domain,
+        program=motion.amplification,
+        orbit=orbit,
+        equations=equations,
     )
-    return Flow(tuple(prelude), tuple(body), (_h0 / sp.sqrt(D),), (_g, _h0), domain)
 
 
-def _transcritical(order: int) -> Flow:
-    prelude, body = [], []
-    L = _assign("L", sp.log(_g), prelude)
-    W = _assign("W", 1 / ExpMoment(0, L), prelude)
-    z = _assign("z", _t * L, body)
-    D = _assign("D", sp.exp(-z) + _h0 * W * _t * ExpMoment(0, -z), body)
-    domain = Domain(
-        "g > 0 and min(0, g − 1) < h0 < max(1, g)(inside the basin), error O(1/T) near g = 1",
-        holds=lambda g, h0, T: (g > 0) & (h0 < g) & ((h0 >= 0) | (h0 > g - 1)),
-    )
-    return Flow(tuple(prelude), tuple(body), (_h0 / D,), (_g, _h0), domain)
+def _implicit(m: Map, order: int) -> Uniform:
+    """The cusp's law, implicit in ``h_t``."""
+    programs, relation = uniform_cusp.products(m, order), uniform_cusp.relation(m, order)
+    where, (h0, t, T) = uniform_cusp.domain(order), symbols("h0 t T")
+    inputs = (*m.parameters, h0)
 
+    def made(name: str, program: Any, clock: sp.Symbol, **more: Any) -> Uniform:
+        expr = sp.Function(name)(*inputs, clock)
+        lines = ((relation.lhs, relation.rhs),)
+        return Uniform(expr, (*inputs, clock), where, program=program, equations=lines, relation=relation, **more)
 
-def _saddle_node(order: int) -> Flow:
-    body: list[tuple[sp.Symbol, sp.Expr]] = []
-    e = _g - 1
-    z = _assign("z", e * _t**2, body)
-    C, S = Clifford(-1, z), _t * Clifford(0, z)
-    D = _assign("D", C + _h0 * S, body)
-    N = _assign("N", _h0 * C + e * S, body)
-    domain = Domain(
-        "orbits that have not left: D_t > 0 for t ≤ T, error O(1/T) near g = 1",
-        holds=lambda g, h0, T: _stays(g, h0, T),
-    )
-    return Flow((), tuple(body), (N / D,), (_g, _h0), domain)
-
-
-def _stays(g, h0, T):
-    import numpy as np
-
-    from normalforms.special import clifford
-
-    t = np.linspace(0, 1, 65).reshape(-1, *[1] * np.ndim(g + h0)) * T
-    z = (g - 1) * t**2
-    return np.all(clifford(-1, z) + h0 * t * clifford(0, z) > 0, axis=0)
+    a, b, d = (made(f"A_{k}", programs[k], T) for k in ("00", "01", "11"))
+    orbit = made("h", uniform_cusp.orbit(m, order), t)
+    return made("A", programs["top"], T, orbit=orbit, matrix=((a, b), (b, d)))

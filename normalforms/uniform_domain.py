@@ -1,0 +1,107 @@
+"""Where the uniform laws hold: the ranges in which their errors were measured, and the orbits that stay."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.codegen import Program
+from normalforms.formula import Domain, symbols
+from normalforms.printing import render
+from normalforms.uniform_bernoulli import Bernoulli
+from normalforms.uniform_flow import Block
+from normalforms.uniform_fold import Fold
+
+__all__ = ["DEEPEST", "ERRORS", "FOLD_RANGE", "FOLD_REACH", "RANGE", "bernoulli_domain", "fold_domain"]
+
+_Q = sp.Rational
+
+RANGE = {
+    "pitchfork": ("69/100", "73/50", "1/9"),
+    "transcritical": ("69/100", "73/50", "1/5"),
+    "neimark_sacker": ("69/100", "5/4", "1/9"),
+    "general": ("9/10", "11/10", "1/20"),
+}
+"""Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
+pitchfork's branch is approached in alternating jumps, which no flow has."""
+DEEPEST = ("-1/30", "-1/10")
+"""How far an escaping orbit is followed, at order 0 and above."""
+FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
+"""``ν``, and ``|x|`` at order 0 and above, for which the saddle-node's law was measured."""
+ERRORS = {
+    "pitchfork": (0.45, 0.15, 0.04, 0.025, 0.02),
+    "transcritical": (0.4, 0.2, 0.2, 0.08),
+    "neimark_sacker": (0.45, 0.15, 0.06, 0.05),
+    "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
+}
+"""Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
+
+
+def _sentence(range_: str, kind: str, order: int) -> str:
+    size = f"relative error of A up to {ERRORS[kind][order]:g} there, " if kind in ERRORS else "relative error "
+    return f"{range_}; {size}O(T^-{order + 1}) at fixed scaled variables"
+
+
+def bernoulli_domain(
+    law: Bernoulli,
+    kind: str,
+    inputs: tuple[sp.Symbol, ...],
+    blocks: tuple[Block, ...],
+    u: sp.Expr,
+    margin: sp.Expr | None = None,
+) -> Domain:
+    """The range of the measurements, ``margin ≥ 0``, and ``u`` not escaped to negative values."""
+    order = len(law.shift)
+    texts = (*RANGE[kind], DEEPEST[min(order, 1)])
+    least, most, high, low = (float(_Q(v)) for v in texts)
+    inside = _compiled((law.growth, law.start, u, margin or sp.Integer(0)), inputs, blocks)
+
+    def holds(*values: Any) -> Any:
+        growth, start, end, spare = inside(*values)
+        measured = (growth >= least) & (growth <= most) & (spare >= 0)
+        stays = (start >= 0) | ((end >= low) & (end <= 0))
+        return measured & (start >= low) & (start <= high) & stays
+
+    extra = f", {margin} ≥ 0" if margin is not None else ""
+    text = (
+        f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, {texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes"
+    )
+    return Domain(_sentence(text, kind, order), holds)
+
+
+def fold_domain(law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, d: sp.Expr) -> Domain:
+    """The range of the measurements, until the orbit leaves."""
+    inside = _compiled((law.nu, law.start, x, d), inputs, blocks)
+    size = FOLD_REACH[min(law.order, 1)]
+    least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
+
+    def holds(*values: Any) -> Any:
+        nu, start, end, d = inside(*values)
+        root = np.sqrt(np.maximum(-nu, 0))
+        first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
+        measured = (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
+        return measured & (d > 0) & (end >= -reach) & ((nu >= 0) | first)
+
+    text = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}, until the orbit leaves that range"
+    return Domain(_sentence(text, "saddle_node", law.order), holds)
+
+
+def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...]) -> Any:
+    """A NumPy function of ``inputs`` and the horizon, compiled on first use."""
+    lines = tuple(pair for block in blocks for pair in block.assignments)
+    program = Program((*inputs, symbols("t")), results, prelude=lines)
+
+    @cache
+    def function() -> Any:
+        namespace: dict[str, Any] = {}
+        exec(compile(render(program, "numpy"), "<domain>", "exec"), namespace)
+        return namespace["law"]
+
+    def call(*values: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function()(*values)
+
+    return call

@@ -1,0 +1,115 @@
+"""`Flow`: an explicit orbit as assignments, and the programs of its states and of its amplification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from normalforms.codegen import Assignments, Carry, Program
+from normalforms.formula import Domain, symbols
+
+__all__ = ["Block", "Flow"]
+
+Equations = tuple[tuple[Any, Any], ...]
+
+
+class Block:
+    """Assignments under construction, with names that no input has.
+
+    >>> block = Block(["L"])
+    >>> block("L", sp.Integer(2)), block.assignments
+    (L_, ((L_, 2),))
+    """
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._made: list[tuple[sp.Symbol, sp.Expr]] = []
+
+    def __call__(self, name: str, expr: sp.Expr) -> sp.Symbol:
+        """Assign ``expr`` to a fresh symbol called ``name``, or to ``name_`` where that is taken."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        symbol = sp.Symbol(name, real=True)
+        self._made.append((symbol, expr))
+        return symbol
+
+    def beside(self) -> Block:
+        """An empty block that shares the names."""
+        other = Block(())
+        other._taken = self._taken
+        return other
+
+    @property
+    def assignments(self) -> Assignments:
+        """What was assigned so far."""
+        return tuple(self._made)
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """An explicit orbit: ``states`` after the assignments ``prelude`` (no ``t``), ``solve`` and ``body`` (with ``t``).
+
+    Args:
+        inputs: the parameter, and the components of the initial state.
+        prelude: assignments that depend on ``inputs`` only.
+        solve: assignments that depend on ``t`` and find a root.
+        body: assignments after that; at the root, nothing changes with the symbols of ``solve``, so that a first
+            derivative leaves them alone.
+        states: components of ``h_t``.
+        domain: where it holds; its predicate takes ``inputs`` and the horizon.
+        explicit: builds ``h_t`` as expressions of ``inputs`` and ``t``, for reading.
+        equations: the law in print, left and right sides.
+        frame: the state in a frame where ``∂_g`` has the same length, and less to compute; by default ``states``.
+        weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
+    """
+
+    inputs: tuple[sp.Symbol, ...]
+    prelude: Assignments
+    solve: Assignments
+    body: Assignments
+    states: tuple[sp.Expr, ...]
+    domain: Domain
+    explicit: Callable[[], tuple[sp.Expr, ...]]
+    equations: Equations = ()
+    frame: tuple[sp.Expr, ...] | None = None
+    weight: sp.Expr = sp.S.One
+
+    def orbit(self) -> Program:
+        """The program of ``h_t``."""
+        return Program((*self.inputs, symbols("t")), self.states, prelude=(*self.prelude, *self.solve, *self.body))
+
+    def amplification(self) -> Program:
+        """The program of ``A_T = weight · Σ_{t=1}^T ‖∂_g h_t‖²``."""
+        t, T = symbols("t T")
+        names = Block([s.name for s in self.inputs] + [s.name for s, _ in (*self.prelude, *self.solve, *self.body)])
+        states = self.states if self.frame is None else self.frame
+        made = [names(f"state{i}", e) for i, e in enumerate(states)]
+        A = names("A", sp.Integer(0))
+        plain = Program(
+            (*self.inputs, T),
+            tuple(made),
+            prelude=self.prelude,
+            carries=(Carry(A, sp.Integer(0), A),),
+            body=(*self.body, *zip(made, states, strict=True)),
+            counter=t,
+            horizon=T,
+        )
+        moved, tangents = plain.with_tangents(self.inputs[0])
+        # tangents at fixed `solve` are not those of a further derivative, which therefore must not share their names
+        assigned = {s for s, _ in plain.body}
+        fresh = {s: names(f"slope_{s.name}", sp.S.Zero) for s, _ in moved.body if s not in assigned}
+        slopes = (tangents[n].xreplace(fresh) for n in made if n in tangents)
+        body = tuple((fresh.get(s, s), e.xreplace(fresh)) for s, e in moved.body)
+        return Program(
+            plain.inputs,
+            (self.weight * A,),
+            prelude=moved.prelude,
+            carries=(Carry(A, sp.Integer(0), A + sp.Add(*(slope**2 for slope in slopes))),),
+            body=(*self.solve, *body),
+            counter=t,
+            horizon=T,
+        )
