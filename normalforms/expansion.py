@@ -74,8 +74,10 @@ def critical_multiplier(m: Map) -> int:
     raise ValueError(f"multiplier {slope} at {place} is not ±1; the map is not critical there")
 
 
-def _is_zero(number: sp.Expr) -> bool:
-    return number == 0 or (not number.is_Rational and sp.simplify(number) == 0)
+def _is_zero(expr: sp.Expr) -> bool:
+    if expr.is_polynomial(*expr.free_symbols) and all(c.is_Rational for c in expr.atoms(sp.Number)):
+        return sp.expand(expr) == 0 or (expr.is_number and sp.simplify(expr) == 0)
+    return sp.simplify(expr) == 0
 
 
 @cache
@@ -101,10 +103,9 @@ def local(m: Map) -> Local | None:
 
 
 def _branch(step: sp.Expr, x: sp.Symbol, g: sp.Symbol, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr | None:
-    residual = sp.together(step - x)
-    if sp.simplify(residual.subs(x, at[x])) == 0:
+    numerator = sp.numer(sp.together(step - x))
+    if _is_zero(sp.expand(numerator.subs(x, at[x]))):
         return at[x]
-    numerator = sp.numer(residual)
     if not numerator.is_polynomial(x, g):
         return None
     for factor, _ in sp.factor_list(numerator, x, g)[1]:

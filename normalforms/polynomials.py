@@ -120,10 +120,14 @@ def truncated(p: Poly, length: int) -> Poly:
 
 def to_expr(p: Poly, x: sp.Expr) -> sp.Expr:
     """``p(x)`` as a SymPy expression, a sum of powers of ``x``."""
-    coefficients = [QQ.to_sympy(QQ.convert(c)) for c in p.coeffs()]
+    coefficients = [_number(QQ.convert(c)) for c in p.coeffs()]
     if not x.is_Symbol:
         return sp.Add(*(c * x**k for k, c in enumerate(coefficients) if c))
     return _sum([_term(c, x, k) for k, c in enumerate(coefficients) if c])
+
+
+def _number(c: Any) -> sp.Expr:
+    return sp.Integer(int(c.numerator)) if c.denominator == 1 else QQ.to_sympy(c)
 
 
 def _term(number: sp.Expr, x: sp.Symbol, k: int) -> sp.Expr:

@@ -55,19 +55,21 @@ def rotating(m: Map) -> Rotating:
     axis = [sp.Poly(s.subs(y, 0), x, g) for s in m.steps]
     c, s = (p.coeff_monomial(x * g) for p in axis)
     p, q = (row.coeff_monomial(x**3) for row in axis)
-    real, imag = sp.simplify(c * p + s * q), sp.simplify(c * q - s * p)
+    real, imag = (_turned(e, s, c) for e in (c * p + s * q, c * q - s * p))
     radius = x**2 + y**2
     u, v = x * (g + real * radius) - y * imag * radius, x * imag * radius + y * (g + real * radius)
     rest = (m.steps[0] - c * u + s * v, m.steps[1] - s * u - c * v, c**2 + s**2 - 1)
-    if not all(_vanishes(e, (x, y, g)) for e in rest):
+    if any(_turned(number, s, c) != 0 for e in rest for number in sp.Poly(e, x, y, g).coeffs()):
         raise refusal
     if not (real.is_Rational and imag.is_Rational):
         raise ValueError(f"d = {real + sp.I * imag} has a part that is not a rational number; give one that is")
     return Rotating(m, real, imag)
 
 
-def _vanishes(expr: sp.Expr, variables: tuple[sp.Symbol, ...]) -> bool:
-    return all(sp.simplify(c) == 0 for c in sp.Poly(expr, *variables).coeffs())
+def _turned(number: sp.Expr, s: sp.Expr, c: sp.Expr) -> sp.Expr:
+    """``number`` simplified by ``sin² = 1 − cos²``, and by all that SymPy knows only where that leaves no rational."""
+    plain = sp.expand(sp.expand(number).subs(s**2, 1 - c**2))
+    return plain if plain.is_Rational else sp.simplify(plain)
 
 
 def rotating_terms(form: Rotating, order: int, horizon: sp.Expr) -> Terms:

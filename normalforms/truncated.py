@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import sympy as sp
 
+from normalforms.codegen import Program
 from normalforms.exact import exact_expression
 from normalforms.expansion import local, local_terms
-from normalforms.formula import Domain, Formula, check_horizon, symbols
+from normalforms.formula import EVERYWHERE, Domain, Formula, check_horizon, symbols
 from normalforms.graded import Graded, graded, graded_exact, graded_series, graded_terms
 from normalforms.gram import GramFormula
+from normalforms.iteration import orbit_program
 from normalforms.koenigs import series_expression
 from normalforms.maps import Map
 from normalforms.pade import determinants
@@ -27,7 +29,7 @@ Law = Formula | GramFormula
 MAX_ORDER = 400
 MAX_GRADED = (80, 40)
 """Highest weight with one parameter and with two."""
-MAX_WHOLE = 300
+MAX_WHOLE = 250
 
 
 @dataclass(frozen=True)
@@ -185,14 +187,24 @@ def _formula(
     # two more terms where every order occurs, one or two where every other does: they measure the truncation
     more = 4 if pade else 2
 
-    def program(guard: bool) -> Any:
+    def program(guard: bool) -> Program:
         terms = how.terms(order + more if guard else order, horizon)
         return build(terms.scaled(gain), order, monomial, guard)
 
     inputs = (*m.parameters, *(() if monomial is not None else (h0,)), *((horizon,) if horizon.is_Symbol else ()))
-    domain = Domain("every g and h0") if whole else Domain(how.sentence.format(order=order))
+    if whole and monomial is None and len(m.parameters) == 1:
+        return Formula(expression, inputs, EVERYWHERE, program=lambda: _iteration(m, inputs, horizon))
+    domain = EVERYWHERE if whole else Domain(how.sentence.format(order=order))
     guard = None if whole else lambda: program(True)
     return Formula(expression, inputs, domain, program=lambda: program(False), guard=guard)
+
+
+def _iteration(m: Map, inputs: tuple[sp.Symbol, ...], horizon: sp.Expr) -> Program:
+    """The whole polynomial is what the map's own iteration evaluates; of a planar map from ``(h0, 0)``."""
+    moved, h0 = orbit_program(m), symbols("h0")
+    start = dict(zip(moved.inputs[1:-1], (h0, sp.S.Zero), strict=False))
+    carries = tuple(replace(c, initial=c.initial.xreplace(start)) for c in moved.carries)
+    return replace(moved, inputs=inputs, carries=carries, horizon=horizon)
 
 
 def _approximant(how: Expansion, order: int, power: Callable[[int], sp.Expr]) -> sp.Expr:
