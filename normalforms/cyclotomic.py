@@ -141,10 +141,16 @@ def q_exponents(m: int, stride: int) -> Den:
 def total(fractions: list[Fraction]) -> Fraction:
     """The sum, over one denominator."""
     den: Den = {}
+    alike: dict[tuple[tuple[int, int], ...], Fraction] = {}
     for f in fractions:
-        den = lcm(den, f.den)
+        key = tuple(sorted(f.den.items()))
+        if key in alike:
+            alike[key] = Fraction(f.base, alike[key].num + f.num, f.den)
+        else:
+            alike[key] = f
+            den = lcm(den, f.den)
     num = poly([])
-    for f in fractions:
+    for f in alike.values():
         if f.num:
             num = num + f.over(den)
     return Fraction(fractions[0].base, num, den)

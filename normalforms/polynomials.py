@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cmp_to_key
+from functools import cache, cmp_to_key
 from typing import Any
 
 import sympy as sp
@@ -123,17 +123,25 @@ def to_expr(p: Poly, x: sp.Expr) -> sp.Expr:
     coefficients = [_number(QQ.convert(c)) for c in p.coeffs()]
     if not x.is_Symbol:
         return sp.Add(*(c * x**k for k, c in enumerate(coefficients) if c))
-    return _sum([_term(c, x, k) for k, c in enumerate(coefficients) if c])
+    # nearly the canonical order of Add, so that the sort below compares each pair of neighbours once
+    places = sorted((k for k, c in enumerate(coefficients) if c), key=lambda k: (coefficients[k].p, k))
+    powers = _powers(x, 1 << len(coefficients).bit_length())
+    return _sum([_term(coefficients[k], powers[k]) for k in places])
+
+
+@cache
+def _powers(x: sp.Symbol, count: int) -> list[sp.Expr]:
+    return [x**k for k in range(count)]
 
 
 def _number(c: Any) -> sp.Expr:
     return sp.Integer(int(c.numerator)) if c.denominator == 1 else QQ.to_sympy(c)
 
 
-def _term(number: sp.Expr, x: sp.Symbol, k: int) -> sp.Expr:
-    if k == 0:
-        return number
-    return x**k if number == 1 else sp.Mul._from_args((number, x**k), is_commutative=True)
+def _term(number: sp.Expr, power: sp.Expr) -> sp.Expr:
+    if power == 1 or number == 1:
+        return number * power
+    return sp.Mul._from_args((number, power), is_commutative=True)
 
 
 def _sum(terms: list[sp.Expr]) -> sp.Expr:
