@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.distribution import Distribution, Empirical
+from normalforms.distribution import Distribution, Empirical, Normal, Uniform
 from normalforms.formula import Domain, DomainWarning, Formula, check_horizon, check_real, symbols
 from normalforms.truncated import Law, exact_formula, series_formula
 
@@ -151,6 +151,9 @@ class AveragedLaw:
         distribution: of the initial state.
         tolerance: relative, of the quadrature; see `integrate`.
 
+    Raises:
+        ValueError: no distribution, or samples that are no states of the map.
+
     >>> from normalforms.distribution import Uniform
     >>> from normalforms.law import amplification
     >>> from normalforms.maps import pitchfork, stability_flip
@@ -164,6 +167,9 @@ class AveragedLaw:
     law: Any
     distribution: Distribution
     tolerance: float = 1e-10
+
+    def __post_init__(self) -> None:
+        check_distribution(self.distribution, self.law.map.dimension)
 
     def __call__(self, g: Any, horizon: int) -> Any:
         """``⟨A_T⟩`` by direct iteration and quadrature, elementwise over ``g``; ``inf`` where an orbit left.
@@ -219,6 +225,17 @@ class AveragedLaw:
         if isinstance(distribution, Empirical) and self.law.map.dimension == distribution.samples.ndim == 2:
             distribution = Empirical(np.linalg.norm(distribution.samples, axis=-1))
         return self.law.stretch**k * distribution.moment(k)
+
+
+def check_distribution(distribution: Any, dimension: int) -> None:
+    """Refuse what is no distribution of states of this dimension."""
+    if not isinstance(distribution, (Uniform, Normal, Empirical)):
+        raise ValueError(f"distribution = {distribution!r} must be a Uniform, a Normal or an Empirical")
+    wanted = {1: ["(n,)"], 2: ["(n,)", "(n, 2)"]}.get(dimension, [f"(n, {dimension})"])
+    samples = getattr(distribution, "samples", np.zeros(1))
+    shape = "(n,)" if samples.ndim == 1 else f"(n, {samples.shape[1]})"
+    if shape not in wanted:
+        raise ValueError(f"the distribution has samples {shape}; this map's states need {' or '.join(wanted)}")
 
 
 def _plain(value: Any) -> Any:

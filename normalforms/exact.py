@@ -17,12 +17,14 @@ Row = dict[int, Poly]
 
 
 def convolve(a: Row, b: Row, order: int) -> Row:
-    """The product of two truncated series."""
+    """The product of two truncated series; a square costs half."""
     out: Row = {}
     for i, u in a.items():
         for j, v in b.items():
-            if i + j <= order:
-                out[i + j] = out[i + j] + u * v if i + j in out else u * v
+            if i + j > order or (a is b and j < i):
+                continue
+            term = u * v * 2 if a is b and j > i else u * v
+            out[i + j] = out[i + j] + term if i + j in out else term
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,7 @@ import sympy as sp
 
 from normalforms.codegen import Program
 from normalforms.exact import exact_expression
-from normalforms.expansion import local, local_terms
+from normalforms.expansion import Local, local, local_terms
 from normalforms.formula import EVERYWHERE, Domain, Formula, check_horizon, symbols
 from normalforms.graded import Graded, graded, graded_exact, graded_series, graded_terms
 from normalforms.gram import GramFormula
@@ -26,10 +27,12 @@ __all__ = ["Law", "exact_formula", "expansion", "series_formula"]
 
 Law = Formula | GramFormula
 
-MAX_ORDER = 400
+MAX_ORDER = 200
 MAX_GRADED = (80, 40)
 """Highest weight with one parameter and with two."""
-MAX_WHOLE = 250
+MAX_WHOLE = 500
+MAX_EXACT = 1000
+MAX_WORK = 2e9
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Expansion:
         exact: ``(horizon, order, power) →`` expression.
         origin: ``h0 − x_0``.
         limit: highest order.
+        stride: common step of the orders, for the cost of `exact`; 0 where that is small at every order.
         whole: ``horizon →`` the order of the whole polynomial; ``None`` for maps that are no polynomials.
         sentence: what is small.
     """
@@ -51,28 +55,44 @@ class Expansion:
     exact: Callable[..., sp.Expr]
     origin: sp.Expr
     limit: int
+    stride: int
     whole: Callable[[int], int] | None
     sentence: str
 
     def order(self, order: Any, horizon: int | None = None) -> int:
-        """``order`` checked.
+        """``order`` checked, for a series or for one horizon.
 
         Raises:
-            ValueError: not an integer from 0 to `limit`, or a whole polynomial (``None``) that would explode.
+            ValueError: not an integer from 0 to `limit`, or a polynomial that would explode.
         """
         if order is None and horizon is not None:
-            if self.whole is None:
-                raise ValueError("order = None needs a polynomial map; give an order")
-            top = self.whole(horizon)
-            if top > min(2 * MAX_WHOLE, 2 * self.limit):
-                raise ValueError(
-                    f"order = None: the whole polynomial at horizon {horizon} has terms up to order {top}"
-                    f"{' or more' if top >= 10**6 else ''}; give an order"
-                )
-            return top
+            return self._whole(horizon)
         if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order <= self.limit:
             raise ValueError(f"order = {order!r} must be an integer from 0 to {self.limit}")
+        if horizon is not None:
+            self._affordable(horizon, order)
         return order
+
+    def _whole(self, horizon: int) -> int:
+        if self.whole is None:
+            raise ValueError("order = None needs a polynomial map; give an order")
+        top = self.whole(horizon)
+        if top > min(MAX_WHOLE, 2 * self.limit):
+            raise ValueError(
+                f"order = None: the whole polynomial at horizon {horizon} has terms up to order {top}"
+                f"{' or more' if top >= 10**6 else ''}; give an order"
+            )
+        return top
+
+    def _affordable(self, horizon: int, order: int) -> None:
+        """Coefficients have degrees ∝ k T in g, and K²/2 pairs of them are multiplied at each step."""
+        if horizon > MAX_EXACT:
+            raise ValueError(f"horizon = {horizon} is beyond {MAX_EXACT} for an exact polynomial; use series({order})")
+        if self.stride and horizon**2 * (order // self.stride) ** 3 > MAX_WORK:
+            raise ValueError(
+                f"order = {order} at horizon {horizon} is an exact polynomial that would take hours; lower one of"
+                f" them, or use series({order})"
+            )
 
 
 def expansion(m: Map) -> tuple[tuple[Expansion, ...], ...]:
@@ -95,6 +115,7 @@ def expansion(m: Map) -> tuple[tuple[Expansion, ...], ...]:
             partial(exact_expression, form),
             form.fixed_point,
             MAX_ORDER,
+            _stride(form),
             None if form.degree is None else lambda T: _whole(form.degree, T),
             f"{sentence} so small that the terms beyond its order {{order}} do not count: for g > 1 that needs"
             " h0² (g^{{2T}} − 1)/(g − 1) well below 1",
@@ -105,6 +126,11 @@ def expansion(m: Map) -> tuple[tuple[Expansion, ...], ...]:
     about = graded(m)
     count = len(m.parameters)
     return tuple(tuple(_graded(about, (min(p, q), max(p, q))) for q in range(count)) for p in range(count))
+
+
+def _stride(form: Local) -> int:
+    """0 for linear maps."""
+    return math.gcd(*(k - 1 for k in form.powers(form.degree or 3)))
 
 
 def _whole(degree: int, horizon: int) -> int:
@@ -119,6 +145,7 @@ def _rotating(m: Map) -> Expansion:
         partial(rotating_exact, form),
         sp.Integer(0),
         MAX_ORDER,
+        2,
         partial(_whole, 3),
         "h0 = |z_0| so small that the terms beyond h0**{order} do not count",
     )
@@ -132,6 +159,7 @@ def _graded(form: Graded, entry: tuple[int, int]) -> Expansion:
         partial(graded_exact, form, entry=entry),
         form.state,
         MAX_GRADED[len(form.weights) - 1],
+        0,
         (lambda T: 2 * form.heaviest(T)) if form.polynomial else None,
         f"initial state and parameters so near the critical point that terms of weight above {{order}} (h0: 1,"
         f" {weights}) do not count: T times the state and T² times a parameter of weight 2 below about 1",
