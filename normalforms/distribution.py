@@ -1,4 +1,4 @@
-"""Distributions of initial states: moments for symbolic laws, quadrature nodes for the others."""
+"""Distributions of initial states: moments for symbolic laws, densities for quadrature."""
 
 from __future__ import annotations
 
@@ -45,11 +45,19 @@ class Uniform:
         a, b = _number(self.low, "low"), _number(self.high, "high")
         return sp.Add(*(a**j * b ** (k - j) for j in range(k + 1))) / (k + 1)
 
-    def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss–Legendre nodes and weights, weights summing to 1."""
-        x, w = np.polynomial.legendre.leggauss(n)
-        low, high = float(self.low), float(self.high)
-        return (low + high) / 2 + (high - low) / 2 * x, w / 2
+    def panels(self) -> list[float]:
+        """Ends and inner points between which to integrate."""
+        low, high = float(_number(self.low, "low")), float(_number(self.high, "high"))
+        return [low, 0.0, high] if low < 0 < high else [low, high]
+
+    def density(self, x: np.ndarray) -> np.ndarray:
+        """``1/(high − low)``."""
+        return np.full(np.shape(x), 1 / float(_number(self.high, "high") - _number(self.low, "low")))
+
+    def mean_of(self, expr: sp.Expr, h0: sp.Symbol) -> sp.Expr:
+        """``⟨expr⟩`` as an integral, not worked out."""
+        low, high = _number(self.low, "low"), _number(self.high, "high")
+        return sp.Integral(expr, (h0, low, high)) / (high - low)
 
 
 @dataclass(frozen=True)
@@ -83,10 +91,24 @@ class Normal:
             before, value = value, mean * value + j * variance * before
         return value
 
-    def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss–Hermite nodes and weights, weights summing to 1."""
-        x, w = np.polynomial.hermite_e.hermegauss(n)
-        return float(self.mean) + float(self.std) * x, w / w.sum()
+    def panels(self) -> list[float]:
+        """``mean ± 8.5 std`` and points between; the mass beyond, 2e-17, is left out, and with it orbits from there
+        that may escape."""
+        mean, std = float(_number(self.mean, "mean")), float(_number(self.std, "std"))
+        edges = [mean + k * std for k in (-8.5, -4.0, -2.0, 0.0, 2.0, 4.0, 8.5)]
+        return sorted({*edges, 0.0}) if edges[0] < 0 < edges[-1] else edges
+
+    def density(self, x: np.ndarray) -> np.ndarray:
+        """``exp(−(x − mean)²/2std²)/(std √2π)``."""
+        std = float(_number(self.std, "std"))
+        z = (x - float(_number(self.mean, "mean"))) / std
+        return np.exp(-z * z / 2) / (std * np.sqrt(2 * np.pi))
+
+    def mean_of(self, expr: sp.Expr, h0: sp.Symbol) -> sp.Expr:
+        """``⟨expr⟩`` as an integral, not worked out."""
+        mean, std = _number(self.mean, "mean"), _number(self.std, "std")
+        density = sp.exp(-((h0 - mean) ** 2) / (2 * std**2)) / (std * sp.sqrt(2 * sp.pi))
+        return sp.Integral(expr * density, (h0, -sp.oo, sp.oo))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +144,9 @@ class Empirical:
             raise ValueError("moments need samples of shape (n,); these have several dimensions")
         return sp.Float(float(np.mean(self.samples**k)), 17) if k else sp.Integer(1)
 
-    def nodes(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The samples, whatever ``n``: the average is exact."""
-        count = len(self.samples)
-        return self.samples, np.full(count, 1 / count)
+    def mean_of(self, expr: sp.Expr, h0: sp.Symbol) -> sp.Expr:
+        """``⟨expr⟩`` as a sum over the samples."""
+        return sp.Add(*(expr.subs(h0, sp.Float(x, 17)) for x in self.samples)) / len(self.samples)
 
 
 Distribution = Uniform | Normal | Empirical

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import sympy as sp
 
-from normalforms.expansion import MAX_ORDER, Local
+from normalforms.expansion import Local
 from normalforms.polynomials import Poly, from_expr, poly, to_expr
 
-__all__ = ["check_order", "exact_coefficients", "exact_expression"]
-
-MAX_WHOLE = 300
-
-
-def check_order(form: Local, horizon: int | None, order: int | None) -> int:
-    """The order to which a law is built.
-
-    Raises:
-        ValueError: not an integer from 0 to 400, or a whole polynomial (``None``) that would explode.
-    """
-    if order is None and horizon is not None:
-        degree = form.degree
-        if degree is None:
-            raise ValueError("order = None needs a polynomial map; give an order")
-        if degree > 1 and degree**horizon > MAX_WHOLE:
-            raise ValueError(
-                f"the whole polynomial at horizon {horizon} has degree 2*{degree}**{horizon} in h0; give an order"
-            )
-        return 2 * degree**horizon
-    if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order <= MAX_ORDER:
-        raise ValueError(f"order = {order!r} must be an integer from 0 to {MAX_ORDER}")
-    return order
-
+__all__ = ["Row", "convolve", "exact_coefficients", "exact_expression"]
 
 Row = dict[int, Poly]
+"""Coefficients by power of ``x_0``."""
 
 
-def _convolve(a: Row, b: Row, order: int) -> Row:
+def convolve(a: Row, b: Row, order: int) -> Row:
+    """The product of two truncated series; a square costs half."""
     out: Row = {}
     for i, u in a.items():
         for j, v in b.items():
-            if i + j <= order:
-                out[i + j] = out[i + j] + u * v if i + j in out else u * v
+            if i + j > order or (a is b and j < i):
+                continue
+            term = u * v * 2 if a is b and j > i else u * v
+            out[i + j] = out[i + j] + term if i + j in out else term
     return out
 
 
@@ -66,7 +48,7 @@ def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
         power, degree, new = a, 1, {}
         for k, f in factors.items():
             while degree < k:
-                power, degree = _convolve(power, a, top), degree + 1
+                power, degree = convolve(power, a, top), degree + 1
             for i, u in power.items():
                 new[i] = new[i] + f * u if i in new else f * u
         a = new
@@ -75,16 +57,14 @@ def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
             s[0] = drift
             for k, u in a.items():
                 s[k - 1] = s.get(k - 1, poly([])) - drift * u * k
-        for k, u in _convolve(s, s, order).items():
+        for k, u in convolve(s, s, order).items():
             total[k] = total[k] + u if k in total else u
     return dict(sorted(total.items()))
 
 
-def exact_expression(form: Local, horizon: int, order: int, monomials: dict[int, sp.Expr] | None = None) -> sp.Expr:
-    """`exact_coefficients` as an expression in ``g`` and ``h0``."""
+def exact_expression(form: Local, horizon: int, order: int, power: Callable[[int], sp.Expr]) -> sp.Expr:
+    """`exact_coefficients` as an expression in ``g``, with ``power(k)`` for ``x_0**k``."""
     g = form.map.parameters[0]
     bottom = sp.denom(sp.together(form.fixed_point.diff(g)))
-    x0 = sp.Symbol("h0", real=True) - form.fixed_point
     rows = exact_coefficients(form, horizon, order)
-    value = lambda k: x0**k if monomials is None else monomials[k]  # noqa: E731
-    return sp.Add(*(to_expr(u, g) * value(k) for k, u in rows.items())) / bottom**2
+    return sp.Add(*(to_expr(u, g) * power(k) for k, u in rows.items())) / bottom**2

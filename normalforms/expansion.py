@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 
 import sympy as sp
 
-from normalforms.codegen import Assignments, Carry, Program, horner
+from normalforms.codegen import Carry, Program
 from normalforms.formula import symbols
 from normalforms.maps import Map
+from normalforms.truncation import Series, Terms, multiply, named
 
-__all__ = ["Local", "local", "series_program"]
-
-MAX_ORDER = 400
+__all__ = ["Local", "accumulated", "critical_multiplier", "local", "local_terms", "loop"]
 
 
 @dataclass(frozen=True)
@@ -54,50 +53,68 @@ def _coefficient(form: Local, k: int) -> sp.Expr:
 
 
 @cache
-def local(m: Map) -> Local:
-    """``m`` about the fixed point that it has at its critical parameter value, followed as a function of ``g``.
+def critical_multiplier(m: Map) -> int:
+    """The multiplier of a scalar map at its critical point, 1 or −1.
 
     Raises:
-        ValueError: the map is not scalar, its critical point is not known, its fixed point there does not persist
-            as a rational function of the parameter (a saddle-node), or is not critical.
+        ValueError: the map is not scalar, its critical point is not known, is no fixed point or is not critical.
     """
-    if m.dimension != 1 or len(m.parameters) != 1:
-        raise ValueError("a series about a fixed point needs a scalar map with one parameter; reduce the map first")
+    if m.dimension != 1:
+        raise ValueError("a series needs a scalar map or the planar Neimark–Sacker form; reduce the map first")
     if m.critical is None:
         raise ValueError("the map's critical point is not known; give it as critical= or at=")
+    x, at = m.states[0], dict(m.critical)
+    place = ", ".join(f"{p} = {at[p]}" for p in m.parameters)
+    if not _is_zero(m.steps[0].subs(at) - at[x]):
+        raise ValueError(f"state {at[x]} is not a fixed point at {place}")
+    slope = m.steps[0].diff(x).subs(at)
+    for value in (1, -1):
+        if _is_zero(slope - value):
+            return value
+    raise ValueError(f"multiplier {slope} at {place} is not ±1; the map is not critical there")
+
+
+def _is_zero(expr: sp.Expr) -> bool:
+    if expr.is_polynomial(*expr.free_symbols) and all(c.is_Rational for c in expr.atoms(sp.Number)):
+        return sp.expand(expr) == 0 or (expr.is_number and sp.simplify(expr) == 0)
+    return sp.simplify(expr) == 0
+
+
+@cache
+def local(m: Map) -> Local | None:
+    """``m`` about the fixed point that it has at its critical parameter value, followed as a function of ``g``.
+
+    ``None`` where that point does not persist as a rational function of the parameter (a saddle-node), or the
+    coefficients there are no polynomials of it.
+
+    Raises:
+        ValueError: see `critical_multiplier`.
+    """
+    critical_multiplier(m)
     x, g = m.states[0], m.parameters[0]
-    at = dict(m.critical)
     step = m.steps[0]
-    if sp.simplify(step.subs(at) - at[x]) != 0:
-        raise ValueError(f"state {at[x]} is not a fixed point at {g} = {at[g]}")
-    point = _branch(step, x, g, at)
+    point = _branch(step, x, g, dict(m.critical))
+    if point is None:
+        return None
     degree = sp.Poly(step, x).degree() if step.is_polynomial(x) else None
     form = Local(m, point, degree)
-    multiplier = sp.simplify(form.multiplier.subs(g, at[g]))
-    if multiplier not in (1, -1):
-        raise ValueError(f"multiplier {multiplier} at {g} = {at[g]} is not ±1; the map is not critical there")
-    return form
+    known = form.powers(3 if degree is None else degree)
+    return form if all(form.coefficient(k).is_polynomial(g) for k in known) else None
 
 
-def _branch(step: sp.Expr, x: sp.Symbol, g: sp.Symbol, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
-    residual = sp.together(step - x)
-    if residual.subs(x, at[x]).equals(0):
+def _branch(step: sp.Expr, x: sp.Symbol, g: sp.Symbol, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr | None:
+    numerator = sp.numer(sp.together(step - x))
+    if _is_zero(sp.expand(numerator.subs(x, at[x]))):
         return at[x]
-    candidates = []
-    numerator = sp.numer(residual)
-    if numerator.is_polynomial(x, g):
-        for factor, _ in sp.factor_list(numerator, x, g)[1]:
-            if sp.degree(factor, x) == 1:
-                a, b = sp.Poly(factor, x).all_coeffs()
-                root = sp.cancel(-b / a)
-                if sp.denom(root).subs(g, at[g]) != 0 and root.subs(g, at[g]) == at[x]:
-                    candidates.append(root)
-    if not candidates:
-        raise ValueError(
-            f"the fixed point {at[x]} at {g} = {at[g]} is not a rational function of {g};"
-            " use reduce and the law of its normal form"
-        )
-    return candidates[0]
+    if not numerator.is_polynomial(x, g):
+        return None
+    for factor, _ in sp.factor_list(numerator, x, g)[1]:
+        if sp.degree(factor, x) == 1:
+            a, b = sp.Poly(factor, x).all_coeffs()
+            root = sp.cancel(-b / a)
+            if sp.denom(root).subs(g, at[g]) != 0 and root.subs(g, at[g]) == at[x]:
+                return root
+    return None
 
 
 def _support(powers: Iterable[int], order: int) -> list[int]:
@@ -108,34 +125,8 @@ def _support(powers: Iterable[int], order: int) -> list[int]:
     return [k for k in range(1, order + 1) if (k - 1) % step == 0] if step else [1]
 
 
-Series = dict[int, sp.Expr]
-
-
-def _multiply(a: Series, b: Series, order: int) -> Series:
-    out: dict[int, list[sp.Expr]] = {}
-    for i, u in a.items():
-        for j, v in b.items():
-            if i + j <= order:
-                out.setdefault(i + j, []).append(u * v)
-    return {k: sp.Add(*terms) for k, terms in sorted(out.items())}
-
-
-def _named(series: Series, name: str, into: list[tuple[sp.Symbol, sp.Expr]]) -> Series:
-    out = {}
-    for k, expr in series.items():
-        out[k] = sp.Symbol(f"{name}{k}", real=True)
-        into.append((out[k], expr))
-    return out
-
-
-def series_program(
-    form: Local,
-    order: int,
-    horizon: sp.Expr,
-    monomial: Callable[[int], sp.Expr] | None = None,
-    extra: int = 0,
-) -> Program:
-    """The program of ``A_T`` through ``x0**order``, ``x0 = h0 − h*(g)``, by the recursion of truncated series.
+def local_terms(form: Local, order: int, horizon: sp.Expr) -> Terms:
+    """The terms of ``A_T`` through ``x0**order``, ``x0 = h0 − h*(g)``, by the recursion of truncated series.
 
     ``a_{t+1}(x0) = f(a_t(x0))`` and its tangent in ``g``, coefficient by coefficient; coefficients of one order
     have one sign near the bifurcation, so that nothing cancels at ``g = 1``.
@@ -144,31 +135,53 @@ def series_program(
         form: the map about its fixed point.
         order: highest power of ``x0`` kept.
         horizon: a symbol or an integer.
-        monomial: value of ``h0**k``, for averages; by default the symbol ``h0``.
-        extra: with ``extra > 0`` the results are (value, sum of the next ``extra`` terms).
     """
     g = form.map.parameters[0]
-    _, t = symbols("h0 t")
     moving = form.fixed_point.diff(g)
-    top = order + extra
-    reach = top + 1 if moving != 0 else max(top - 1, 1)
+    reach = order + 1 if moving != 0 else max(order - 1, 1)
     powers = form.powers(reach)
     support = _support(powers, reach)
     orbit = {k: sp.Symbol(f"a{k}", real=True) for k in support}
     prelude = [(sp.Symbol(f"f{k}", real=True), form.coefficient(k)) for k in powers]
     body: list[tuple[sp.Symbol, sp.Expr]] = []
-    nexts = _named(_compose(orbit, dict(zip(powers, (s for s, _ in prelude), strict=True)), reach, body), "b", body)
-    program = Program(
+    nexts = named(_compose(orbit, dict(zip(powers, (s for s, _ in prelude), strict=True)), reach, body), "b", body)
+    carries = [Carry(a, sp.Integer(int(k == 1)), nexts.get(k, sp.Integer(0))) for k, a in orbit.items()]
+    moved, tangents = loop(carries, g, horizon, prelude, body).with_tangents(g)
+    sensitivity: Series = {k: tangents[b] for k, b in nexts.items() if b in tangents}
+    if moving != 0:
+        sensitivity, moved = _shifted(sensitivity, nexts, moving, moved, order)
+    return accumulated(moved, [sensitivity], order, form.fixed_point)
+
+
+def loop(
+    carries: Iterable[Carry],
+    g: sp.Symbol,
+    horizon: sp.Expr,
+    prelude: Iterable[tuple[sp.Symbol, sp.Expr]],
+    body: Iterable[tuple[sp.Symbol, sp.Expr]],
+) -> Program:
+    """The program that carries the coefficients of an orbit to its ``horizon``-th iterate."""
+    return Program(
         (g, horizon) if isinstance(horizon, sp.Symbol) else (g,),
-        tuple(nexts.values()),
+        (),
         prelude=tuple(prelude),
-        carries=tuple(Carry(orbit[k], sp.Integer(int(k == 1)), nexts.get(k, sp.Integer(0))) for k in support),
+        carries=tuple(carries),
         body=tuple(body),
-        counter=t,
+        counter=symbols("t"),
         horizon=horizon,
     )
-    moved, tangents = program.with_tangents(g)
-    return _summed(moved, nexts, tangents, moving, form, order, extra, monomial)
+
+
+def accumulated(moved: Program, sensitivities: Iterable[Series], order: int, origin: sp.Expr) -> Terms:
+    """``moved`` with the squares of the ``sensitivities`` summed over time."""
+    squares: dict[int, list[sp.Expr]] = {}
+    for s in sensitivities:
+        for k, square in multiply(s, s, order).items():
+            squares.setdefault(k, []).append(square)
+    sums = {k: sp.Symbol(f"A{k}", real=True) for k in squares}
+    carries = tuple(Carry(sums[k], sp.Integer(0), sums[k] + sp.Add(*squares[k])) for k in squares)
+    program = replace(moved, results=(), carries=(*moved.carries, *carries))
+    return Terms(program, {(k, k): a for k, a in sums.items()}, origin)
 
 
 def _compose(orbit: Series, coefficients: Series, order: int, body: list[tuple[sp.Symbol, sp.Expr]]) -> Series:
@@ -178,77 +191,20 @@ def _compose(orbit: Series, coefficients: Series, order: int, body: list[tuple[s
     for j in sorted(coefficients):
         while degree < j:
             degree += 1
-            power = _named(_multiply(power, orbit, order), f"p{degree}_", body)
+            power = named(multiply(power, orbit, order), f"p{degree}_", body)
         for k, expr in power.items():
             total.setdefault(k, []).append(coefficients[j] * expr)
     return {k: sp.Add(*terms) for k, terms in sorted(total.items())}
 
 
-def _summed(
-    moved: Program,
-    orbit: Series,
-    tangents: dict[sp.Symbol, sp.Expr],
-    moving: sp.Expr,
-    form: Local,
-    order: int,
-    extra: int,
-    monomial: Callable[[int], sp.Expr] | None,
-) -> Program:
-    """``moved`` with ``s_t`` squared and summed over time, and the sum evaluated at ``h0``."""
-    g = form.map.parameters[0]
-    h0, x0 = symbols("h0 x0")
-    sensitivity: Series = {k: tangents[b] for k, b in orbit.items() if b in tangents}
-    prelude: Assignments = moved.prelude
-    body = list(moved.body)
-    if moving != 0:
-        speed = sp.Symbol("speed", real=True)
-        prelude = (*prelude, (speed, moving))
-        shifted = {0: speed, **sensitivity}
-        for k, b in orbit.items():
-            shifted[k - 1] = shifted.get(k - 1, sp.Integer(0)) - speed * k * b
-        sensitivity = _named({k: v for k, v in shifted.items() if k <= order + extra}, "s", body)
-    squares = _multiply(sensitivity, sensitivity, order + extra)
-    sums = {k: sp.Symbol(f"A{k}", real=True) for k in squares}
-    carries = tuple(Carry(sums[k], sp.Integer(0), sums[k] + squares[k]) for k in squares)
-    closing: Assignments = ()
-    if monomial is None:
-        if form.fixed_point == 0:
-            x0 = h0
-        else:
-            closing = ((x0, h0 - form.fixed_point),)
-        value = _evaluate({k: a for k, a in sums.items() if k <= order}, x0)
-        rest = _evaluate({k: a for k, a in sums.items() if k > order}, x0)
-        inputs = (g, h0, *moved.inputs[1:])
-    else:
-        centred = lambda k: centred_moment(form.fixed_point, monomial, k)  # noqa: E731
-        value = sp.Add(*(a * centred(k) for k, a in sums.items() if k <= order))
-        rest = sp.Add(*(a * centred(k) for k, a in sums.items() if k > order))
-        inputs = moved.inputs
-    return Program(
-        inputs,
-        (value, rest) if extra else (value,),
-        prelude=prelude,
-        carries=(*moved.carries, *carries),
-        body=tuple(body),
-        closing=closing,
-        counter=moved.counter,
-        horizon=moved.horizon,
-    )
-
-
-def centred_moment(fixed_point: sp.Expr, monomial: Callable[[int], sp.Expr], k: int) -> sp.Expr:
-    """``⟨(h0 − h*)^k⟩`` from the moments ``⟨h0^j⟩``."""
-    if fixed_point == 0:
-        return monomial(k)
-    return sp.Add(*(sp.binomial(k, j) * monomial(j) * (-fixed_point) ** (k - j) for j in range(k + 1)))
-
-
-def _evaluate(coefficients: Series, x: sp.Expr) -> sp.Expr:
-    """``Σ coefficients[k] xᵏ`` by Horner, in the largest power of ``x`` that all exponents share."""
-    if not coefficients:
-        return sp.Integer(0)
-    low = min(coefficients)
-    stride = sp.igcd(*(k - low for k in coefficients)) if len(coefficients) > 1 else 1
-    count = (max(coefficients) - low) // stride + 1
-    dense = [coefficients.get(low + stride * i, sp.Integer(0)) for i in range(count)]
-    return x**low * horner(dense, x**stride)
+def _shifted(
+    sensitivity: Series, orbit: Series, moving: sp.Expr, program: Program, order: int
+) -> tuple[Series, Program]:
+    """``∂_g (h* + x_t(h0 − h*, g))`` where the fixed point moves."""
+    speed = sp.Symbol("speed", real=True)
+    shifted = {0: speed, **sensitivity}
+    for k, b in orbit.items():
+        shifted[k - 1] = shifted.get(k - 1, sp.Integer(0)) - speed * k * b
+    body = list(program.body)
+    series = named({k: v for k, v in shifted.items() if k <= order}, "s", body)
+    return series, replace(program, prelude=(*program.prelude, (speed, moving)), body=tuple(body))

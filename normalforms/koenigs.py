@@ -10,16 +10,31 @@ greatest common divisor is ever computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations_with_replacement
+from typing import Any
 
 import sympy as sp
 
+from normalforms.cyclotomic import Base, Fraction, combined, q_exponents, total
 from normalforms.expansion import Local
-from normalforms.polynomials import Poly, from_expr, poly, to_expr
+from normalforms.formula import symbols
+from normalforms.polynomials import Poly, from_expr, poly
 
-__all__ = ["Linearisation", "linearise", "orbit_coefficients", "series_coefficients", "series_expression"]
+__all__ = [
+    "Linearisation",
+    "binomials",
+    "linearise",
+    "orbit_coefficients",
+    "powered",
+    "sensitivities",
+    "series_coefficients",
+    "series_expression",
+    "summed_squares",
+    "sums_expression",
+]
 
 
 @dataclass(frozen=True)
@@ -59,13 +74,13 @@ def linearise(form: Local, order: int) -> Linearisation:
     factors = {k: from_expr(form.coefficient(k), g) for k in powers}
     lam = factors[1]
     steps = _steps(lam, stride, count)
-    binomials = _gaussian_binomials(lam, stride, count)
-    phi = _phi(factors, lam, steps, binomials, stride, count)
-    weighted = [[binomials[m][i] * phi[i] for i in range(m + 1)] for m in range(count + 1)]
+    pascal = binomials(lam, stride, count)
+    phi = _phi(factors, lam, steps, pascal, stride, count)
+    weighted = [[pascal[m][i] * phi[i] for i in range(m + 1)] for m in range(count + 1)]
     orbit = []
     for m in range(count + 1):
         n = stride * m + 1
-        inverse = _power(weighted, -n, m)
+        inverse = powered(weighted, -n, m)
         orbit.append(tuple(phi[j] * inverse[m - j] * (stride * j + 1) / n for j in range(m + 1)))
     return Linearisation(stride, lam, tuple(phi), tuple(orbit))
 
@@ -79,7 +94,7 @@ def _steps(lam: Poly, stride: int, count: int) -> list[Poly]:
     return out
 
 
-def _gaussian_binomials(lam: Poly, stride: int, count: int) -> list[list[Poly]]:
+def binomials(lam: Poly, stride: int, count: int) -> list[list[Poly]]:
     """``Q_m/(Q_i Q_{m−i})`` by Pascal's rule in ``q = λ^w``."""
     q, one = lam**stride, poly([1])
     powers = [one]
@@ -97,7 +112,7 @@ def _phi(
     factors: Mapping[int, Poly],
     lam: Poly,
     steps: list[Poly],
-    binomials: list[list[Poly]],
+    pascal: list[list[Poly]],
     stride: int,
     count: int,
 ) -> list[Poly]:
@@ -111,7 +126,7 @@ def _phi(
             n = m - 1
             row = zero
             for i in range(n + 1):
-                row = row + binomials[n][i] * powers[1][i] * powers[k - 1][n - i]
+                row = row + pascal[n][i] * powers[1][i] * powers[k - 1][n - i]
             powers[k].append(row)
         total = zero
         for k, f in factors.items():
@@ -125,7 +140,7 @@ def _phi(
     return powers[1]
 
 
-def _power(weighted: list[list[Poly]], exponent: int, count: int) -> list[Poly]:
+def powered(weighted: list[list[Poly]], exponent: int, count: int) -> list[Poly]:
     """Numerators of ``(φ/z)^exponent`` over ``Q_m``, through index ``count``."""
     out = [poly([1])]
     for m in range(1, count + 1):
@@ -138,123 +153,10 @@ def _power(weighted: list[list[Poly]], exponent: int, count: int) -> list[Poly]:
     return out
 
 
-# --- fractions whose denominators are products of known polynomials --------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """The polynomials that denominators are made of: ``λ``, the cyclotomic ``Φ_d(λ)``, and one of the caller's."""
-
-    multiplier: Poly
-    extra: Poly
-
-    def factor(self, d: int) -> Poly:
-        """``Φ_d(λ)`` for ``d ≥ 1``, ``λ`` for 0, the caller's for −1."""
-        return _factor(self, d)
-
-
 @cache
 def _base(form: Local) -> Base:
     g = form.map.parameters[0]
     return Base(from_expr(form.multiplier, g), from_expr(sp.denom(sp.together(form.fixed_point.diff(g))), g))
-
-
-@cache
-def _factor(base: Base, d: int) -> Poly:
-    if d <= 0:
-        return base.multiplier if d == 0 else base.extra
-    x = sp.Symbol("x")
-    coefficients = sp.Poly(sp.cyclotomic_poly(d, x), x).all_coeffs()
-    value = poly([])
-    for c in coefficients:
-        value = value * base.multiplier + poly([int(c)])
-    return value
-
-
-Den = dict[int, int]
-
-
-def _denominator(base: Base, exponents: Den) -> Poly:
-    return _product(base, tuple(sorted((d, n) for d, n in exponents.items() if n)))
-
-
-@cache
-def _product(base: Base, exponents: tuple[tuple[int, int], ...]) -> Poly:
-    value = poly([1])
-    for d, n in exponents:
-        value = value * base.factor(d) ** n
-    return value
-
-
-@dataclass(frozen=True)
-class Fraction:
-    """``num / Π base.factor(d)**den[d]``."""
-
-    base: Base
-    num: Poly
-    den: Den
-
-    def over(self, den: Den) -> Poly:
-        """Numerator over a larger denominator."""
-        missing = {d: n - self.den.get(d, 0) for d, n in den.items()}
-        return self.num * _denominator(self.base, missing)
-
-    def __add__(self, other: Fraction) -> Fraction:
-        den = _lcm(self.den, other.den)
-        return Fraction(self.base, self.over(den) + other.over(den), den)
-
-    def __mul__(self, other: Fraction) -> Fraction:
-        return Fraction(self.base, self.num * other.num, _sum(self.den, other.den))
-
-    def times(self, number: int) -> Fraction:
-        return Fraction(self.base, self.num * number, self.den)
-
-    def derivative(self) -> Fraction:
-        """``d/dg``, each factor of the denominator raised by one."""
-        present = {d: n for d, n in self.den.items() if n and self.base.factor(d).degree() > 0}
-        radical = _denominator(self.base, dict.fromkeys(present, 1))
-        change = poly([])
-        for d, n in present.items():
-            factor = self.base.factor(d)
-            change = change + (radical // factor) * factor.derivative() * n
-        num = self.num.derivative() * radical - self.num * change
-        return Fraction(self.base, num, {d: n + (d in present) for d, n in self.den.items()})
-
-    def reduced(self) -> Fraction:
-        """Common factors divided out."""
-        num, den = self.num, dict(self.den)
-        if not num:
-            return Fraction(self.base, num, {})
-        for d, n in self.den.items():
-            factor = self.base.factor(d)
-            for _ in range(n):
-                quotient, rest = divmod(num, factor)
-                if rest:
-                    break
-                num, den[d] = quotient, den[d] - 1
-        return Fraction(self.base, num, {d: n for d, n in den.items() if n})
-
-    def expr(self, g: sp.Symbol) -> sp.Expr:
-        """As SymPy, the denominator factored."""
-        bottom = sp.Mul(*(to_expr(self.base.factor(d), g) ** n for d, n in sorted(self.den.items())))
-        return to_expr(self.num, g) / bottom
-
-
-def _sum(a: Den, b: Den) -> Den:
-    return {d: a.get(d, 0) + b.get(d, 0) for d in a.keys() | b.keys()}
-
-
-def _lcm(a: Den, b: Den) -> Den:
-    return {d: max(a.get(d, 0), b.get(d, 0)) for d in a.keys() | b.keys()}
-
-
-def _q_exponents(m: int, stride: int) -> Den:
-    """``Q_m`` as exponents: ``Φ_d(λ)`` divides ``λⁿ − 1`` for ``d | n``."""
-    den: Den = {0: m} if m else {}
-    for i in range(1, m + 1):
-        for d in sp.divisors(stride * i):
-            den[int(d)] = den.get(int(d), 0) + 1
-    return den
 
 
 Terms = dict[int, Fraction]
@@ -266,65 +168,65 @@ def orbit_coefficients(form: Local, order: int) -> dict[int, Terms]:
     made = linearise(form, order)
     base = _base(form)
     w = made.stride
-    exponents = [_q_exponents(m, w) for m in range(len(made.phi))]
+    exponents = [q_exponents(m, w) for m in range(len(made.phi))]
     return {
-        w * m + 1: {w * j + 1: Fraction(base, r, _sum(exponents[j], exponents[m - j])) for j, r in enumerate(row)}
+        w * m + 1: {w * j + 1: Fraction(base, r, combined(exponents[j], exponents[m - j])) for j, r in enumerate(row)}
         for m, row in enumerate(made.orbit)
     }
 
 
-def _sensitivities(form: Local, order: int) -> dict[int, dict[int, tuple[Fraction, Fraction]]]:
-    """``s_t = Σ_k x_0^k Σ_j (u + v t) λ^{jt}`` as ``{k: {j: (u, v)}}``."""
-    g = form.map.parameters[0]
-    speed = sp.together(form.fixed_point.diff(g))
-    orbit = orbit_coefficients(form, order + 1 if speed != 0 else max(order - 1, 1))
-    base = next(iter(orbit[1].values())).base
+Rates = dict[int, dict[int, tuple[Fraction, Fraction]]]
+"""``s_t = Σ_k x_0^k Σ_j (u + v t) λ^{jt}`` as ``{k: {j: (u, v)}}``."""
+
+Sums = dict[int, dict[tuple[int, int], Fraction]]
+"""``A_T = Σ_k x_0^k Σ_{b,e} c[k][b, e] T^b λ^{eT}``."""
+
+
+def sensitivities(orbit: Mapping[int, Terms], base: Base, drift: Fraction | None = None) -> Rates:
+    """``∂x_t/∂g``, or ``∂_g (h* + x_t(h0 − h*))`` for a fixed point that moves with the velocity ``drift``."""
     rate = Fraction(base, base.multiplier.derivative(), {0: 1})
     zero = Fraction(base, poly([]), {})
-    out: dict[int, dict[int, tuple[Fraction, Fraction]]] = {}
+    out: Rates = {}
     for k, terms in orbit.items():
         out[k] = {j: (r.derivative(), (r * rate).times(j)) for j, r in terms.items()}
-    if speed != 0:
-        drift = Fraction(base, from_expr(sp.numer(speed), g), {-1: 1})
+    if drift is not None:
         out[0] = {0: (drift, zero)}
         for k, terms in orbit.items():
             row = out.setdefault(k - 1, {})
             for j, r in terms.items():
                 u, v = row.get(j, (zero, zero))
                 row[j] = (u + (r * drift).times(-k), v)
-    return {k: row for k, row in out.items() if k <= order}
+    return out
+
+
+def summed_squares(components: Iterable[Rates], order: int) -> Sums:
+    """``Σ_{t=1}^T Σ s_t²`` over the components of ``s_t``, through ``x_0**order``."""
+    squares: dict[int, dict[tuple[int, int], list[Fraction]]] = {}
+    for s in components:
+        for (k1, row1), (k2, row2) in combinations_with_replacement(sorted(s.items()), 2):
+            if k1 + k2 <= order:
+                _add_product(row1, row2, 1 if k1 == k2 else 2, squares.setdefault(k1 + k2, {}))
+    return {k: _time_sums({key: total(fs) for key, fs in row.items()}) for k, row in sorted(squares.items())}
+
+
+def _add_product(row1: Any, row2: Any, times: int, into: dict[tuple[int, int], list[Fraction]]) -> None:
+    for j1, (u1, v1) in row1.items():
+        for j2, (u2, v2) in row2.items():
+            for power, x, y in ((0, u1, u2), (1, u1, v2), (1, v1, u2), (2, v1, v2)):
+                if x.num and y.num:
+                    into.setdefault((power, j1 + j2), []).append((x * y).times(times))
 
 
 @cache
-def series_coefficients(form: Local, order: int) -> dict[int, dict[tuple[int, int], Fraction]]:
-    """``A_T = Σ_k x_0^k Σ_{b,e} c[k][b, e] T^b λ^{eT}`` through ``x_0**order``."""
-    s = _sensitivities(form, order)
-    squares: dict[int, dict[tuple[int, int], list[Fraction]]] = {}
-    for k1, row1 in s.items():
-        for k2, row2 in s.items():
-            if k1 > k2 or k1 + k2 > order:
-                continue
-            double = 1 if k1 == k2 else 2
-            into = squares.setdefault(k1 + k2, {})
-            for j1, (u1, v1) in row1.items():
-                for j2, (u2, v2) in row2.items():
-                    e = j1 + j2
-                    into.setdefault((0, e), []).append((u1 * u2).times(double))
-                    into.setdefault((1, e), []).append((u1 * v2).times(double))
-                    into.setdefault((1, e), []).append((v1 * u2).times(double))
-                    into.setdefault((2, e), []).append((v1 * v2).times(double))
-    return {k: _time_sums({key: _total(fs) for key, fs in row.items()}) for k, row in sorted(squares.items())}
-
-
-def _total(fractions: list[Fraction]) -> Fraction:
-    den: Den = {}
-    for f in fractions:
-        den = _lcm(den, f.den)
-    num = poly([])
-    for f in fractions:
-        if f.num:
-            num = num + f.over(den)
-    return Fraction(fractions[0].base, num, den)
+def series_coefficients(form: Local, order: int) -> Sums:
+    """The series of ``A_T`` through ``x_0**order`` about a fixed point."""
+    g = form.map.parameters[0]
+    speed = sp.together(form.fixed_point.diff(g))
+    base = _base(form)
+    if speed == 0:
+        return summed_squares([sensitivities(orbit_coefficients(form, max(order - 1, 1)), base)], order)
+    drift = Fraction(base, from_expr(sp.numer(speed), g), {-1: 1})
+    return summed_squares([sensitivities(orbit_coefficients(form, order + 1), base, drift)], order)
 
 
 def _time_sums(terms: Mapping[tuple[int, int], Fraction]) -> dict[tuple[int, int], Fraction]:
@@ -335,7 +237,7 @@ def _time_sums(terms: Mapping[tuple[int, int], Fraction]) -> dict[tuple[int, int
             continue
         for (b, eT), weight in _geometric(c.base, a, e).items():
             parts.setdefault((b, eT), []).append(c * weight)
-    totals = {key: _total(fs).reduced() for key, fs in parts.items()}
+    totals = {key: total(fs).reduced() for key, fs in parts.items()}
     return {key: f for key, f in sorted(totals.items()) if f.num}
 
 
@@ -358,18 +260,16 @@ def _geometric(base: Base, a: int, e: int) -> dict[tuple[int, int], Fraction]:
     return {key: Fraction(base, num, den) for key, num in (*growing.items(), ((0, 0), constant))}
 
 
-def series_expression(form: Local, order: int, monomials: Mapping[int, sp.Expr] | None = None) -> sp.Expr:
-    """`series_coefficients` as a SymPy expression in ``g, h0, T``.
-
-    Args:
-        form: the map about its fixed point.
-        order: highest power of ``x_0`` kept.
-        monomials: value of ``x_0^k``, for averages; by default ``(h0 − h*)**k``.
-    """
-    g, T = form.map.parameters[0], sp.Symbol("T", integer=True, positive=True)
-    x0 = sp.Symbol("h0", real=True) - form.fixed_point
+def sums_expression(sums: Sums, g: sp.Symbol, multiplier: sp.Expr, power: Callable[[int], sp.Expr]) -> sp.Expr:
+    """``Σ_k power(k) Σ_{b,e} c[k][b, e] T^b λ^{eT}`` as a SymPy expression."""
+    T = symbols("T")
     terms = []
-    for k, row in series_coefficients(form, order).items():
-        value = sp.Add(*(f.expr(g) * T**b * form.multiplier ** (e * T) for (b, e), f in row.items()))
-        terms.append(value * (x0**k if monomials is None else monomials[k]))
+    for k, row in sums.items():
+        value = sp.Add(*(f.expr(g) * T**b * multiplier ** (e * T) for (b, e), f in row.items()))
+        terms.append(value * power(k))
     return sp.Add(*terms)
+
+
+def series_expression(form: Local, order: int, power: Callable[[int], sp.Expr]) -> sp.Expr:
+    """`series_coefficients` as a SymPy expression in ``g`` and ``T``, with ``power(k)`` for ``x_0**k``."""
+    return sums_expression(series_coefficients(form, order), form.map.parameters[0], form.multiplier, power)

@@ -10,14 +10,13 @@ import numpy as np
 import sympy as sp
 
 from normalforms import iteration, maps
+from normalforms.averages import AveragedLaw
 from normalforms.codegen import Program
 from normalforms.distribution import Distribution
-from normalforms.exact import check_order, exact_expression
-from normalforms.expansion import local, series_program
-from normalforms.formula import Domain, Formula, check_horizon, symbols
+from normalforms.formula import Domain, Formula, symbols
 from normalforms.iteration import Orbit, orbit_program
-from normalforms.koenigs import series_expression
 from normalforms.maps import Map
+from normalforms.truncated import Law, exact_formula, series_formula
 from normalforms.uniform import uniform_law
 
 __all__ = ["AmplificationLaw", "AveragedLaw", "amplification"]
@@ -90,7 +89,7 @@ class AmplificationLaw:
         A = sp.Function("A")(*program.inputs)
         return self._rescaled(Formula(A, program.inputs, Domain("orbits that stay"), program=program))
 
-    def exact(self, horizon: int, order: int | None = None) -> Formula:
+    def exact(self, horizon: int, order: int | None = None) -> Law:
         """``A_T`` for one horizon as a polynomial in ``g`` and ``h0`` with exact coefficients.
 
         Args:
@@ -98,18 +97,37 @@ class AmplificationLaw:
             order: highest power of ``h0`` kept (weight, where h = 0 is no fixed point); ``None`` for the whole
                 polynomial, whose degree grows like ``degree**T``.
 
+        Returns:
+            A `Formula` of ``g, h0``, where ``h0`` is ``|z_0|`` in the Neimark–Sacker family; for two parameters a
+            `GramFormula`, whose `norm` is the amplification.
+
         Raises:
             ValueError: order or horizon out of range, or a whole polynomial that would explode.
         """
         return self._rescaled(exact_formula(self.map, horizon, order))
 
-    def series(self, order: int) -> Formula:
-        """``A_T`` through ``h0**order`` in symbolic ``T``, by the Kœnigs linearisation.
+    def series(self, order: int, pade: bool = False) -> Law:
+        """``A_T`` through ``h0**order`` in symbolic ``T``.
+
+        About a fixed point that is a rational function of ``g``, by the Kœnigs linearisation:
+        ``Σ_k x_0^k Σ_{b,e} c(g) T^b λ(g)^{eT}``, ``x_0 = h0 − h*(g)``. Where there is none (saddle-node, cusp), the
+        joint series about the critical point, graded by weight (h0: 1, g: 2; cusp also β: 3), with coefficients
+        polynomial in ``T``; ``order`` is then the highest weight. Equal to ``exact(T, order)`` at every ``T``.
+
+        Args:
+            order: highest power (weight) kept.
+            pade: the Padé approximant in ``h0²`` (``h0`` where odd powers occur, a factor of all weights in graded
+                series) that these terms determine, of degrees [M−1/M] or [M/M] after the first term. It reaches
+                beyond the circle of convergence; see `normalforms.pade` for how it is computed and judged.
+
+        Returns:
+            A `Formula` of ``g, h0, T``, or a `GramFormula`; see `exact`. The next terms measure the truncation: it
+            warns where they exceed 1 %, and is ``nan`` where they exceed the value.
 
         Raises:
-            ValueError: order out of range, or no rational fixed point to expand about.
+            ValueError: order out of range; a map that is not critical, or of R^n, or without rational coefficients.
         """
-        return self._rescaled(series_formula(self.map, order))
+        return self._rescaled(series_formula(self.map, order, pade=pade))
 
     def uniform(self, order: int = 0) -> Formula:
         """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; `Formula.orbit` is ``h_t``.
@@ -146,10 +164,10 @@ class AmplificationLaw:
         return enclosure(self.map, g, h0, horizon, stretch=self.stretch, gain=self.gain)
 
     def averaged(self, distribution: Distribution) -> AveragedLaw:
-        """The same law with initial states averaged over a distribution."""
+        """The same law with initial states averaged over a distribution; see `AveragedLaw`."""
         return AveragedLaw(self, distribution)
 
-    def _rescaled(self, formula: Formula) -> Formula:
+    def _rescaled(self, formula: Any) -> Any:
         if self.stretch == 1 and self.gain == 1:
             return formula
         return rescaled(formula, self.stretch, self.gain)
@@ -190,79 +208,6 @@ def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
         guard=None if formula.guard is None else lambda: program(_lazy(formula.guard)),
         orbit=None if formula.orbit is None else rescaled(formula.orbit, stretch, 1 / stretch),
     )
-
-
-def exact_formula(m: Map, horizon: int, order: int | None) -> Formula:
-    """``A_T`` at one integer horizon, through ``h0**order``, as a polynomial."""
-    horizon = check_horizon(horizon)
-    form = local(m)
-    g, h0 = m.parameters[0], symbols("h0")
-    whole = order is None
-    top = check_order(form, horizon, order)
-    domain = Domain("every g and h0") if whole else _truncated(top)
-    return Formula(
-        lambda: exact_expression(form, horizon, top),
-        (g, h0),
-        domain,
-        program=lambda: series_program(form, top, sp.Integer(horizon)),
-        guard=None if whole else lambda: series_program(form, top, sp.Integer(horizon), extra=2),
-    )
-
-
-def series_formula(m: Map, order: int) -> Formula:
-    """``A_T`` in symbolic T, through ``h0**order``."""
-    form = local(m)
-    g, (h0, T) = m.parameters[0], symbols("h0 T")
-    top = check_order(form, None, order)
-    return Formula(
-        lambda: series_expression(form, top),
-        (g, h0, T),
-        _truncated(top),
-        program=lambda: series_program(form, top, T),
-        guard=lambda: series_program(form, top, T, extra=2),
-    )
-
-
-def _truncated(order: int) -> Domain:
-    return Domain(
-        f"h0 so small that the terms beyond h0**{order} do not count: for g > 1 that needs"
-        " h0² (g^{2T} − 1)/(g − 1) well below 1"
-    )
-
-
-@dataclass(frozen=True)
-class AveragedLaw:
-    """An amplification law averaged over initial states, ``⟨A_T(g, h0)⟩``.
-
-    Args:
-        law: the law of one trajectory.
-        distribution: of the initial state.
-        nodes: Gauss nodes; `error` compares with twice as many.
-
-    >>> from normalforms.distribution import Uniform
-    >>> law = amplification(maps.stability_flip()).averaged(Uniform(-1, 1))
-    >>> round(law(1.0, 3), 12)
-    4.666666666667
-    """
-
-    law: AmplificationLaw
-    distribution: Distribution
-    nodes: int = 32
-
-    def __call__(self, g: Any, horizon: int) -> Any:
-        """``⟨A_T⟩`` by direct iteration at the quadrature nodes; ``inf`` where an orbit left."""
-        return self._average(self.law, g, horizon, self.nodes)
-
-    def error(self, g: Any, horizon: int) -> Any:
-        """Difference from the quadrature with twice as many nodes, an estimate of the error."""
-        twice = self._average(self.law, g, horizon, 2 * self.nodes)
-        return abs(twice - self._average(self.law, g, horizon, self.nodes))
-
-    def _average(self, formula: Any, g: Any, horizon: int, nodes: int) -> Any:
-        x, w = self.distribution.nodes(nodes)
-        g = tuple(np.asarray(v)[..., None] for v in g) if isinstance(g, tuple) else np.asarray(g)[..., None]
-        value = formula(g, x, horizon) @ w
-        return float(value) if np.ndim(value) == 0 else value
 
 
 def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> AmplificationLaw:

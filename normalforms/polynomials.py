@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, cmp_to_key
 from typing import Any
 
 import sympy as sp
@@ -11,7 +12,7 @@ from sympy.polys.densearith import dup_add, dup_div, dup_mul, dup_mul_ground, du
 from sympy.polys.densetools import dup_diff
 from sympy.polys.domains import QQ
 
-__all__ = ["Poly", "from_expr", "poly", "to_expr"]
+__all__ = ["Poly", "from_expr", "poly", "to_expr", "truncated"]
 
 Poly = Any
 """A polynomial over the rationals: ``fmpq_poly``, or the fallback with the same methods."""
@@ -112,8 +113,41 @@ def from_expr(expr: sp.Expr, x: sp.Symbol) -> Poly:
     return poly([QQ.from_sympy(c) for c in reversed(dense.all_coeffs())])
 
 
-def to_expr(p: Poly, x: sp.Symbol) -> sp.Expr:
-    """``p`` as a SymPy expression in ``x``, expanded."""
-    powers = [x**k for k in range(p.degree() + 1)]
-    terms = [QQ.to_sympy(QQ.convert(c)) * powers[k] for k, c in enumerate(p.coeffs()) if c]
-    return sp.Add(*terms)
+def truncated(p: Poly, length: int) -> Poly:
+    """The terms of ``p`` of degree below ``length``."""
+    return p if p.degree() < length else poly(p.coeffs()[: max(length, 0)])
+
+
+def to_expr(p: Poly, x: sp.Expr) -> sp.Expr:
+    """``p(x)`` as a SymPy expression, a sum of powers of ``x``."""
+    coefficients = [_number(QQ.convert(c)) for c in p.coeffs()]
+    if not x.is_Symbol:
+        return sp.Add(*(c * x**k for k, c in enumerate(coefficients) if c))
+    # nearly the canonical order of Add, so that the sort below compares each pair of neighbours once
+    places = sorted((k for k, c in enumerate(coefficients) if c), key=lambda k: (coefficients[k].p, k))
+    powers = _powers(x, 1 << len(coefficients).bit_length())
+    return _sum([_term(coefficients[k], powers[k]) for k in places])
+
+
+@cache
+def _powers(x: sp.Symbol, count: int) -> list[sp.Expr]:
+    return [x**k for k in range(count)]
+
+
+def _number(c: Any) -> sp.Expr:
+    return sp.Integer(int(c.numerator)) if c.denominator == 1 else QQ.to_sympy(c)
+
+
+def _term(number: sp.Expr, power: sp.Expr) -> sp.Expr:
+    if power == 1 or number == 1:
+        return number * power
+    return sp.Mul._from_args((number, power), is_commutative=True)
+
+
+def _sum(terms: list[sp.Expr]) -> sp.Expr:
+    """The ``Add`` of unlike terms, without the search for like ones that ``Add`` itself makes."""
+    if len(terms) < 2:
+        return terms[0] if terms else sp.Integer(0)
+    number = [t for t in terms if t.is_Number]
+    rest = sorted((t for t in terms if not t.is_Number), key=cmp_to_key(sp.Basic.compare))
+    return sp.Add._from_args([*number, *rest], is_commutative=True)
