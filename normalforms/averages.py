@@ -219,12 +219,12 @@ class AveragedLaw:
         """The uniform law averaged by quadrature, its error in `AveragedFormula.error`."""
         return AveragedFormula(self.law.uniform(order), self.distribution, self.tolerance)
 
-    def _moment(self, k: int) -> sp.Expr:
-        """``⟨(stretch · h0)^k⟩``."""
-        distribution = self.distribution
+    def _moment(self, k: int, about: sp.Expr) -> sp.Expr:
+        """``⟨(stretch · h0 − about)^k⟩``."""
+        distribution, stretch = self.distribution, self.law.stretch
         if isinstance(distribution, Empirical) and self.law.map.dimension == distribution.samples.ndim == 2:
             distribution = Empirical(np.linalg.norm(distribution.samples, axis=-1))
-        return self.law.stretch**k * distribution.moment(k)
+        return stretch**k * distribution.moment(k, about / stretch)
 
 
 def check_distribution(distribution: Any, dimension: int) -> None:

@@ -40,9 +40,9 @@ class Uniform:
         if not _number(self.low, "low") < _number(self.high, "high"):
             raise ValueError(f"low = {self.low} must be below high = {self.high}; swap them")
 
-    def moment(self, k: int) -> sp.Expr:
-        """``⟨h0^k⟩``, exact; floats are read as the decimals that they print as."""
-        a, b = _number(self.low, "low"), _number(self.high, "high")
+    def moment(self, k: int, about: sp.Expr = sp.S.Zero) -> sp.Expr:
+        """``⟨(h0 − about)^k⟩``, exact; floats are read as the decimals that they print as."""
+        a, b = _number(self.low, "low") - about, _number(self.high, "high") - about
         return sp.Add(*(a**j * b ** (k - j) for j in range(k + 1))) / (k + 1)
 
     def panels(self) -> list[float]:
@@ -83,9 +83,9 @@ class Normal:
         if not _number(self.std, "std") > 0:
             raise ValueError(f"std = {self.std} must be positive")
 
-    def moment(self, k: int) -> sp.Expr:
-        """``⟨h0^k⟩``, exact."""
-        mean, variance = _number(self.mean, "mean"), _number(self.std, "std") ** 2
+    def moment(self, k: int, about: sp.Expr = sp.S.Zero) -> sp.Expr:
+        """``⟨(h0 − about)^k⟩``, exact."""
+        mean, variance = _number(self.mean, "mean") - about, _number(self.std, "std") ** 2
         before, value = sp.Integer(0), sp.Integer(1)
         for j in range(k):
             before, value = value, mean * value + j * variance * before
@@ -134,15 +134,15 @@ class Empirical:
         samples.flags.writeable = False
         object.__setattr__(self, "samples", samples)
 
-    def moment(self, k: int) -> sp.Expr:
-        """``⟨h0^k⟩`` as a floating-point number.
+    def moment(self, k: int, about: sp.Expr = sp.S.Zero) -> sp.Expr:
+        """``⟨(h0 − about)^k⟩`` as a floating-point number.
 
         Raises:
             ValueError: samples of several dimensions, whose moments are no numbers.
         """
         if self.samples.ndim != 1:
             raise ValueError("moments need samples of shape (n,); these have several dimensions")
-        return sp.Float(float(np.mean(self.samples**k)), 17) if k else sp.Integer(1)
+        return sp.Float(float(np.mean((self.samples - float(about)) ** k)), 17) if k else sp.Integer(1)
 
     def mean_of(self, expr: sp.Expr, h0: sp.Symbol) -> sp.Expr:
         """``⟨expr⟩`` as a sum over the samples."""

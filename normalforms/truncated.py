@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sympy as sp
@@ -21,7 +21,7 @@ from normalforms.koenigs import series_expression
 from normalforms.maps import Map
 from normalforms.pade import determinants
 from normalforms.rotating import rotating, rotating_exact, rotating_series, rotating_terms
-from normalforms.truncation import Monomial, Terms, centred, resummed, summed
+from normalforms.truncation import Moment, Terms, centred, resummed, summed
 
 __all__ = ["Law", "exact_formula", "expansion", "series_formula"]
 
@@ -167,20 +167,20 @@ def _graded(form: Graded, entry: tuple[int, int]) -> Expansion:
 
 
 def exact_formula(
-    m: Map, horizon: int, order: int | None, monomial: Monomial | None = None, gain: sp.Expr = sp.S.One
+    m: Map, horizon: int, order: int | None, moment: Moment | None = None, gain: sp.Expr = sp.S.One
 ) -> Law:
-    """``A_T`` at one integer horizon through ``h0**order``, averaged where ``monomial`` gives the moments."""
+    """``A_T`` at one integer horizon through ``h0**order``, averaged where ``moment`` gives the moments."""
     horizon = check_horizon(horizon)
     whole = order is None
-    return _matrix(m, lambda e: _formula(m, e, e.order(order, horizon), sp.Integer(horizon), whole, monomial, gain))
+    return _matrix(m, lambda e: _formula(m, e, e.order(order, horizon), sp.Integer(horizon), whole, moment, gain))
 
 
 def series_formula(
-    m: Map, order: int, monomial: Monomial | None = None, gain: sp.Expr = sp.S.One, pade: bool = False
+    m: Map, order: int, moment: Moment | None = None, gain: sp.Expr = sp.S.One, pade: bool = False
 ) -> Law:
     """``A_T`` in symbolic T through ``h0**order``; with ``pade`` its approximant."""
     T = symbols("T")
-    return _matrix(m, lambda e: _formula(m, e, e.order(order), T, False, monomial, gain, pade))
+    return _matrix(m, lambda e: _formula(m, e, e.order(order), T, False, moment, gain, pade))
 
 
 def _matrix(m: Map, make: Callable[[Expansion], Formula]) -> Law:
@@ -198,12 +198,13 @@ def _formula(
     order: int,
     horizon: sp.Expr,
     whole: bool,
-    monomial: Monomial | None,
+    moment: Moment | None,
     gain: sp.Expr,
     pade: bool = False,
 ) -> Formula:
     h0 = symbols("h0")
-    power = (lambda k: (h0 - how.origin) ** k) if monomial is None else partial(centred, how.origin, monomial)
+    monomial = None if moment is None else _means(m, how.origin, moment)
+    power = (lambda k: (h0 - how.origin) ** k) if monomial is None else monomial
 
     def plain(top: int) -> sp.Expr:
         return how.series(top, power) if isinstance(horizon, sp.Symbol) else how.exact(int(horizon), top, power)
@@ -225,6 +226,12 @@ def _formula(
     domain = EVERYWHERE if whole else Domain(how.sentence.format(order=order))
     guard = None if whole else lambda: program(True)
     return Formula(expression, inputs, domain, program=lambda: program(False), guard=guard)
+
+
+def _means(m: Map, origin: sp.Expr, moment: Moment) -> Callable[[int], sp.Expr]:
+    """``k ↦ ⟨(h0 − origin)^k⟩``, free of cancellation near the critical state."""
+    centre = sp.S.Zero if origin == 0 else dict(m.critical)[m.states[0]]
+    return cache(partial(centred, sp.factor(origin - centre), centre, moment))
 
 
 def _iteration(m: Map, inputs: tuple[sp.Symbol, ...], horizon: sp.Expr) -> Program:

@@ -12,10 +12,15 @@ from normalforms.codegen import Program, horner
 from normalforms.formula import symbols
 from normalforms.pade import assignments
 
-__all__ = ["Monomial", "Series", "Terms", "multiply", "named", "resummed", "summed"]
+_TINY = sp.Float("1e-30", 17)
+
+__all__ = ["Moment", "Monomial", "Series", "Terms", "centred", "multiply", "named", "resummed", "summed"]
 
 Monomial = Callable[[int], sp.Expr]
-"""``k ↦`` value of ``h0**k``: a moment, in an average."""
+"""``k ↦`` value of ``x**k``: its mean, in an average."""
+
+Moment = Callable[[int, sp.Expr], sp.Expr]
+"""``(k, c) ↦ ⟨(h0 − c)^k⟩``."""
 
 Series = dict[int, sp.Expr]
 """Coefficients by power."""
@@ -61,7 +66,7 @@ class Terms:
         rows = {i: sp.Add(*cs) for i, cs in chosen.items()}
         if monomial is None:
             return _polynomial(rows, self.variable)
-        return sp.Add(*(c * centred(self.origin, monomial, i) for i, c in rows.items()))
+        return sp.Add(*(c * monomial(i) for i, c in rows.items()))
 
     @property
     def variable(self) -> sp.Symbol:
@@ -97,20 +102,22 @@ def resummed(terms: Terms, order: int, monomial: Monomial | None = None, guard: 
     count = sum(w <= order for w in terms.weights())
     tried = {count}
     if guard:
-        tried |= {max(count - 1, 0), *range(count, min(count + 3, len(values) + 1))}
+        tried |= {max(count - 1, min(count, 1)), *range(count, min(count + 3, len(values) + 1))}
     found = {}
     for n in sorted(tried):
         more, found[n] = assignments(values[:n], f"pade{n}_")
         steps += more
-    error = sp.Add(*(sp.Abs(found[n] - found[count]) for n in tried if n != count))
+    # infinite where squares of the terms overflow, whatever the approximants then are
+    size = sp.sqrt(sp.Add(*(v**2 for v in values)))
+    error = sp.Add(*(sp.Abs(found[n] - found[count]) for n in sorted(tried) if n != count)) + _TINY * size
     return terms.finished((found[count], error) if guard else (found[count],), monomial, tuple(steps))
 
 
-def centred(origin: sp.Expr, monomial: Monomial, k: int) -> sp.Expr:
-    """``⟨(h0 − origin)^k⟩`` from the moments ``⟨h0^j⟩``."""
-    if origin == 0:
-        return monomial(k)
-    return sp.Add(*(sp.binomial(k, j) * monomial(j) * (-origin) ** (k - j) for j in range(k + 1)))
+def centred(offset: sp.Expr, centre: sp.Expr, moment: Moment, k: int) -> sp.Expr:
+    """``⟨(h0 − centre − offset)^k⟩`` from exact moments about ``centre``; the offset is small near the bifurcation."""
+    if offset == 0:
+        return moment(k, centre)
+    return sp.Add(*(sp.binomial(k, j) * moment(j, centre) * (-offset) ** (k - j) for j in range(k + 1)))
 
 
 def _polynomial(coefficients: Series, x: sp.Expr) -> sp.Expr:
