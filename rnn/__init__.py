@@ -2,10 +2,12 @@
 
 from rnn.bifurcation import Bifurcations, Event, bifurcations
 from rnn.continuation import Branch, Place
+from rnn.curvature import fisher_of, gauss_newton
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.jets import normal_form
 from rnn.kernel import SNTK, sntk
 from rnn.model import VanillaRNN, partition, trajectory
+from rnn.optimizer import LowRankState, low_rank_natural_gradient
 from rnn.record import ModelPath, RecordError, Run
 from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
 from rnn.spectrum import Estimate, Modes
@@ -20,6 +22,7 @@ __all__ = [
     "Estimate",
     "Event",
     "FixedPoints",
+    "LowRankState",
     "ModelPath",
     "Modes",
     "Place",
@@ -34,8 +37,11 @@ __all__ = [
     "bifurcations",
     "dominant",
     "embed_fixed_points",
+    "fisher_of",
     "fit",
     "fixed_points",
+    "gauss_newton",
+    "low_rank_natural_gradient",
     "normal_form",
     "partition",
     "predict",
