@@ -3,6 +3,7 @@
 from rnn.bifurcation import Bifurcations, Event, bifurcations
 from rnn.continuation import Branch, Place
 from rnn.curvature import fisher_of, gauss_newton
+from rnn.detector import Notice, Watch, watch
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.jets import normal_form
 from rnn.kernel import SNTK, sntk
@@ -25,6 +26,7 @@ __all__ = [
     "LowRankState",
     "ModelPath",
     "Modes",
+    "Notice",
     "Place",
     "Prediction",
     "Progress",
@@ -33,6 +35,7 @@ __all__ = [
     "Sweep",
     "Task",
     "VanillaRNN",
+    "Watch",
     "amplification_along",
     "bifurcations",
     "dominant",
@@ -50,4 +53,5 @@ __all__ = [
     "student_teacher",
     "train",
     "trajectory",
+    "watch",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -37,13 +36,17 @@ class Leaves(NamedTuple):
         leaves, structure = jax.tree.flatten(tree)
         dtypes = tuple(jnp.result_type(leaf) for leaf in leaves)
         if any(jnp.issubdtype(d, jnp.complexfloating) for d in dtypes):
-            raise ValueError(f"params must be real, got leaves of dtypes {sorted(map(str, dtypes))}; split complex ones")
-        return cls(structure, tuple(map(jnp.shape, leaves)), dtypes, tuple(jnp.issubdtype(d, jnp.inexact) for d in dtypes))
+            raise ValueError(
+                f"params must be real, got leaves of dtypes {sorted(map(str, dtypes))}; split complex ones"
+            )
+        moving = tuple(jnp.issubdtype(d, jnp.inexact) for d in dtypes)
+        return cls(structure, tuple(map(jnp.shape, leaves)), dtypes, moving)
 
     @property
     def dtype(self) -> Any:
         """Of the flat vectors."""
-        return functools.reduce(jnp.promote_types, [d for d, m in zip(self.dtypes, self.moving) if m], jnp.float32)
+        wide = any(d == jnp.float64 for d in self.dtypes)
+        return jnp.dtype(jnp.float64 if wide else jnp.float32)
 
     def flatten(self, tree: Any, lead: int = 0) -> Float[Array, "*lead m"]:
         """``tree``, like the layout's or with ``None`` in place of leaves that are not inexact, as a flat vector.
@@ -59,7 +62,7 @@ class Leaves(NamedTuple):
         kept = [jnp.asarray(x) for x, m in zip(leaves, self.moving, strict=True) if m]
         shapes = [s for s, m in zip(self.shapes, self.moving, strict=True) if m]
         if any(x.shape[lead:] != s for x, s in zip(kept, shapes, strict=True)):
-            raise ValueError(f"leaves must have shapes {shapes} after {lead} leading axes, got {[x.shape for x in kept]}")
+            raise ValueError(f"leaves must have shapes {shapes} after {lead} axes, got {[x.shape for x in kept]}")
         front = kept[0].shape[:lead] if kept else (0,) * lead
         flat = [x.reshape(*front, math.prod(s)).astype(self.dtype) for x, s in zip(kept, shapes, strict=True)]
         return jnp.concatenate(flat, axis=-1) if flat else jnp.zeros((*front, 0), self.dtype)

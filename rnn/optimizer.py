@@ -153,7 +153,13 @@ def low_rank_natural_gradient(
     given = fisher
 
     def update(
-        updates: Any, state: LowRankState, params: Any = None, *, value: Any = None, fisher: Fisher | None = None, **_: Any
+        updates: Any,
+        state: LowRankState,
+        params: Any = None,
+        *,
+        value: Any = None,
+        fisher: Fisher | None = None,
+        **_: Any,
     ) -> tuple[Any, LowRankState]:
         fisher = given if fisher is None else fisher
         for name, argument in (("params", params), ("fisher", fisher), ("value", value if rule.reject else 0)):
@@ -218,7 +224,7 @@ def _judge(
     return (
         state._replace(
             trust=jnp.minimum(state.trust * factor, 1),
-            rejected=state.rejected + ~good,
+            rejected=state.rejected + (~good).astype(jnp.int32),
             overshoot=q,
             value=jnp.where(good, loss, state.value),
             parameters=jnp.where(good, theta, state.parameters),
