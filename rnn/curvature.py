@@ -82,11 +82,13 @@ def gauss_newton(
         read, push = jax.linearize(lambda p: outputs(eqx.combine(p, rest), part), moving)
         pull = jax.linear_transpose(push, moving)
 
+        bent = loss
+
         def bend(dy: Any) -> Any:
-            if loss is None:
+            if bent is None:
                 count = sum(leaf.size for leaf in jax.tree.leaves(read))
                 return jax.tree.map(lambda x: x * (2 / count), dy)
-            return jax.jvp(jax.grad(lambda y: loss(y, part)), (read,), (dy,))[1]
+            return jax.jvp(jax.grad(lambda y: bent(y, part)), (read,), (dy,))[1]
 
         return jax.vmap(lambda direction: pull(bend(push(direction)))[0])(block)
 

@@ -8,7 +8,7 @@ running minimum, which the amplification law makes grow like ``Σ_t (t+1)² ρ^{
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp

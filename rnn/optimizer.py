@@ -113,6 +113,7 @@ def low_rank_natural_gradient(
 
     ``update(grads, state, params, fisher=…, value=…)`` needs ``params``, the product (here or at construction;
     :func:`rnn.fisher_of` and :func:`rnn.gauss_newton` make one) and in fast mode the loss ``value`` at ``params``.
+    ``optax.MultiSteps(…).gradient_transformation()`` drops extra arguments: give the product at construction there.
     In an Optax chain put what changes gradients before it, and in fast mode nothing that rescales updates after it.
     Gradients and loss should be of the full batch in fast mode: noise in ``value`` reads as a rise.
 
@@ -121,7 +122,7 @@ def low_rank_natural_gradient(
         mode: ``"smooth"`` or ``"fast"``.
         rank: cap k on the number of modes followed, and at most the number of parameters; 4, or 8 in fast mode.
         threshold: τ, at most 2; 1, or 0.5 in fast mode.
-        fisher: the product, where ``update`` is not given one.
+        fisher: the product; where given, the one that ``update`` is passed is not used.
 
     Returns:
         The transformation. Leaves that are not inexact get an update of zero.
@@ -161,10 +162,10 @@ def low_rank_natural_gradient(
         fisher: Fisher | None = None,
         **_: Any,
     ) -> tuple[Any, LowRankState]:
-        fisher = given if fisher is None else fisher
-        for name, argument in (("params", params), ("fisher", fisher), ("value", value if rule.reject else 0)):
-            if argument is None:
-                raise ValueError(f"low_rank_natural_gradient in {mode} mode needs {name}: pass update(…, {name}=…)")
+        curvature = fisher if given is None else given
+        missing = "params" if params is None else "value" if rule.reject and value is None else "fisher"
+        if curvature is None or missing != "fisher":
+            raise ValueError(f"low_rank_natural_gradient in {mode} mode needs {missing}: pass update(…, {missing}=…)")
         leaves = Leaves.of(params)
         if state.parameters.size == 0:
             return _like(updates, params, params, leaves), state
@@ -179,7 +180,7 @@ def low_rank_natural_gradient(
 
         def product(block: Array, turn: Array) -> Array:
             at = leaves.unflatten(state.parameters, params)
-            return leaves.flatten(fisher(at, leaves.unflatten(block), turn), lead=1)
+            return leaves.flatten(curvature(at, leaves.unflatten(block), turn), lead=1)
 
         state = _refreshed(rule, state, product, (moved, change), rate, ~good)
         state, step = _step(rule, state, rate)

@@ -35,7 +35,7 @@ ROTATION = [[np.cos(1.0), -np.sin(1.0)], [np.sin(1.0), np.cos(1.0)]]
     ("block", "kind"), [([[1.0]], "steady"), ([[-1.0]], "period_doubling"), (ROTATION, "neimark_sacker")]
 )
 def test_a_crossing_is_announced_dated_and_confirmed(block, kind):
-    seen, notices = look_along(growing(block), ahead=200.0)
+    _, notices = look_along(growing(block), ahead=200.0)
     first = next(k for k, n in enumerate(notices) if n is not None)
     crossing = 10 * 60 * 0.5 / 0.6
     assert not notices[first].confirmed
@@ -70,10 +70,10 @@ def test_a_fold_is_confirmed_when_its_point_is_gone():
 
 
 def test_training_is_warned_before_its_pitchfork():
-    task = rnn.student_teacher(0, size=16, batch=32, horizon=10, dtype=jnp.float64)
-    run = rnn.train(task, steps=3_000, diagnose_every=0, save_every=50)
-    seen, warned, crossed = rnn.watch(task.student, task.h0, 10), None, None
-    for step in range(0, 3_000, 50):
+    task = rnn.student_teacher(0, size=32, batch=32)
+    run = rnn.train(task, steps=800, diagnose_every=0, save_every=20)
+    seen, warned, crossed = rnn.watch(task.student, task.h0, task.horizon), None, None
+    for step in range(0, 800, 20):
         seen = seen.look(run.model(step), step)
         if seen.notice is not None and warned is None:
             warned = step
@@ -83,6 +83,8 @@ def test_training_is_warned_before_its_pitchfork():
     assert crossed is not None
     assert warned is not None
     assert warned <= crossed - 100
+    assert seen.notice.kind == "steady"
+    assert seen.notice.growth > 10
 
 
 def test_bad_input_is_named():
