@@ -82,13 +82,11 @@ def gauss_newton(
         read, push = jax.linearize(lambda p: outputs(eqx.combine(p, rest), part), moving)
         pull = jax.linear_transpose(push, moving)
 
-        bent = loss
-
         def bend(dy: Any) -> Any:
-            if bent is None:
+            if loss is None:
                 count = sum(leaf.size for leaf in jax.tree.leaves(read))
                 return jax.tree.map(lambda x: x * (2 / count), dy)
-            return jax.jvp(jax.grad(lambda y: bent(y, part)), (read,), (dy,))[1]
+            return jax.jvp(lambda y: jax.grad(loss)(y, part), (read,), (dy,))[1]
 
         return jax.vmap(lambda direction: pull(bend(push(direction)))[0])(block)
 

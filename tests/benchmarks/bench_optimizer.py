@@ -2,6 +2,7 @@
 
     python tests/benchmarks/bench_optimizer.py fast --seeds 5 --adam
     python tests/benchmarks/bench_optimizer.py smooth --seeds 5 --steps 35000
+    python tests/benchmarks/bench_optimizer.py cost
 
 Times are of compiled code, compilation printed apart; the runs of one seed follow each other in one process.
 """
@@ -102,10 +103,39 @@ def smooth(seeds, steps, rank):
             )
 
 
+def cost(rank, chunk=100, rounds=15):
+    """Time of smooth mode over SGD's: chunks of steps in turn, continued from where they stood; medians."""
+    task = rnn.student_teacher(0)
+    start, rest = partition(task.student)
+    fisher, runs = rnn.fisher_of(task), []
+    for transformation in (optax.sgd(5e-3), rnn.low_rank_natural_gradient(5e-3, rank=rank)):
+        optimizer = optax.with_extra_args_support(transformation)
+
+        def step(carry, _, optimizer=optimizer):
+            parameters, state = carry
+            loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
+            update, state = optimizer.update(gradient, state, parameters, value=loss, fisher=fisher)
+            return (optax.apply_updates(parameters, update), state), loss
+
+        run = jax.jit(lambda c, step=step: jax.lax.scan(step, c, length=chunk)[0])
+        runs.append([run, jax.block_until_ready(run((start, optimizer.init(start)))), []])
+    for _ in range(rounds):
+        for entry in runs:
+            clock = time.perf_counter()
+            entry[1] = jax.block_until_ready(entry[0](entry[1]))
+            entry[2].append(time.perf_counter() - clock)
+    ratios = np.asarray(runs[1][2]) / np.asarray(runs[0][2])
+    print(
+        f"smooth/SGD time over {rounds} chunks of {chunk}: median ratio {np.median(ratios):.3f}, quartiles "
+        f"{np.quantile(ratios, [0.25, 0.75]).round(3)}, ratio of the fastest {min(runs[1][2]) / min(runs[0][2]):.3f}",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("fast", "smooth"))
+    parser.add_argument("mode", choices=("fast", "smooth", "cost"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rank", type=int)
@@ -114,6 +144,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.mode == "fast":
         fast(args.seeds, args.steps or 200, args.rate, args.rank or 8, args.adam)
+    elif args.mode == "cost":
+        cost(args.rank or 4)
     else:
         smooth(args.seeds, args.steps or 35_000, args.rank or 4)
 
