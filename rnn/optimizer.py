@@ -50,7 +50,7 @@ class _Rule(NamedTuple):
 
 
 _MODES = {
-    "smooth": _Rule(threshold=1.0, rank=4, longest=100, alarm=0.5, trust=1.0, reject=False),
+    "smooth": _Rule(threshold=1.0, rank=4, longest=100, alarm=0.2, trust=1.0, reject=False),
     "fast": _Rule(threshold=0.5, rank=8, longest=4, alarm=0.5, trust=1 / 64, reject=True),
 }
 _TARGET, _GROWTH = 0.5, 1.5  # the |q| that fast mode aims at; how fast its trust may grow
@@ -106,7 +106,7 @@ def low_rank_natural_gradient(
     taken back in this way.
 
     The subspace is found by power steps on the products that ``fisher`` gives, averaged over its sub-batches. It is
-    refreshed every E steps, at once if \\|q\\| passes 1.2 (fast: 0.5), and when a step is taken back. E doubles or
+    refreshed every E steps, at once if \\|q\\| passes 0.2 (fast: 0.5), and when a step is taken back. E doubles or
     halves with the leak ``max_i η λ_i (1 − ‖P_old V_i‖²)``, up to 100 (fast: 4). A refresh follows the modes with
     ``η λ_i > τ/2`` and one more, rounded up to a power of two and capped at ``rank``: it costs what the curvature
     asks for, and the next mode is known before it matters.
