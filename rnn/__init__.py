@@ -2,11 +2,14 @@
 
 from rnn.bifurcation import Bifurcations, Event, bifurcations
 from rnn.continuation import Branch, Place
+from rnn.curvature import fisher_of, gauss_newton
+from rnn.detector import Notice, Watch, watch
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.interop import GRU, LSTM, load
 from rnn.jets import normal_form
 from rnn.kernel import SNTK, sntk
 from rnn.model import VanillaRNN, partition, trajectory
+from rnn.optimizer import LowRankState, low_rank_natural_gradient
 from rnn.record import ModelPath, RecordError, Run
 from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
 from rnn.spectrum import Estimate, Modes
@@ -23,8 +26,10 @@ __all__ = [
     "Estimate",
     "Event",
     "FixedPoints",
+    "LowRankState",
     "ModelPath",
     "Modes",
+    "Notice",
     "Place",
     "Prediction",
     "Progress",
@@ -33,13 +38,17 @@ __all__ = [
     "Sweep",
     "Task",
     "VanillaRNN",
+    "Watch",
     "amplification_along",
     "bifurcations",
     "dominant",
     "embed_fixed_points",
+    "fisher_of",
     "fit",
     "fixed_points",
+    "gauss_newton",
     "load",
+    "low_rank_natural_gradient",
     "normal_form",
     "partition",
     "predict",
@@ -48,4 +57,5 @@ __all__ = [
     "student_teacher",
     "train",
     "trajectory",
+    "watch",
 ]

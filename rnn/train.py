@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
+from rnn.curvature import fisher_of
 from rnn.model import partition, with_bias
 from rnn.record import FORMAT, Folder, ModelPath, Rebuild, RecordError, Run, fingerprint, flatten
 from rnn.spectrum import diagnostics
@@ -214,10 +215,11 @@ def _advance(
 ) -> tuple[_State, dict[str, Any]]:
     """``length`` steps in stretches of ``save_every``, the parameters before each of them saved."""
     rest = partition(task.student)[1]
+    optimize, fisher = optax.with_extra_args_support(optimizer).update, fisher_of(task)
 
     def step(state: _State, _: None) -> tuple[_State, Any]:
         loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(state.parameters)
-        update, opt_state = optimizer.update(gradient, state.optimizer, state.parameters)
+        update, opt_state = optimize(gradient, state.optimizer, state.parameters, value=loss, fisher=fisher)
         moved = optax.apply_updates(state.parameters, update)
         return state._replace(parameters=moved, optimizer=opt_state), loss
 
@@ -263,7 +265,8 @@ def _settings(
 ) -> dict[str, Any]:
     """What must agree to continue a run; the optimizer is known by what it does to a first gradient."""
     selected = partition(task.student)[0]
-    probe, _ = optimizer.update(jax.tree.map(jnp.ones_like, selected), state.optimizer, selected)
+    ones, update = jax.tree.map(jnp.ones_like, selected), optax.with_extra_args_support(optimizer).update
+    probe, _ = update(ones, state.optimizer, selected, value=jnp.ones(()), fisher=fisher_of(task))
     return {
         "format": FORMAT,
         "jax": jax.__version__,

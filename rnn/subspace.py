@@ -1,0 +1,118 @@
+"""The leading eigenpairs of a matrix that changes, followed by averaged power steps on a noisy product.
+
+With products ``F_b V`` on changing sub-batches b, one step forms ``Y = ρ F_b V + (1 − ρ) V Λ``, the product of V with
+a running average of F, and takes its left singular vectors and singular values as the new V and Λ. A power step alone
+forgets what the last sub-batch did not show; a fixed sub-batch follows the wrong matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+__all__ = ["Subspace", "follow", "ladder", "learn", "random_subspace"]
+
+
+class Subspace(NamedTuple):
+    """Approximate eigenpairs of F, leading first.
+
+    Attributes:
+        vectors: orthonormal rows V_i, (k, m).
+        values: λ_i ≥ 0; zero where nothing is known yet.
+        width: how many leading rows a step follows; the others wait, orthonormal to them.
+        turn: products taken so far.
+    """
+
+    vectors: Float[Array, "k m"]
+    values: Float[Array, " k"]
+    width: Int[Array, ""]
+    turn: Int[Array, ""]
+
+
+def random_subspace(rank: int, size: int, dtype: jnp.dtype, seed: int = 0) -> Subspace:
+    """Random orthonormal directions with unknown values, at most ``size`` of them."""
+    rows = min(rank, size)
+    block = jax.random.normal(jax.random.key(seed), (size, rows), dtype)
+    vectors = jnp.linalg.qr(block)[0].T
+    return Subspace(vectors, jnp.zeros(rows, dtype), jnp.asarray(rows, jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def ladder(rows: int) -> tuple[int, ...]:
+    """The widths that compiled code is made for: 2, 4, 8, … and ``rows`` itself."""
+    steps = []
+    width = 2
+    while width < rows:
+        steps.append(width)
+        width *= 2
+    return (*steps, rows)
+
+
+def follow(
+    product: Callable[[Float[Array, "w m"], Int[Array, ""]], Float[Array, "w m"]],
+    space: Subspace,
+    share: Float[Array, ""],
+) -> tuple[Subspace, Float[Array, " k"]]:
+    """One averaged power step on the leading ``width`` rows, rounded up to a step of the :func:`ladder`.
+
+    Args:
+        product: ``F_b`` on a block (w, m), with b chosen by the turn.
+        space: what is known so far.
+        share: ρ in (0, 1]; 1 forgets all earlier products.
+
+    Returns:
+        The new space and, for each of its rows, the part ``1 − ‖P_old V_i‖²`` that the old space did not hold; the
+        old space itself after a product that is not finite.
+    """
+    widths = ladder(space.values.shape[0])
+
+    def branch(width: int) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
+        def step(vectors: Array, values: Array, turn: Array) -> tuple[Array, Array]:
+            block = vectors[:width]
+            seen = share * product(block, turn) + (1 - share) * values[:width, None] * block
+            norms = jnp.linalg.norm(seen, axis=1)
+            # unit rows, the old ones where a product is zero: conditioning, and directions that survive F = 0
+            unit = jnp.where(norms[:, None] > 0, seen / jnp.where(norms > 0, norms, 1)[:, None], block)
+            q, r = jnp.linalg.qr(jnp.concatenate([unit, vectors[width:]]).T)
+            left, found, _ = jnp.linalg.svd(r[:width, :width] * norms)
+            leading = left.T @ q[:, :width].T
+            return jnp.concatenate([leading, q[:, width:].T]), jnp.concatenate([found, values[width:]])
+
+        return step
+
+    index = jnp.searchsorted(jnp.asarray(widths, jnp.int32), space.width)
+    index = jnp.minimum(index, len(widths) - 1)
+    vectors, values = jax.lax.switch(index, [branch(w) for w in widths], space.vectors, space.values, space.turn)
+    good = jnp.isfinite(vectors).all() & jnp.isfinite(values).all()
+    vectors, values = jnp.where(good, vectors, space.vectors), jnp.where(good, values, space.values)
+    missed = jnp.maximum(1 - jnp.sum((vectors @ space.vectors.T) ** 2, axis=1), 0)
+    return Subspace(vectors, values, space.width, space.turn + 1), missed
+
+
+def learn(space: Subspace, moved: Float[Array, " m"], change: Float[Array, " m"]) -> Subspace:
+    """The space after one observed pair ``change = F moved``, by a symmetric rank-one correction cut to k modes.
+
+    ``A = V Λ Vᵀ + r rᵀ/⟨r, d⟩`` with ``r = y − V Λ Vᵀ d`` is the least change for which ``A d = y``; it is left out
+    where ``⟨r, d⟩`` is not clearly positive. (Nocedal & Wright, *Numerical Optimization*, §6.2.)
+    """
+    vectors, values = space.vectors, space.values
+    rest = change - (values * (vectors @ moved)) @ vectors
+    along = jnp.vdot(rest, moved)
+    size = jnp.linalg.norm(rest) * jnp.linalg.norm(moved)
+    good = (along > 1e-3 * size) & jnp.isfinite(size)
+    rest = jnp.where(good, rest, 0)
+    weight = jnp.where(good, 1 / jnp.where(good, along, 1), 0)
+    inside = vectors @ rest
+    outside = rest - inside @ vectors
+    outside = outside - (vectors @ outside) @ vectors
+    length = jnp.linalg.norm(outside)
+    basis = jnp.concatenate([vectors, (outside / jnp.where(length > 0, length, 1))[None]])
+    parts = jnp.append(inside, length)
+    found, rotation = jnp.linalg.eigh(jnp.diag(jnp.append(values, 0)) + weight * jnp.outer(parts, parts))
+    leading = rotation[:, ::-1].T[:-1] @ basis
+    return space._replace(
+        vectors=jnp.where(good, leading, vectors), values=jnp.where(good, jnp.maximum(found[::-1][:-1], 0), values)
+    )
