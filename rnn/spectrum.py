@@ -20,9 +20,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.frobenius import exact_frobenius
-from rnn.kernel import SNTK, fisher_block, linearised, over_batch, sntk
+from rnn.kernel import SNTK, sntk
 from rnn.krylov import Modes, check_start, grow, krylov_step, leading, orthonormal
 from rnn.model import Model
+from rnn.products import fisher_block, linearised, over_batch
 from rnn.sweeps import tangent
 
 _DEFLATE = 4  # modes that the trace treats exactly
