@@ -9,6 +9,7 @@ is one tangent and one adjoint sweep along the stored states.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -20,8 +21,10 @@ from jaxtyping import Array, Float
 from rnn.inputs import check_count, check_finite, check_step, cotangents, count_outputs, directions
 from rnn.model import Model, partition
 from rnn.products import fisher_block, forward_block, reverse_block, states
+from rnn.sharding import batch_mesh, replicate
 
 if TYPE_CHECKING:
+    from rnn.factors import Factors, Split
     from rnn.krylov import Modes
     from rnn.spectrum import Estimate
 
@@ -66,6 +69,7 @@ class SNTK(eqx.Module):
         horizon: T, in steps.
         chunk: trajectories per pass, or ``None`` for all at once.
         remat: whether states are recomputed in segments of √T steps.
+        mesh: the devices that share the batch, or ``None`` for one device.
     """
 
     parameters: Any
@@ -77,6 +81,7 @@ class SNTK(eqx.Module):
     outputs: int = eqx.field(static=True)
     chunk: int | None = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
+    mesh: jax.sharding.Mesh | None = eqx.field(static=True, default=None)
 
     @property
     def model(self) -> Model:
@@ -175,6 +180,18 @@ class SNTK(eqx.Module):
 
         return stable_rank(self, **options)
 
+    def split(self, directions: Any) -> Split:
+        """``sNTK = sNTK_g + sNTK_R`` along parameter directions; see :func:`rnn.factors.split`."""
+        from rnn.factors import split
+
+        return split(self, directions)
+
+    def factors(self) -> Factors:
+        """``sNTK = P K Pᵀ`` as operators of their own; see :class:`rnn.factors.Factors`."""
+        from rnn.factors import factors
+
+        return factors(self)
+
     def as_matrix(self) -> Float[Array, "rows m"]:
         """The dense J, rows ordered (batch, time, output); for tests and small problems.
 
@@ -198,6 +215,7 @@ def sntk(
     readout: Any = None,
     chunk: int | None = None,
     remat: bool = False,
+    devices: Sequence[jax.Device] | None = None,
 ) -> SNTK:
     """The state-space NTK ``J Jᵀ``, ``J = ∂(h_1 … h_T)/∂θ``, of ``model`` on a batch of initial states.
 
@@ -210,10 +228,13 @@ def sntk(
             vector to a vector) instead of the states; its own parameters are constants.
         chunk: how many trajectories a product handles at once; memory falls in proportion, numbers agree to rounding.
         remat: keep only about 2√T states of each trajectory and recompute the others, for long horizons.
+        devices: share the batch among these, such as ``jax.devices()``, which are those of all processes after
+            ``jax.distributed.initialize``; numbers agree to rounding. ``chunk`` is then of each device's share.
+            Trajectories that do not divide evenly, fewer than there are devices, are computed by all of them.
 
     Returns:
-        The operator. Without ``chunk`` and ``remat`` it stores the states once, batch · (T+1) · state numbers;
-        otherwise every product recomputes them.
+        The operator. Without ``chunk``, ``remat`` and ``devices`` it stores the states once, batch · (T+1) · state
+        numbers; otherwise every product recomputes them.
 
     Raises:
         ValueError: the batch is empty, ``horizon`` or ``chunk`` is no positive integer, ``wrt`` selects nothing,
@@ -228,7 +249,10 @@ def sntk(
     selected, rest = partition(model, wrt)
     check_step(model, selected, h0)
     outputs = count_outputs(readout, h0)
-    whole = not remat and (chunk is None or chunk >= h0.shape[0])
+    mesh = None if devices is None else batch_mesh(devices)
+    if mesh is not None:
+        selected, rest, readout, h0 = replicate((selected, rest, readout, h0), mesh)
+    whole = mesh is None and not remat and (chunk is None or chunk >= h0.shape[0])
     path = states(selected, _Tree.of(rest), h0, horizon) if whole else None
     kernel = SNTK(
         selected,
@@ -240,6 +264,7 @@ def sntk(
         outputs,
         None if whole else chunk,
         remat,
+        mesh,
     )
     check_finite(kernel)
     return kernel

@@ -6,7 +6,7 @@ One tangent sweep along the states evaluates ``J dθ``, one adjoint sweep ``Jᵀ
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -63,33 +63,63 @@ class Observer:
 
 
 def over_batch(kernel: SNTK, work: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
-    """Run ``work(h0, path, *operands) -> (sums, rows)`` on chunks of the batch; add the sums, join the rows.
+    """Run ``work(h0, path, *operands) -> (sums, rows)`` on parts of the batch; add the sums, join the rows.
 
     Args:
-        kernel: says how to chunk.
+        kernel: says which parts: chunks, one after the other, of every device's share.
         work: sees initial states, their path (horizon+1, batch, state) if it is stored, and operands.
         operands: arrays with the batch as leading axis.
     """
-    if kernel.chunk is None:
-        return work(kernel.h0, kernel._path, *operands)
-    batch, chunk = kernel.h0.shape[0], kernel.chunk
-    count = batch // chunk
+    if kernel.mesh is None:
+        return _in_chunks(kernel.chunk, work, kernel.h0, kernel._path, operands)
     inputs = (kernel.h0, *operands)
+    even = kernel.h0.shape[0] // kernel.mesh.size * kernel.mesh.size
+    parts = []
+    if even:
+        parts.append(_on_devices(kernel, work, [x[:even] for x in inputs]))
+    if even < kernel.h0.shape[0]:  # what does not divide is computed by every device, and counted once
+        parts.append(_in_chunks(kernel.chunk, work, kernel.h0[even:], None, [x[even:] for x in operands]))
+    return _join(*parts) if len(parts) > 1 else parts[0]
+
+
+def _on_devices(kernel: SNTK, work: Callable[..., tuple[Any, Any]], inputs: list[Array]) -> tuple[Any, Any]:
+    """Every device works on its share of the batch; the sums are added across devices once, at the end."""
+    (axis,) = kernel.mesh.axis_names
+
+    def local(*inputs):
+        sums, rows = _in_chunks(kernel.chunk, work, inputs[0], None, inputs[1:])
+        return jax.tree.map(lambda x: jax.lax.psum(x, axis), sums), rows
+
+    share, same = jax.sharding.PartitionSpec(axis), jax.sharding.PartitionSpec()
+    return jax.shard_map(local, mesh=kernel.mesh, in_specs=share, out_specs=(same, share), check_vma=False)(*inputs)
+
+
+def _in_chunks(
+    chunk: int | None, work: Callable[..., tuple[Any, Any]], h0: Array, path: Array | None, operands: Sequence[Array]
+) -> tuple[Any, Any]:
+    batch = h0.shape[0]
+    if chunk is None or chunk >= batch:
+        return work(h0, path, *operands)
+    count = batch // chunk
+    inputs = (h0, *operands)
     blocks = [x[: count * chunk].reshape(count, chunk, *x.shape[1:]) for x in inputs]
-    path = None
 
     def one(total, block):
-        sums, rows = work(block[0], path, *block[1:])
+        sums, rows = work(block[0], None, *block[1:])
         return jax.tree.map(jnp.add, total, sums), rows
 
-    shapes = jax.eval_shape(lambda block: work(block[0], path, *block[1:])[0], [b[0] for b in blocks])
+    shapes = jax.eval_shape(lambda block: work(block[0], None, *block[1:])[0], [b[0] for b in blocks])
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     sums, rows = jax.lax.scan(one, zeros, blocks)
-    rows = jax.tree.map(lambda r: r.reshape(count * chunk, *r.shape[2:]), rows)
+    whole = sums, jax.tree.map(lambda r: r.reshape(count * chunk, *r.shape[2:]), rows)
     if count * chunk == batch:
-        return sums, rows
-    more, tail = work(kernel.h0[count * chunk :], path, *(x[count * chunk :] for x in operands))
-    return jax.tree.map(jnp.add, sums, more), jax.tree.map(lambda a, b: jnp.concatenate([a, b]), rows, tail)
+        return whole
+    return _join(whole, work(h0[count * chunk :], None, *(x[count * chunk :] for x in operands)))
+
+
+def _join(first: tuple[Any, Any], second: tuple[Any, Any]) -> tuple[Any, Any]:
+    rows = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first[1], second[1])
+    return jax.tree.map(jnp.add, first[0], second[0]), rows
 
 
 def linearised(kernel: SNTK) -> tuple[Any, Observer]:
@@ -190,12 +220,16 @@ def first_bad(kernel: SNTK) -> tuple[Array, Array]:
         return first.min(), first.argmin()
     cell, _ = linearised(kernel)
 
-    def forward(carry, t):
-        h, first = carry
-        h = cell.step(h)
-        bad = ~jnp.isfinite(h).all(axis=1)
-        return (h, jnp.where((first > t) & bad, t, first)), None
+    def work(h0, _):
+        def forward(carry, t):
+            h, first = carry
+            h = cell.step(h)
+            bad = ~jnp.isfinite(h).all(axis=1)
+            return (h, jnp.where((first > t) & bad, t, first)), None
 
-    first = jnp.where(jnp.isfinite(kernel.h0).all(axis=1), horizon + 1, 0)
-    (_, first), _ = jax.lax.scan(forward, (kernel.h0, first), jnp.arange(1, horizon + 1, dtype=first.dtype))
+        first = jnp.where(jnp.isfinite(h0).all(axis=1), horizon + 1, 0)
+        (_, first), _ = jax.lax.scan(forward, (h0, first), jnp.arange(1, horizon + 1, dtype=first.dtype))
+        return (), first
+
+    _, first = over_batch(kernel, work)
     return first.min(), first.argmin()
