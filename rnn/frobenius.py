@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn.kernel import SNTK, linearised, observe, over_batch
+from rnn.kernel import SNTK
+from rnn.products import linearised, observe, over_batch
 from rnn.sweeps import AffineCell, rollout, tangent
 
 __all__ = ["exact_frobenius"]

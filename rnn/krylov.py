@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rnn.kernel import SNTK, fisher_block
+from rnn.inputs import check_count
+from rnn.kernel import SNTK
+from rnn.products import fisher_block
 
 __all__ = ["Krylov", "Modes", "check_start", "grow", "krylov_step", "leading", "orthonormal"]
 
@@ -65,6 +68,7 @@ def leading(
     key: PRNGKeyArray | None = None,
     start: Float[Array, "p m"] | None = None,
     max_products: int = 2000,
+    confirm: bool = True,
 ) -> Modes:
     """The k leading singular values of J with their parameter directions.
 
@@ -79,11 +83,14 @@ def leading(
         key: randomness of the start; fixed if ``None``.
         start: directions to start from, such as the ``vectors`` of a moment ago; one random direction if ``None``.
         max_products: budget; a mode that has not converged by then says so in ``converged``.
+        confirm: once all seems found, spend about four products more on a random direction, to see a second mode of
+            a multiple value, or one that ``start`` does not contain. What it has a component of less than the
+            others' after these steps is still missed.
 
     Raises:
         ValueError: ``k`` is out of range, ``tolerance`` is not positive, or ``start`` does not fit.
     """
-    found = grow(kernel, k, k, tolerance, key, start, max_products)
+    found = grow(kernel, k, k, tolerance, key, start, max_products, confirm)
     values = jnp.asarray(found.values[:k], kernel.dtype)
     vectors = found.vectors[:k]
     residuals = found.errors[:k] / np.maximum(found.values[:k], np.finfo(found.values.dtype).tiny)
@@ -105,38 +112,62 @@ def grow(
     key: PRNGKeyArray | None,
     start: Float[Array, "p m"] | None,
     max_products: int,
+    confirm: bool = True,
 ) -> Krylov:
-    """Ritz pairs of ``JᵀJ``, at least k of them and the leading ``needed`` within the tolerance."""
+    """Ritz pairs of ``JᵀJ``, at least k of them and the leading ``needed`` within the tolerance.
+
+    One start vector shows one direction of every eigenspace. Where the space is exhausted, and with ``confirm`` once
+    all seems found, a random direction is added and followed for a few steps: that shows the others.
+    """
     m = kernel.shape[1]
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= min(kernel.shape):
         raise ValueError(f"k must be an integer from 1 to {min(kernel.shape)}, got {k!r}")
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
-    key = jax.random.key(0) if key is None else key
-    key, first = jax.random.split(key)
-    block = jax.random.normal(first, (1, m), kernel.dtype) if start is None else check_start(kernel, start)
+    check_count("max_products", max_products)
+    keys = _stream(jax.random.key(0) if key is None else key)
+    draw = lambda: jax.random.normal(next(keys), (1, m), kernel.dtype)  # noqa: E731
+    block = draw() if start is None else check_start(kernel, start)
     capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
     basis = images = jnp.zeros((capacity, m), kernel.dtype)
     filled = products = 0
     floor = 20 * float(jnp.finfo(kernel.dtype).eps)
+    seen = None if confirm else np.inf
     while True:
         width = min(block.shape[0], capacity - filled)
         depth = max(1, min(_STEPS, (capacity - filled) // width) // width)
-        basis, images, block, rank = _extend(kernel, basis, images, filled, block[:width], depth)
+        basis, images, block, fresh = _extend(kernel, basis, images, filled, block[:width], depth)
+        values, vectors, targets, errors, rank = _on_host(_ritz(basis, images))
         filled, products = filled + depth * width, products + depth * width
-        values, vectors, targets, errors = _ritz(basis, images)
-        values, errors = np.asarray(values), np.asarray(errors)
         accepted = errors <= 2 * tolerance * values + floor * values[0]
-        complete = filled == m
-        if (filled >= k and accepted[:needed].all()) or complete or products >= max_products:
+        good = rank >= k and bool(accepted[:needed].all())
+        settled = good and seen is not None and bool(np.all(values[:needed] <= seen * (1 + 2 * tolerance)))
+        if settled or rank == m or products >= max_products:
             return Krylov(values, vectors, errors, accepted, products)
-        if int(rank) == 0:  # the space is invariant: look for what is orthogonal to it
-            key, more = jax.random.split(key)
-            block = jax.random.normal(more, block.shape, kernel.dtype)
-        if capacity - filled < width:
-            filled = min(capacity - width, max(k + width, capacity // 2))
+        if good or int(fresh) == 0:
+            seen = values[:needed] if good else seen
+            block = draw()
+        if rank < filled or capacity - filled < block.shape[0]:
+            filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
+            filled = min(filled, rank, capacity - block.shape[0])
             keep = (jnp.arange(capacity) < filled)[:, None]
             basis, images = jnp.where(keep, vectors, 0), jnp.where(keep, targets, 0)
+
+
+def _stream(key: PRNGKeyArray) -> Iterator[PRNGKeyArray]:
+    while True:
+        key, draw = jax.random.split(key)
+        yield draw
+
+
+def _on_host(found: tuple[Array, ...]) -> tuple[Any, ...]:
+    values, vectors, targets, errors, rank = found
+    if isinstance(values, jax.core.Tracer):
+        raise ValueError(
+            "leading modes and estimates stop at a tolerance and cannot be compiled into a jitted function; "
+            "use rnn.spectrum.diagnostics or subspace_step there"
+        )
+    return np.asarray(values), vectors, targets, np.asarray(errors), int(rank)
 
 
 def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]:
@@ -145,12 +176,13 @@ def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]
     Raises:
         ValueError: it is not.
     """
-    start = jnp.asarray(start)
-    m = kernel.shape[1]
+    start, m = jnp.asarray(start), kernel.shape[1]
     if start.ndim != 2 or start.shape[1] != m or not 1 <= start.shape[0] <= m or start.dtype != kernel.dtype:
         raise ValueError(
             f"start must have shape (p, {m}) with 1 ≤ p ≤ {m} and dtype {kernel.dtype}, got {start.shape} {start.dtype}"
         )
+    if not isinstance(start, jax.core.Tracer) and not np.all(np.isfinite(start)):
+        raise ValueError("start must be finite; leave it out for a random one")
     return start
 
 
@@ -164,7 +196,7 @@ def krylov_step(kernel: SNTK, start: Float[Array, " m"], depth: int) -> tuple[Ar
     """Ritz values (descending), vectors and residual norms on ``span{v, JᵀJ v, …, (JᵀJ)^{depth−1} v}``."""
     empty = jnp.zeros((depth, kernel.shape[1]), kernel.dtype)
     basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], depth)
-    values, vectors, _, errors = _ritz(basis, images)
+    values, vectors, _, errors, _ = _ritz(basis, images)
     return values, vectors, errors
 
 
@@ -172,18 +204,18 @@ def krylov_step(kernel: SNTK, start: Float[Array, " m"], depth: int) -> tuple[Ar
 def _extend(
     kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int
 ) -> tuple[Array, Array, Array, Array]:
-    """``depth`` block Krylov steps; also the next block and how much of it is new to the space."""
+    """``depth`` block Krylov steps; also the next block, orthogonal to the space, and how many of its rows are new."""
 
     def step(i, carry):
-        basis, images, block = carry
+        basis, images, block, _ = carry
         new, _ = _new_directions(basis, block)
         image = fisher_block(kernel, new)
         at = filled + i * block.shape[0]
         basis = jax.lax.dynamic_update_slice_in_dim(basis, new, at, 0)
-        return basis, jax.lax.dynamic_update_slice_in_dim(images, image, at, 0), image
+        images = jax.lax.dynamic_update_slice_in_dim(images, image, at, 0)
+        return basis, images, *_new_directions(basis, image)
 
-    basis, images, block = jax.lax.fori_loop(0, depth, step, (basis, images, block))
-    return basis, images, block, _new_directions(basis, block)[1]
+    return jax.lax.fori_loop(0, depth, step, (basis, images, block, jnp.zeros((), jnp.int32)))
 
 
 def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
@@ -195,16 +227,17 @@ def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
     q, upper = jnp.linalg.qr(rest.T)
     new = jnp.abs(jnp.diagonal(upper)) > 50 * jnp.finfo(block.dtype).eps
     q = q.T - (q.T @ basis.T) @ basis
-    return jnp.where(new[:, None], q, 0), new.sum()
+    return jnp.where(new[:, None], q, 0), new.sum(dtype=jnp.int32)
 
 
 @jax.jit
-def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array]:
-    """Ritz values (descending), vectors, their images and residual norms; unfilled rows come last, as zeros."""
+def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Ritz values (descending), vectors, their images, residual norms and how many; unfilled rows come last, as 0."""
     gram = basis @ images.T
     empty = ~jnp.any(basis != 0, axis=1)
     gram = (gram + gram.T) / 2 - jnp.diag(jnp.where(empty, jnp.trace(gram) + 1, 0))
     values, rotation = jnp.linalg.eigh(gram)
     values, rotation = jnp.maximum(values[::-1], 0), rotation[:, ::-1].T
     vectors, targets = rotation @ basis, rotation @ images
-    return values, vectors, targets, jnp.linalg.norm(targets - values[:, None] * vectors, axis=1)
+    errors = jnp.linalg.norm(targets - values[:, None] * vectors, axis=1)
+    return values, vectors, targets, errors, (~empty).sum(dtype=jnp.int32)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 __all__ = ["Model", "VanillaRNN", "partition", "trajectory", "with_bias"]
@@ -120,7 +121,7 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
     """
     if wrt is None:
         chosen = jax.tree.map(eqx.is_inexact_array, model)
-    elif callable(wrt):
+    elif callable(wrt) and not _is_mask(wrt):
         nothing = jax.tree.map(lambda _: False, model)
         try:
             chosen = eqx.tree_at(
@@ -138,3 +139,9 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
     if not jax.tree.leaves(selected):
         raise ValueError(f"wrt selects no inexact array of {type(model).__name__}; name one of its parameters")
     return selected, rest
+
+
+def _is_mask(tree: Any) -> bool:
+    # booleans shaped like an Equinox module are callable as the module is
+    leaves = jax.tree.leaves(tree)
+    return bool(leaves) and all(isinstance(leaf, (bool, np.bool_)) for leaf in leaves)

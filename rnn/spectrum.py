@@ -18,16 +18,20 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.frobenius import exact_frobenius
-from rnn.kernel import SNTK, fisher_block, linearised, over_batch, sntk
+from rnn.inputs import check_count
+from rnn.kernel import SNTK, sntk
 from rnn.krylov import Modes, check_start, grow, krylov_step, leading, orthonormal
 from rnn.model import Model
+from rnn.products import fisher_block, linearised, over_batch
 from rnn.sweeps import tangent
 
 _DEFLATE = 4  # modes that the trace treats exactly
-_PROBES = 8  # probes added at a time
+_FREEDOM = 32  # degrees of freedom, at least, behind a standard error
+_ZERO = "J is zero on the selected parameters, so that it has no stable rank; select others with wrt"
 
 __all__ = [
     "Diagnostics",
@@ -106,9 +110,9 @@ def diagnostics(
     start = check_start(kernel, start)
     k = start.shape[0]
     weights = jnp.exp2(-jnp.arange(k, dtype=kernel.dtype))
-    values, basis, errors = krylov_step(kernel, weights @ start, max(_check_count("products", products, 1), k))
+    values, basis, errors = krylov_step(kernel, weights @ start, max(check_count("products", products, 1), k))
     top, basis = values[0], basis[:k]
-    gram, energy = _sample(kernel, basis, key, _check_count("probes", probes, 2))
+    gram, energy = _sample(kernel, basis, key, check_count("probes", probes, 2))
     rest, variance = _sum_energy(energy)
     rank = (jnp.trace(gram) + rest) / top
     # Temple: the residual's square over the gap bounds the error of an isolated Ritz value.
@@ -142,12 +146,13 @@ def frobenius(
     tolerance: float = 0.01,
     key: PRNGKeyArray | None = None,
     start: Float[Array, "p m"] | None = None,
+    modes: Modes | None = None,
     max_products: int = 2000,
 ) -> Estimate:
     """The SQUARED Frobenius norm ``‖J‖_F² = tr(sNTK) = Σ σ_i²``; arguments as in :func:`stable_rank`."""
     if exact:
         return Estimate(exact_frobenius(kernel), jnp.zeros((), kernel.dtype), 0)
-    trace, _, _ = _deflated(kernel, tolerance, key, start, max_products)
+    trace, _, _ = _deflated(kernel, tolerance, key, start, modes, max_products)
     return trace
 
 
@@ -158,6 +163,7 @@ def stable_rank(
     tolerance: float = 0.01,
     key: PRNGKeyArray | None = None,
     start: Float[Array, "p m"] | None = None,
+    modes: Modes | None = None,
     max_products: int = 2000,
 ) -> Estimate:
     """``‖J‖_F²/‖J‖₂² = tr(sNTK)/λ_1(sNTK)``, with its standard error.
@@ -168,6 +174,7 @@ def stable_rank(
         tolerance: relative standard error to reach; ignored if ``exact``.
         key: randomness; fixed if ``None``.
         start: directions to start from, such as the last step's ``vectors``.
+        modes: leading modes of this very kernel, where they are known; none are sought then.
         max_products: budget; what was reached then is in the standard error.
 
     Returns:
@@ -175,46 +182,53 @@ def stable_rank(
     """
     if exact:
         top = leading(kernel, 1, tolerance=1e-6, key=key, start=start, max_products=max_products)
+        if top.singular_values[0] == 0:
+            raise ValueError(_ZERO)
         value = exact_frobenius(kernel) / top.singular_values[0] ** 2
         return Estimate(value, value * top.residuals[0], top.products)
-    trace, top, error = _deflated(kernel, tolerance, key, start, max_products)
+    trace, top, error = _deflated(kernel, tolerance, key, start, modes, max_products)
+    if top == 0:
+        raise ValueError(_ZERO)
     value = trace.value / top
     spread = jnp.sqrt((trace.standard_error / top) ** 2 + (value * error) ** 2)
     return Estimate(value, spread, trace.products)
 
 
 def _deflated(
-    kernel: SNTK, tolerance: float, key: PRNGKeyArray | None, start: Array | None, max_products: int
+    kernel: SNTK,
+    tolerance: float,
+    key: PRNGKeyArray | None,
+    start: Array | None,
+    modes: Modes | None,
+    max_products: int,
 ) -> tuple[Estimate, Array, float]:
     """The trace with its error, λ_1, and the relative error bound of λ_1."""
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
+    check_count("max_products", max_products)
     key = jax.random.key(0) if key is None else key
     key, first = jax.random.split(key)
-    wide = min(_DEFLATE, *kernel.shape)
-    found = grow(kernel, wide, 1, tolerance / 5, first, start, max_products)
-    top, basis = float(found.values[0]), found.vectors[:wide]
-    if top == 0:
-        raise ValueError("J is zero on the selected parameters, so that it has no stable rank; select others with wrt")
-    count, products, energy, captured = _PROBES, float(found.products), [], jnp.zeros((), kernel.dtype)
+    if modes is None:
+        found = grow(kernel, min(_DEFLATE, *kernel.shape), 1, tolerance / 5, first, start, max_products)
+        basis, top, error, products = found.vectors, found.values[0], found.errors[0], float(found.products)
+    else:
+        basis, top, products = check_start(kernel, modes.vectors), float(modes.singular_values[0]) ** 2, 0.0
+        error = float(modes.residuals[0]) * top
+    basis = basis[: min(_DEFLATE, *kernel.shape)]
+    batch, energy, captured = kernel.h0.shape[0], [], jnp.zeros((), kernel.dtype)
+    least = count = 1 + math.ceil(_FREEDOM / batch)
     while True:
         key, probe = jax.random.split(key)
         gram, more = _sample(kernel, basis, probe, count)
-        captured, products = jnp.trace(gram), products + (wide + count) / 2
+        captured, products = jnp.trace(gram), products + (basis.shape[0] + count) / 2
         energy.append(more)
         rest, variance = _sum_energy(jnp.concatenate(energy, axis=1))
-        value, error = captured + rest, jnp.sqrt(variance)
-        ratio = float(error / value) / (0.8 * tolerance)
+        value, spread = captured + rest, jnp.sqrt(variance)
+        ratio = float(spread) / (0.8 * tolerance * max(float(value), np.finfo(np.float64).tiny))
         if ratio <= 1 or products >= max_products:
-            return Estimate(value, error, products), jnp.asarray(top, kernel.dtype), found.errors[0] / top
+            return Estimate(value, spread, products), jnp.asarray(top, kernel.dtype), error / top if top > 0 else 0.0
         done = sum(e.shape[1] for e in energy)
-        count = min(_PROBES * math.ceil(done * (ratio**2 - 1) / _PROBES), 4 * _PROBES)
-
-
-def _check_count(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return value
+        count = min(least * math.ceil(done * (ratio**2 - 1) / least), 32)
 
 
 @jax.jit
@@ -236,7 +250,7 @@ def _sample(
 
     def work(h0, path, index):
         batch = h0.shape[0]
-        probe = cell.probes(jax.random.fold_in(key, index[0]), batch, probes, directions)
+        probe = cell.probes(key, index, probes, directions)
 
         def both(site):
             return jnp.concatenate([drive(site), probe.drive(site)], axis=1)

@@ -74,10 +74,10 @@ class _Cell(NamedTuple):
     def gradient(self, accumulated: Any) -> Any:
         return accumulated
 
-    def probes(self, key: PRNGKeyArray, batch: int, count: int, directions: Any) -> Probes:
+    def probes(self, key: PRNGKeyArray, index: Array, count: int, directions: Any) -> Probes:
         leaves, structure = jax.tree.flatten(self.selected)
-        keys = jax.random.split(key, len(leaves))
-        z = [jax.random.rademacher(k, (batch, count, *p.shape), p.dtype) for k, p in zip(keys, leaves, strict=True)]
+        batch, keys = index.shape[0], jax.random.split(key, len(leaves))
+        z = [_signs(k, index, (count, *p.shape), p.dtype) for k, p in zip(keys, leaves, strict=True)]
         overlap = sum(
             jnp.einsum("bsm,km->bsk", x.reshape(batch, count, -1), v.reshape(v.shape[0], -1))
             for x, v in zip(z, jax.tree.leaves(directions), strict=True)
@@ -165,18 +165,18 @@ class AffineCell(NamedTuple):
             weight = jnp.moveaxis(weight.reshape(state, -1, state), 0, 2)
         return eqx.tree_at(lambda m: (m.weight, m.bias), self.model, (weight, bias), is_leaf=lambda x: x is None)
 
-    def probes(self, key: PRNGKeyArray, batch: int, count: int, directions: VanillaRNN) -> Probes:
+    def probes(self, key: PRNGKeyArray, index: Array, count: int, directions: VanillaRNN) -> Probes:
         """``z_b = (s_b r_bᵀ) ∘ Z`` with random signs s_b, r_b, Z.
 
         All trajectories share Z, so that the forcing is one matrix product; given the signs, the entries of z_b are
         independent Rademacher variables, and the quadratic forms of two trajectories are uncorrelated.
         """
-        state, dtype = self.model.weight.shape[0], self.model.weight.dtype
+        state, dtype, batch = self.model.weight.shape[0], self.model.weight.dtype, index.shape[0]
         key_left, key_right, key_shared, key_bias = jax.random.split(key, 4)
-        left = jax.random.rademacher(key_left, (batch, 1, state), dtype)
-        right = jax.random.rademacher(key_right, (batch, state), dtype)
+        left = _signs(key_left, index, (1, state), dtype)
+        right = _signs(key_right, index, (state,), dtype)
         shared = jax.random.rademacher(key_shared, (count, state, state), dtype)
-        bias = jax.random.rademacher(key_bias, (batch, count, state), dtype)
+        bias = _signs(key_bias, index, (count, state), dtype)
         overlap = jnp.zeros((), dtype)
         if self.wrt_weight:
             product = shared[:, None] * directions.weight[None]
@@ -193,6 +193,11 @@ class AffineCell(NamedTuple):
             return self.outer(site, total + bias if self.wrt_bias else total)
 
         return Probes(force, overlap)
+
+
+def _signs(key: PRNGKeyArray, index: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Random signs, those of trajectory ``index[b]`` at b, whichever part of the batch that is in."""
+    return jax.vmap(lambda i: jax.random.rademacher(jax.random.fold_in(key, i), shape, dtype))(index)
 
 
 def linear_cell(selected: Any, rest: Any) -> Any:

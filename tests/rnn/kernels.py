@@ -1,0 +1,136 @@
+"""Small kernels with a dense twin, for the tests of the state-space NTK."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnn import VanillaRNN, sntk
+from rnn.model import partition
+
+
+class Gated(eqx.Module):
+    """A GRU cell under a constant input: a model that only JAX can linearise."""
+
+    cell: eqx.nn.GRUCell
+    drive: Any
+    steps: Any  # an integer leaf, never a parameter
+
+    def __call__(self, h):
+        return self.cell(self.drive, h)
+
+
+class Planted(eqx.Module):
+    """``h' = A θ`` whatever h is: over one step from one state, J is A."""
+
+    theta: Any
+    matrix: Any
+
+    def __call__(self, h):
+        return self.matrix @ self.theta
+
+
+class Case(NamedTuple):
+    model: Any
+    h0: Any
+    horizon: int = 5
+    wrt: Any = None
+    readout: Any = None
+
+    def kernel(self, **options):
+        return sntk(self.model, self.h0, self.horizon, wrt=self.wrt, readout=self.readout, **options)
+
+
+def vanilla(form="W@tanh(h)+b", bias=True, state=4, batch=5, horizon=5, dtype=np.float64, seed=0, gain=1.2, **rest):
+    rng = np.random.default_rng(seed)
+    weight = jnp.asarray(gain * rng.normal(size=(state, state)) / np.sqrt(state), dtype)
+    offset = jnp.asarray(0.3 * rng.normal(size=state), dtype) if bias else None
+    h0 = jnp.asarray(rng.normal(size=(batch, state)), dtype)
+    return Case(VanillaRNN(weight, offset, form), h0, horizon, **rest)
+
+
+def gated(state=3, batch=4, horizon=4, seed=0, **rest):
+    rng = np.random.default_rng(seed)
+    cell = eqx.nn.GRUCell(2, state, key=jax.random.key(seed), dtype=jnp.float64)
+    model = Gated(cell, jnp.asarray(rng.normal(size=2)), jnp.arange(3))
+    return Case(model, jnp.asarray(rng.normal(size=(batch, state))), horizon, **rest)
+
+
+def partial_model(seed=0):
+    """A plain function of a dictionary of parameters, a scalar one among them."""
+    rng = np.random.default_rng(seed)
+    parameters = {"gain": jnp.asarray(0.9), "mix": jnp.asarray(rng.normal(size=(3, 3)) / 2)}
+    step = jax.tree_util.Partial(lambda p, h: p["gain"] * jnp.sin(p["mix"] @ h) + 0.1, parameters)
+    return Case(step, jnp.asarray(rng.normal(size=(3, 3))), 4)
+
+
+def planted(singular_values, rows=None, columns=None, seed=0, dtype=np.float64):
+    """A kernel whose J has exactly these singular values (and zeros), in random bases."""
+    s = np.asarray(singular_values, float)
+    rows, columns = rows or len(s), columns or len(s)
+    rng = np.random.default_rng(seed)
+    left = np.linalg.qr(rng.normal(size=(rows, rows)))[0][:, : len(s)]
+    right = np.linalg.qr(rng.normal(size=(columns, columns)))[0][:, : len(s)]
+    model = Planted(jnp.zeros(columns, dtype), jnp.asarray((left * s) @ right.T, dtype))
+    return sntk(model, jnp.zeros((1, rows), dtype), 1, wrt=lambda m: m.theta)
+
+
+def observe_three(h):
+    return jnp.stack([h[0] * h[1], jnp.tanh(h[-1]), h @ h])
+
+
+MATRIX = jnp.asarray(np.random.default_rng(7).normal(size=(2, 4)))
+
+CASES = {
+    "outer bias": vanilla(),
+    "outer no bias": vanilla(bias=False),
+    "inner bias": vanilla("tanh(W@h+b)"),
+    "inner no bias": vanilla("tanh(W@h+b)", bias=False),
+    "one step": vanilla(horizon=1),
+    "one state": vanilla(state=1, batch=2),
+    "one trajectory": vanilla(batch=1, horizon=9),
+    "weight alone": vanilla(wrt=lambda m: m.weight),
+    "bias alone": vanilla(wrt=lambda m: m.bias),
+    "inner, bias alone": vanilla("tanh(W@h+b)", wrt=lambda m: m.bias),
+    "matrix readout": vanilla(readout=MATRIX),
+    "function readout": vanilla("tanh(W@h+b)", readout=observe_three),
+    "gru": gated(),
+    "gru, some": gated(wrt=lambda m: (m.cell.weight_hh, m.drive)),
+    "gru, readout": gated(readout=observe_three),
+    "function of a dictionary": partial_model(),
+}
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def dense(case: Case) -> np.ndarray:
+    """J by ``jax.jacrev`` of an unrolled loop; it shares no code with the library."""
+    selected, rest = partition(case.model, case.wrt)
+    look = case.readout if callable(case.readout) else (lambda h: h if case.readout is None else case.readout @ h)
+
+    def outputs(p):
+        step, seen = eqx.combine(p, rest), []
+        for h in case.h0:
+            for _ in range(case.horizon):
+                h = step(h)
+                seen.append(look(h))
+        return jnp.stack(seen).ravel()
+
+    blocks = jax.tree.leaves(jax.jacrev(outputs)(selected))
+    return np.concatenate([np.asarray(b).reshape(b.shape[0], -1) for b in blocks], axis=1)
+
+
+def close(actual, expected, tolerance=1e-12):
+    """Largest difference within ``tolerance`` of the largest number."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    scale = max(np.max(np.abs(expected), initial=0.0), 1e-300)
+    assert np.max(np.abs(actual - expected), initial=0.0) <= tolerance * scale, (
+        np.max(np.abs(actual - expected)) / scale
+    )

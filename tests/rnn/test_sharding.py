@@ -1,0 +1,146 @@
+"""The batch shared among devices and processes: the numbers of one device, to rounding.
+
+Each test runs a program of its own, since devices are forced and processes joined before JAX starts.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from kernels import vanilla
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+PROGRAM = """
+import sys
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+if len(sys.argv) > 1:
+    jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
+import kernels
+from rnn.products import fisher_block
+
+expected = EXPECTED
+assert jax.device_count() == expected, jax.device_count()
+
+
+def host(x):
+    x = jnp.asarray(x)
+    if x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    from jax.experimental.multihost_utils import process_allgather
+    return np.asarray(process_allgather(x, tiled=True))
+
+
+def close(a, b, tolerance=1e-12):
+    a, b = host(a), host(b)
+    assert a.shape == b.shape and np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(a)), (a.shape, b.shape)
+
+
+def compare(case, devices, **options):
+    one, many = case.kernel(), case.kernel(devices=devices, **options)
+    rng = np.random.default_rng(0)
+    v = rng.normal(size=(2, one.shape[1]))
+    y = rng.normal(size=(one.h0.shape[0], one.horizon, one.outputs))
+    close(one.jvp(v), many.jvp(v))
+    close(one.mv(y), many.mv(y))
+    close(one.fisher_mv(v), many.fisher_mv(v))
+    close(one.flatten(one.vjp(y)), many.flatten(many.vjp(y)))
+    close(one.frobenius(exact=True).value, many.frobenius(exact=True).value)
+    a, b = one.stable_rank(), many.stable_rank()
+    close(a.value, b.value, 1e-10)
+    close(a.standard_error, b.standard_error, 1e-8)
+    close(one.leading(2).singular_values, many.leading(2).singular_values)
+    return many
+"""
+
+ON_EIGHT = """
+devices = jax.devices()
+for count in (1, 2, 8):
+    compare(kernels.vanilla(batch=16), devices[:count])  # divides
+compare(kernels.vanilla("tanh(W@h+b)", batch=19), devices, chunk=2, remat=True)  # leaves three
+compare(kernels.vanilla(batch=3, readout=kernels.MATRIX), devices)  # fewer than devices
+compare(kernels.gated(batch=9), devices)
+
+many = kernels.vanilla(batch=16).kernel(devices=devices)
+text = fisher_block.lower(many, jnp.ones((1, many.shape[1]))).compile().as_text()
+calls = [line for line in text.splitlines() if " all-reduce(" in line or " all-gather(" in line]
+assert len(calls) == 1, calls  # once per product, not once per step
+assert "f64[4,4]" in calls[0].split(" all-reduce(")[0], calls
+y = many.jvp(jnp.ones(20))
+assert not y.is_fully_replicated  # tangents stay where they are
+try:
+    bad = kernels.vanilla(batch=19)
+    bad._replace(h0=bad.h0.at[17, 0].set(np.nan)).kernel(devices=devices)
+except ValueError as error:
+    assert "trajectory 17" in str(error), error
+else:
+    raise AssertionError("not finite, and not said")
+close(jax.jit(lambda: kernels.vanilla(batch=16).kernel(devices=devices).fisher_mv(jnp.ones(20)))(),
+      kernels.vanilla(batch=16).kernel().fisher_mv(jnp.ones(20)))
+print("ok")
+"""
+
+ON_TWO_PROCESSES = """
+compare(kernels.vanilla(batch=10), jax.devices())
+compare(kernels.vanilla(batch=7), jax.devices(), chunk=2)  # leaves three
+print("ok")
+"""
+
+
+def start(body, devices, total, *arguments):
+    env = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        "JAX_PLATFORMS": "cpu",
+    }
+    code = PROGRAM.replace("EXPECTED", str(total)) + body
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(*processes):
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=900)
+            assert process.returncode == 0, err[-4000:]
+            assert out.strip().endswith("ok")
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_numbers_of_one():
+    finish(start(ON_EIGHT, 8, 8))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_numbers_of_one():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    finish(*[start(ON_TWO_PROCESSES, 2, 4, port, rank) for rank in range(2)])
+
+
+def test_one_device_may_be_named():
+    kernel = vanilla().kernel(devices=jax.devices())
+    assert kernel.mesh.size == len(jax.devices())
+    assert abs(kernel.frobenius(exact=True).value / vanilla().kernel().frobenius(exact=True).value - 1) < 1e-12
+
+
+@pytest.mark.parametrize("devices", [[], jax.devices()[:1] * 2], ids=["none", "twice the same"])
+def test_bad_devices_are_named(devices):
+    with pytest.raises(ValueError, match="devices must be one or more different devices"):
+        vanilla().kernel(devices=devices)
