@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import normalforms as nf
-from rnn.fixed_points import float64, jacobians, period_map
+from rnn.newton import float64, jacobians, period_map
 from rnn.model import Model, partition
 from rnn.record import Rebuild, flatten
 
@@ -64,7 +64,7 @@ def jet(model: Model, point: Any, direction: Any, *, period: int = 1) -> nf.Jet:
             return evaluate
 
         return nf.Jet(
-            jacobian=np.asarray(jacobians(wide, point[None], period)[0]),
+            jacobian=jacobians(wide, point[None], period)[0],
             second=numpy(_second),
             third=numpy(_third),
             parameter=numpy(_first_parameter)(),
