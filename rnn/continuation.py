@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.newton import jacobians, newton, period_map
 from rnn.model import Model, partition
+from rnn.newton import jacobians, newton, period_map
 from rnn.record import ModelPath
 
 __all__ = ["Branch", "Follower", "Place", "unstable"]

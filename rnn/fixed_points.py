@@ -15,7 +15,6 @@ from rnn.model import Model, VanillaRNN
 from rnn.newton import (
     cycle_jacobians,
     error_bounds,
-    first_of_each,
     float64,
     is_piecewise_linear,
     isolated,

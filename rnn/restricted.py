@@ -15,10 +15,10 @@ from jaxtyping import Float
 import normalforms as nf
 from rnn.bifurcation import Event
 from rnn.continuation import Follower, Place
-from rnn.newton import float64, jacobians
 from rnn.jets import normal_form
 from rnn.kernel import sntk
 from rnn.model import Model, partition, trajectory
+from rnn.newton import float64, jacobians
 from rnn.record import ModelPath, Rebuild, flatten
 from rnn.spectrum import Modes
 

@@ -188,9 +188,7 @@ SCYFI = [
 )
 def test_published_cycles_of_a_piecewise_linear_map(period, a1, w1, w2, b2):
     """SCYFI test/convPLRNN_tests.jl (Eisenmann et al. 2023): two cycles each, a stable one and its partner."""
-    model = PiecewiseLinear(
-        jnp.array([a1, 0.96461297]), jnp.array([[0.0, w1], [w2, 0.0]]), jnp.array([0.37298253, b2])
-    )
+    model = PiecewiseLinear(jnp.array([a1, 0.96461297]), jnp.array([[0.0, w1], [w2, 0.0]]), jnp.array([0.37298253, b2]))
     found = rnn.fixed_points(model, period=period)
     check(found, period)
     assert len(found.cycles) == 2
