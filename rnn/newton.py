@@ -173,10 +173,12 @@ def _jacobians(model: Model, points: Any, period: int) -> Any:
     def one(h: Any) -> Any:
         if period <= 2:
             return jax.jacfwd(period_map(model, period))(h)
-        eye = jnp.eye(h.size, dtype=h.dtype)
-        return jax.lax.scan(
-            lambda c, _: ((model(c[0]), jax.jacfwd(model)(c[0]) @ c[1]), None), (h, eye), length=period
-        )[0][1]
+
+        def advance(carry: Any, _: None) -> tuple[Any, None]:
+            h, product = carry
+            return (model(h), jax.jacfwd(model)(h) @ product), None
+
+        return jax.lax.scan(advance, (h, jnp.eye(h.size, dtype=h.dtype)), length=period)[0][1]
 
     return jax.vmap(one)(points)
 
