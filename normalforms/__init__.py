@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normalforms.classify import reduce_jet
     from normalforms.discovery import Discovery, discover
     from normalforms.distribution import Empirical, Normal, Uniform
     from normalforms.fitting import Fit, fit
+    from normalforms.form import NormalForm
     from normalforms.formula import DomainWarning, Formula
     from normalforms.jet import Jet
     from normalforms.law import AmplificationLaw, amplification
@@ -28,15 +30,17 @@ if TYPE_CHECKING:
         transcritical,
     )
     from normalforms.parser import MapSyntaxError
-    from normalforms.reduction import NormalForm, reduce, reduce_jet
+    from normalforms.reduction import reduce
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "classify": ("reduce_jet",),
     "law": ("AmplificationLaw", "amplification"),
     "discovery": ("Discovery", "discover"),
     "distribution": ("Empirical", "Normal", "Uniform"),
     "fitting": ("Fit", "fit"),
+    "form": ("NormalForm",),
     "formula": ("DomainWarning", "Formula"),
     "jet": ("Jet",),
     "maps": (
@@ -51,7 +55,7 @@ _HOME = {
         "transcritical",
     ),
     "parser": ("MapSyntaxError",),
-    "reduction": ("NormalForm", "reduce", "reduce_jet"),
+    "reduction": ("reduce",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

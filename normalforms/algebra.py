@@ -25,7 +25,21 @@ def tidy(number: sp.Expr) -> sp.Expr:
         return number
     if number.has(sp.Function):
         return sp.simplify(sp.expand_complex(number) if number.has(sp.I) else number)
-    return sp.expand(sp.radsimp(sp.sqrtdenest(number)))
+    number = sp.expand(sp.radsimp(sp.sqrtdenest(number)))
+    return _one_root(number) if number.has(sp.Mul) else number
+
+
+def _one_root(number: sp.Expr) -> sp.Expr:
+    """``√a √b`` as ``√(ab)``, for positive a and b."""
+
+    def join(*factors: sp.Expr) -> sp.Expr:
+        roots = [f for f in factors if f.is_Pow and f.exp == sp.S.Half and f.base.is_positive]
+        if len(roots) < 2:
+            return sp.Mul(*factors)
+        return sp.Mul(sp.sqrt(sp.expand(sp.Mul(*(f.base for f in roots)))), *(f for f in factors if f not in roots))
+
+    joined = number.replace(lambda e: e.is_Mul, lambda e: join(*e.args))
+    return number if joined == number else sp.expand(sp.sqrtdenest(joined))
 
 
 def is_zero(number: sp.Expr) -> bool:
@@ -43,6 +57,14 @@ def is_zero(number: sp.Expr) -> bool:
     if decided is None:
         decided = abs(sp.N(number, 200, maxn=2000)) <= sp.Float("1e-190") * size
     return bool(decided)
+
+
+def _divided(coefficients: list[sp.Expr], root: sp.Expr) -> list[sp.Expr]:
+    """The polynomial, leading coefficient first, divided by ``z − root``; the remainder last."""
+    result = [coefficients[0]]
+    for a in coefficients[1:]:
+        result.append(tidy(a + root * result[-1]))
+    return result
 
 
 class ExactAlgebra:
@@ -69,17 +91,20 @@ class ExactAlgebra:
             return []
         variable = sp.Dummy("z")
         coefficients = self.matrix.charpoly(simplify=tidy).all_coeffs()
-        polynomial = sp.Add(*(a * variable**k for k, a in enumerate(reversed(coefficients))))
         found: list[sp.Expr] = []
         for value in (sp.Integer(1), sp.Integer(-1)):
-            derivative = polynomial
-            while any(abs(z - int(value)) < 0.1 for z in near) and is_zero(derivative.subs(variable, value)):
+            while any(abs(z - int(value)) < 0.1 for z in near):
+                *quotient, remainder = _divided(coefficients, value)
+                if not is_zero(remainder):
+                    break
                 found.append(value)
-                derivative = sp.diff(derivative, variable)
-        return found + self._pairs(polynomial, variable, [z for z in near if z.imag > 1e-2])
+                coefficients = quotient
+        # what is left has no root ±1: a pair that a double root splits into by rounding fails the exact test
+        polynomial = sp.Add(*(a * variable**k for k, a in enumerate(reversed(coefficients))))
+        return found + self._pairs(polynomial, variable, [z for z in near if z.imag > 0])
 
     def _pairs(self, polynomial: sp.Expr, variable: sp.Dummy, near: list[complex]) -> list[sp.Expr]:
-        if not near:
+        if not near or sp.degree(polynomial, variable) < 2:
             return []
         cosine = sp.Dummy("c", real=True)
         remainder = sp.rem(polynomial, variable**2 - 2 * cosine * variable + 1, variable)

@@ -14,9 +14,10 @@ import scipy.optimize
 
 import normalforms as nf
 from rnn.continuation import Branch, Follower, Place
-from rnn.fixed_points import distinct, fixed_points
+from rnn.fixed_points import fixed_points
 from rnn.jets import normal_form
 from rnn.model import Model
+from rnn.newton import distinct
 from rnn.record import ModelPath, Run
 
 __all__ = ["Bifurcations", "Event", "bifurcations"]

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.fixed_points import jacobians, newton, period_map
 from rnn.model import Model, partition
+from rnn.newton import jacobians, newton, period_map
 from rnn.record import ModelPath
 
 __all__ = ["Branch", "Follower", "Place", "unstable"]
@@ -107,7 +107,7 @@ class Follower:
         """One :meth:`place` for each row of ``starts``."""
         model = self.model(step)
         points, converged = newton(model, starts, period=period, tolerance=self.tolerance)
-        A = np.asarray(jacobians(model, _padded(points), period))[: len(points)]
+        A = jacobians(model, points, period)
         return [
             Place(step, point, np.linalg.eigvals(a).astype(complex)) if ok else None
             for point, a, ok in zip(points, A, converged, strict=True)
@@ -164,7 +164,7 @@ class Follower:
         """
         low, high = sorted((place.step, ahead))
         model, slope = self.model(place.step), self.slope(place.step, ahead)
-        values, vectors = np.linalg.eig(np.asarray(jacobians(model, jnp.asarray(place.point[None]), period)[0]))
+        values, vectors = np.linalg.eig(jacobians(model, place.point[None], period)[0])
         v = np.real(vectors[:, np.argmin(np.abs(values - 1))])
         v = v / np.linalg.norm(v)
         unknown = np.concatenate([place.point, v, [0.0]])
@@ -188,7 +188,7 @@ class Follower:
         if np.linalg.norm(residual) > 1e-10:
             return None
         step = float(np.clip(step, low, high))
-        A = np.asarray(jacobians(self.model(step), jnp.asarray(unknown[None, :n]), period)[0])
+        A = jacobians(self.model(step), unknown[None, :n], period)[0]
         return Place(step, unknown[:n], np.linalg.eigvals(A).astype(complex))
 
 

@@ -1,4 +1,4 @@
-"""Fixed points and cycles of a network: many starts, damped Newton, duplicates told apart by error bounds."""
+"""Fixed points and cycles of a network: many starts, Newton, duplicates told apart by error bounds, certificates."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from rnn.model import Model, VanillaRNN
+from rnn.newton import (
+    cycle_jacobians,
+    error_bounds,
+    float64,
+    is_piecewise_linear,
+    isolated,
+    jacobians,
+    newton_cycles,
+    orbits,
+)
 
-__all__ = ["FixedPoints", "distinct", "fixed_points", "float64", "newton"]
+__all__ = ["FixedPoints", "fixed_points"]
 
-_ITERATIONS = 60
-_BATCH = 64
-_ROUNDS = 3
-_ROUNDING = 4 * float(np.finfo(np.float64).eps)
+_ROUNDS = 6
+_MOST = 512
 _LIPSCHITZ_TANH = 4 / (3 * np.sqrt(3))  # the largest slope of sech²
 
 
@@ -29,14 +37,16 @@ class FixedPoints:
     Args:
         points: shape (count, state), float64.
         multipliers: eigenvalues of the period map's Jacobian, by decreasing modulus, (count, state).
-        residuals: ``‖model^period(h) − h‖ / max(1, ‖h‖)``, shape (count,).
-        certificate: Newton–Kantorovich number ``β η L``, shape (count,): at most ½ proves, up to rounding,
-            that a true fixed point lies within ``2 η`` of the point (Ortega & Rheinboldt, *Iterative Solution
-            of Nonlinear Equations*, §12.6); NaN where no Lipschitz constant of the Jacobian is known.
+        residuals: ``‖model(h_i) − h_{i+1}‖ / max(1, ‖h_{i+1}‖)`` on the point's cycle, the largest; shape (count,).
+        certificate: Newton–Kantorovich number ``β η L`` of the cycle's equations, shape (count,): at most ½
+            proves, up to rounding, that a true cycle lies within ``2 η`` of this one (Ortega & Rheinboldt,
+            *Iterative Solution of Nonlinear Equations*, §12.6). Zero for a piecewise-linear model where the
+            whole ball lies in one region; NaN where no Lipschitz constant of the Jacobian is known.
         cycles: for every cycle the indices of its points, in the order in which they are visited.
         period: steps per cycle.
         starts: how many starts were tried.
         failed: how many of them did not converge.
+        status: ``"found"``, or a sentence on why there is nothing.
     """
 
     points: Float[np.ndarray, "count state"]
@@ -47,6 +57,7 @@ class FixedPoints:
     period: int
     starts: int
     failed: int
+    status: str = "found"
 
     def __len__(self) -> int:
         return len(self.points)
@@ -79,148 +90,190 @@ def fixed_points(
 ) -> FixedPoints:
     """Fixed points of ``model``, or every point of its cycles of exact period ``period``, stable or not.
 
-    Damped Newton in float64 from every start and from some iterates of it, then from the midpoints and
-    mirror images of what was found, until nothing new appears. Two converged points are one only if their
-    error bounds ``‖(A − I)⁻¹‖ · residual`` overlap, so that a pair just born is not merged.
+    Newton in float64 for all points of a cycle together, from every start and from states on its orbit; then
+    again with the points found divided out (deflation), from the starts, from mirror images and midpoints of
+    what was found, and from cycles with one point displaced, until nothing new appears. Two converged points
+    are one only if their error bounds ``‖(A − I)⁻¹‖ · residual`` overlap, so that a pair just born is not merged.
+    On a piecewise-linear model each step solves the affine system of the guess's activation regions and ends
+    when the solution lies in them.
 
     Args:
         model: one step on one state vector.
         starts: where to look, shape (starts, state); random at three scales unless given.
         period: k ≥ 1.
-        size: length of a state vector, where neither ``starts`` nor a ``weight`` of the model tells it.
+        size: length of a state vector, where neither ``starts`` nor the model's ``weight`` or ``hidden_size``
+            tells it.
         count: how many random starts.
         key: seed of the random starts.
         tolerance: relative residual at which a point is kept.
 
     Raises:
-        ValueError: ``period`` is not a positive integer, or ``starts`` has the wrong shape or values.
+        ValueError: ``period`` is not a positive integer, ``starts`` has the wrong shape or values, or the model
+            does not map a state vector to one of the same shape.
     """
     if not isinstance(period, int) or isinstance(period, bool) or period < 1:
         raise ValueError(f"period must be a positive integer, got {period!r}")
     seeds = _starts(model, starts, size, count, key)
     with jax.enable_x64(True):
         wide = float64(model)
-        seeds = np.concatenate([seeds, *_iterates(wide, seeds)])
-        seeds = seeds[np.all(np.isfinite(seeds), axis=1)]
-        found, tried, failed = np.zeros((0, seeds.shape[1])), 0, 0
-        for _ in range(_ROUNDS):
-            points, converged = newton(wide, seeds, period=period, tolerance=tolerance)
-            tried, failed = tried + len(seeds), failed + int(np.sum(~converged))
-            before = len(found)
-            found = distinct(wide, np.concatenate([found, points[converged]]), period=period)
-            if len(found) == before:
-                break
-            seeds = _companions(found)
-        return _describe(wide, found, period, tried, failed)
+        check_shape(wide, seeds.shape[1])
+        return _Search(wide, period, tolerance, key).run(seeds)
 
 
-def float64(model: Model) -> Model:
-    """``model`` with its parameters in float64 (to be used where x64 is enabled)."""
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64) if eqx.is_inexact_array(x) else x, model)
+def check_shape(model: Model, size: int) -> None:
+    """Raise unless ``model`` maps a vector of length ``size`` to another.
 
-
-def newton(
-    model: Model, starts: np.ndarray, *, period: int = 1, tolerance: float = 1e-14
-) -> tuple[np.ndarray, np.ndarray]:
-    """Damped Newton for ``model^period(h) = h`` from every start, in float64.
-
-    Args:
-        model: float64 model; call this where x64 is enabled.
-        starts: shape (starts, state).
-
-    Returns:
-        The end points, shape (starts, state), and which of them have a relative residual of at most
-        ``tolerance``, shape (starts,).
+    Raises:
+        ValueError: it does not, or cannot be called so.
     """
-    points = np.empty_like(starts)
-    residual = np.empty(len(starts))
-    batch = next(size for size in (1, 8, _BATCH) if size >= min(len(starts), _BATCH))
-    for first in range(0, len(starts), batch):
-        part = starts[first : first + batch]
-        padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-        ends, left = _newton(model, jnp.asarray(padded), period)
-        points[first : first + batch] = ends[: len(part)]
-        residual[first : first + batch] = left[: len(part)]
-    return points, residual <= tolerance
+    try:
+        image = jax.eval_shape(model, jax.ShapeDtypeStruct((size,), jnp.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model cannot take a state vector of length {size}: {error}") from None
+    if getattr(image, "shape", None) != (size,):
+        raise ValueError(f"model maps a state of shape ({size},) to {image}; it must return one vector of that shape")
 
 
-def period_map(model: Model, period: int) -> Model:
-    """``model`` applied ``period`` times."""
+class _Search:
+    """One search: the cycles found so far, each with its points, and how many starts were spent."""
 
-    def step(h: Any) -> Any:
-        for _ in range(period):
-            h = model(h)
-        return h
+    def __init__(self, model: Model, period: int, tolerance: float, key: int) -> None:
+        self.model = model
+        self.period = period
+        self.tolerance = tolerance
+        self.rng = np.random.default_rng(key)
+        self.tried = self.failed = 0
+        self.piecewise = False
 
-    return step
+    def run(self, seeds: np.ndarray) -> FixedPoints:
+        given = len(seeds)
+        seeds = np.concatenate([seeds, *_iterates(self.model, seeds)])
+        seeds = seeds[np.all(np.isfinite(seeds), axis=1)]
+        whole = np.zeros((0, self.period, seeds.shape[1]))
+        if not np.any(np.all(np.isfinite(orbits(self.model, seeds, 2)[:, 1]), axis=1)):
+            return self.describe(whole, f"the model returns NaN or infinity at each of the {given} starts")
+        self.piecewise = is_piecewise_linear(self.model, seeds)
+        guesses = self.guesses(seeds)
+        found = self.improve(whole, guesses, deflated=False)
+        for deflated in (False, True) * (_ROUNDS // 2):
+            before = len(found)
+            more = self.companions(found)
+            if deflated and not self.piecewise:
+                more = np.concatenate([more, guesses[: given : max(1, given // 64)]])
+            found = self.improve(found, more, deflated=deflated and not self.piecewise)
+            if deflated and len(found) == before:
+                break
+        exact = found[self.exact_period(found)]
+        nothing = f"none of the {self.tried} starts converged to period {self.period}; give other starts"
+        return self.describe(exact, "found" if len(exact) else nothing)
+
+    def guesses(self, seeds: np.ndarray) -> np.ndarray:
+        """Whole cycles to start from: stretches of orbits, and, for regions that no orbit visits, random points."""
+        along = orbits(self.model, seeds, self.period)
+        along = along[np.all(np.isfinite(along), axis=(1, 2))]
+        if not self.piecewise:
+            return along
+        drawn = seeds[self.rng.integers(len(seeds), size=(len(seeds), self.period))]
+        return np.concatenate([along, drawn])
+
+    def improve(self, found: np.ndarray, guesses: np.ndarray, *, deflated: bool) -> np.ndarray:
+        """``found`` with the new cycles that Newton reaches from ``guesses``."""
+        if len(guesses) == 0:
+            return found
+        known = found.reshape(-1, found.shape[2]) if deflated else None
+        ends, residual = newton_cycles(self.model, guesses, known=known, damped=not self.piecewise)
+        if deflated:  # deflation slows the last steps down; finish without it
+            near = residual <= 1e-6
+            ends[near], residual[near] = newton_cycles(self.model, ends[near])
+        good = residual <= self.tolerance
+        good[good] = isolated(self.model, ends[good, 0], self.period) if np.any(good) else False
+        self.tried, self.failed = self.tried + len(guesses), self.failed + int(np.sum(~good))
+        return self.new(found, ends[good])
+
+    def new(self, found: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """``found`` and those of ``ends`` that are none of its cycles, from whichever point they start."""
+        if len(ends) == 0:
+            return found
+        bounds = error_bounds(self.model, ends[:, 0], self.period)
+        known = found.reshape(-1, found.shape[2])
+        radii = error_bounds(self.model, known, self.period) if len(known) else np.zeros(0)
+        cycles = [*found]
+        for cycle, bound in zip(ends, bounds, strict=True):
+            if np.any(np.linalg.norm(known - cycle[0], axis=1) <= 4 * (radii + bound)):
+                continue
+            cycles.append(cycle)
+            known = np.concatenate([known, cycle])
+            radii = np.concatenate([radii, error_bounds(self.model, cycle, self.period)])
+        return np.stack(cycles)
+
+    def companions(self, found: np.ndarray) -> np.ndarray:
+        """Mirror images, midpoints of pairs, and cycles with one point displaced: where partners tend to lie."""
+        if len(found) == 0:
+            return found
+        rows, columns = np.triu_indices(len(found), 1)
+        pairs = (found[rows] + found[columns]) / 2
+        spread = np.std(found, axis=(0, 1)) + 1e-3
+        displaced = np.repeat(found[-_MOST:], self.period, axis=0)
+        each = np.tile(np.arange(self.period), len(displaced) // self.period)
+        displaced[np.arange(len(each)), each] += self.rng.normal(size=(len(each), found.shape[2])) * spread
+        return np.concatenate([self.some(part) for part in (-found, pairs, displaced)])
+
+    def some(self, guesses: np.ndarray) -> np.ndarray:
+        if len(guesses) <= _MOST:
+            return guesses
+        return guesses[self.rng.choice(len(guesses), _MOST, replace=False)]
+
+    def exact_period(self, cycles: np.ndarray) -> np.ndarray:
+        """Which of the cycles do not close earlier."""
+        keep = np.ones(len(cycles), bool)
+        if len(cycles) == 0:
+            return keep
+        bounds = error_bounds(self.model, cycles[:, 0], self.period)
+        for divisor in (d for d in range(1, self.period) if self.period % d == 0):
+            apart = np.linalg.norm(cycles[:, divisor] - cycles[:, 0], axis=1)
+            keep &= apart > np.maximum(64 * bounds, 1e-9)
+        return keep
+
+    def describe(self, cycles: np.ndarray, status: str) -> FixedPoints:
+        points = cycles.reshape(-1, cycles.shape[2])
+        state, k = points.shape[1], self.period
+        if len(points) == 0:
+            empty, none = np.zeros(0), np.zeros((0, state), complex)
+            return FixedPoints(points, none, empty, empty, (), k, self.tried, self.failed, status)
+        A = jacobians(self.model, points, k)
+        mu = np.linalg.eigvals(A).astype(complex)
+        mu = np.take_along_axis(mu, np.argsort(-np.abs(mu), axis=1, kind="stable"), axis=1)
+        evidence = np.array([self.evidence(cycle) for cycle in cycles])
+        indices = tuple(tuple(range(k * i, k * (i + 1))) for i in range(len(cycles)))
+        residuals, numbers = np.repeat(evidence, k, axis=0).T
+        return FixedPoints(points, mu, residuals, numbers, indices, k, self.tried, self.failed, status)
+
+    def evidence(self, cycle: np.ndarray) -> tuple[float, float]:
+        """The cycle's relative residual and its Newton–Kantorovich number."""
+        target = np.roll(cycle, -1, axis=0)
+        gaps = np.asarray(jax.vmap(self.model)(jnp.asarray(cycle))) - target
+        relative = np.linalg.norm(gaps, axis=1) / np.maximum(1.0, np.linalg.norm(target, axis=1))
+        inverse = np.linalg.svd(cycle_jacobians(self.model, cycle), compute_uv=False)[-1]
+        beta = 1 / max(inverse, np.finfo(float).tiny)
+        eta = beta * float(np.linalg.norm(gaps))
+        bound = self.within_one_region(cycle, 2 * eta) if self.piecewise else lipschitz(self.model)
+        return float(np.max(relative)), beta * eta * bound
+
+    def within_one_region(self, cycle: np.ndarray, radius: float) -> float:
+        """0 if the Jacobian is the same at the corners of a cross of this radius about every point, else NaN."""
+        n = cycle.shape[1]
+        cross = np.concatenate([np.eye(n), -np.eye(n)]) * radius * np.sqrt(n)
+        around = jacobians(self.model, (cycle[:, None] + cross).reshape(-1, n))
+        centre = jacobians(self.model, cycle)
+        return 0.0 if np.all(around.reshape(len(cycle), 2 * n, n, n) == centre[:, None]) else float("nan")
 
 
-@eqx.filter_jit
-def _newton(model: Model, starts: Any, period: int) -> tuple[Any, Any]:
-    step = period_map(model, period)
-
-    def gap(h: Any) -> Any:
-        return step(h) - h
-
-    def size(h: Any) -> Any:
-        return jnp.linalg.norm(gap(h)) / jnp.maximum(1.0, jnp.linalg.norm(h))
-
-    def improve(h: Any) -> Any:
-        move = jnp.linalg.solve(jax.jacfwd(gap)(h), -gap(h))
-        tries = h + move * (0.5 ** jnp.arange(8.0))[:, None]
-        left = jax.vmap(size)(tries)
-        now = size(h)
-        better = left < now * (1 - 1e-4)
-        pick = jnp.where(jnp.any(better), jnp.argmax(better), jnp.argmin(left))
-        return jnp.where(left[pick] < now, tries[pick], h)
-
-    def going(carry: Any) -> Any:
-        k, _, moved = carry
-        return (k < _ITERATIONS) & jnp.any(moved)
-
-    def advance(carry: Any) -> Any:
-        k, h, moved = carry
-        new = jax.vmap(improve)(h)
-        return k + 1, new, moved & jnp.any(new != h, axis=1) & (jax.vmap(size)(new) > _ROUNDING)
-
-    moved = jnp.ones(len(starts), bool)
-    _, ends, _ = jax.lax.while_loop(going, advance, (0, starts, moved))
-    left = jax.vmap(size)(ends)
-    return ends, jnp.where(jnp.isfinite(left), left, jnp.inf)
-
-
-@eqx.filter_jit
-def jacobians(model: Model, points: Any, period: int = 1) -> Any:
-    """Jacobians of the period map at every point, shape (count, state, state)."""
-    return jax.vmap(jax.jacfwd(period_map(model, period)))(points)
-
-
-@eqx.filter_jit
-def residual_norms(model: Model, points: Any, period: int = 1) -> Any:
-    """``‖model^period(h) − h‖`` at every point, shape (count,)."""
-    return jnp.linalg.norm(jax.vmap(period_map(model, period))(points) - points, axis=1)
-
-
-def distinct(model: Model, points: np.ndarray, *, period: int = 1) -> np.ndarray:
-    """``points`` without repetitions: two are one if their error bounds overlap. The first stands."""
-    if len(points) == 0:
-        return points
-    bounds = _error_bounds(model, points, period)
-    kept: list[int] = []
-    for k, point in enumerate(points):
-        gaps = np.linalg.norm(points[kept] - point, axis=1) if kept else np.zeros(0)
-        if not np.any(gaps <= 4 * (bounds[kept] + bounds[k])):
-            kept.append(k)
-    return points[kept]
-
-
-def _error_bounds(model: Model, points: np.ndarray, period: int) -> np.ndarray:
-    """``‖(A − I)⁻¹‖`` times the residual or its rounding error, whichever is larger."""
-    A = np.asarray(jacobians(model, jnp.asarray(points), period))
-    smallest = np.linalg.svd(A - np.eye(A.shape[-1]), compute_uv=False)[:, -1]
-    floor = 16 * np.finfo(float).eps * np.maximum(1.0, np.linalg.norm(points, axis=1))
-    residual = np.maximum(np.asarray(residual_norms(model, jnp.asarray(points), period)), floor)
-    return np.minimum(residual / np.maximum(smallest, np.finfo(float).tiny), 1e-6)
+def lipschitz(model: Model) -> float:
+    """A Lipschitz constant of the Jacobian, where the cell has a known one; else NaN."""
+    if isinstance(model, VanillaRNN):
+        norm = float(np.linalg.norm(np.asarray(model.weight), 2))
+        return _LIPSCHITZ_TANH * (norm if model.form == "W@tanh(h)+b" else norm**2)
+    return float("nan")
 
 
 def _starts(model: Model, starts: Any, size: int | None, count: int, key: int) -> np.ndarray:
@@ -231,14 +284,24 @@ def _starts(model: Model, starts: Any, size: int | None, count: int, key: int) -
         if not np.all(np.isfinite(seeds)):
             raise ValueError("starts contains NaN or infinity; drop those rows")
         return seeds
-    if size is None:
-        weight = getattr(model, "weight", None)
-        if weight is None:
-            raise ValueError(f"the state size of {type(model).__name__} is not known; pass size= or starts=")
-        size = int(np.shape(weight)[-1])
+    size = state_size(model) if size is None else size
     rng = np.random.default_rng(key)
     scales = np.repeat([0.1, 1.0, 3.0], -(-count // 3))[:count, None]
     return np.concatenate([np.zeros((1, size)), scales * rng.normal(size=(count, size))])
+
+
+def state_size(model: Model) -> int:
+    """Length of the state vector, from the model's ``weight`` or ``hidden_size``.
+
+    Raises:
+        ValueError: it has neither.
+    """
+    weight, hidden = getattr(model, "weight", None), getattr(model, "hidden_size", None)
+    if np.ndim(weight) == 2:
+        return int(np.shape(weight)[-1])
+    if isinstance(hidden, int):
+        return hidden
+    raise ValueError(f"the state size of {type(model).__name__} is not known; pass size= or starts=")
 
 
 def _iterates(model: Model, seeds: np.ndarray) -> list[np.ndarray]:
@@ -246,75 +309,3 @@ def _iterates(model: Model, seeds: np.ndarray) -> list[np.ndarray]:
     step = eqx.filter_jit(lambda m, h, n: jax.lax.fori_loop(0, n, lambda _, x: jax.vmap(m)(x), h))
     few = step(model, jnp.asarray(seeds), 6)
     return [np.asarray(few), np.asarray(step(model, few, 100))]
-
-
-def _companions(points: np.ndarray) -> np.ndarray:
-    """Mirror images of the points and midpoints of pairs: where partners and saddles tend to lie."""
-    rows, columns = np.triu_indices(len(points), 1)
-    pairs = (points[rows] + points[columns]) / 2
-    if len(pairs) > 256:
-        pairs = pairs[np.random.default_rng(0).choice(len(pairs), 256, replace=False)]
-    return np.concatenate([-points, pairs]) if len(points) else points
-
-
-def _describe(model: Model, points: np.ndarray, period: int, tried: int, failed: int) -> FixedPoints:
-    state = points.shape[1]
-    if period > 1:
-        points = points[_exact_period(model, points, period)]
-        points = _complete_cycles(model, points, period)
-    if len(points) == 0:
-        empty = np.zeros(0)
-        return FixedPoints(points, np.zeros((0, state), complex), empty, empty, (), period, tried, failed)
-    A = np.asarray(jacobians(model, jnp.asarray(points), period))
-    mu = np.linalg.eigvals(A).astype(complex)
-    mu = np.take_along_axis(mu, np.argsort(-np.abs(mu), axis=1, kind="stable"), axis=1)
-    absolute = np.asarray(residual_norms(model, jnp.asarray(points), period))
-    relative = absolute / np.maximum(1.0, np.linalg.norm(points, axis=1))
-    beta = 1 / np.maximum(np.linalg.svd(A - np.eye(state), compute_uv=False)[:, -1], np.finfo(float).tiny)
-    bound = _lipschitz(model) if period == 1 else np.nan
-    cycles = _cycles(model, points, period)
-    return FixedPoints(points, mu, relative, beta**2 * absolute * bound, cycles, period, tried, failed)
-
-
-def _lipschitz(model: Model) -> float:
-    """A Lipschitz constant of the Jacobian, where the cell has a known one."""
-    if isinstance(model, VanillaRNN):
-        norm = float(np.linalg.norm(np.asarray(model.weight), 2))
-        return _LIPSCHITZ_TANH * (norm if model.form == "W@tanh(h)+b" else norm**2)
-    return float("nan")
-
-
-def _exact_period(model: Model, points: np.ndarray, period: int) -> np.ndarray:
-    keep = np.ones(len(points), bool)
-    if len(points) == 0:
-        return keep
-    bounds = _error_bounds(model, points, period)
-    for divisor in (d for d in range(1, period) if period % d == 0):
-        image = np.asarray(jax.vmap(period_map(model, divisor))(jnp.asarray(points)))
-        keep &= np.linalg.norm(image - points, axis=1) > np.maximum(64 * bounds, 1e-9)
-    return keep
-
-
-def _complete_cycles(model: Model, points: np.ndarray, period: int) -> np.ndarray:
-    """The points with the rest of their cycles, each refined by Newton."""
-    if len(points) == 0:
-        return points
-    images = [points]
-    for _ in range(period - 1):
-        images.append(np.asarray(jax.vmap(model)(jnp.asarray(images[-1]))))
-    points, converged = newton(model, np.concatenate(images), period=period)
-    return distinct(model, points[converged], period=period)
-
-
-def _cycles(model: Model, points: np.ndarray, period: int) -> tuple[tuple[int, ...], ...]:
-    images = np.asarray(jax.vmap(model)(jnp.asarray(points)))
-    following = [int(np.argmin(np.linalg.norm(points - image, axis=1))) for image in images]
-    left, cycles = set(range(len(points))), []
-    while left:
-        start = min(left)
-        cycle = [start]
-        while following[cycle[-1]] in left - set(cycle) and len(cycle) < period:
-            cycle.append(following[cycle[-1]])
-        left -= set(cycle)
-        cycles.append(tuple(cycle))
-    return tuple(cycles)

@@ -11,11 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import normalforms as nf
-from rnn.fixed_points import float64, jacobians, period_map
+from rnn.fixed_points import check_shape
 from rnn.model import Model, partition
+from rnn.newton import float64, jacobians, period_map, residual_norms
 from rnn.record import Rebuild, flatten
 
 __all__ = ["jet", "normal_form"]
+
+_FIXED = 1e-6
 
 
 def normal_form(
@@ -43,18 +46,26 @@ def normal_form(
         symmetric: whether the network is known to be odd about ``point``; decided by the numbers if ``None``.
 
     Raises:
-        ValueError: ``point`` is not a fixed point, or no multiplier is critical there.
+        ValueError: as for `jet`, or no multiplier is critical there.
     """
     local = jet(model, point, direction, period=period)
     return nf.reduce_jet(local, tolerance=tolerance, critical=critical, symmetric=symmetric)
 
 
 def jet(model: Model, point: Any, direction: Any, *, period: int = 1) -> nf.Jet:
-    """The :class:`normalforms.Jet` of ``model^period`` at ``point`` along the parameter ``direction``."""
+    """The :class:`normalforms.Jet` of ``model^period`` at ``point`` along the parameter ``direction``.
+
+    Raises:
+        ValueError: ``point`` has the wrong shape or is not a fixed point, or ``direction`` does not fit the model.
+    """
     with jax.enable_x64(True):
         wide = float64(model)
         point = jnp.asarray(np.asarray(point, np.float64))
+        check_shape(wide, point.size)
         tangent = _tangent(wide, direction)
+        residual = float(residual_norms(wide, point[None], period)[0])
+        if not residual <= _FIXED * max(1.0, float(jnp.linalg.norm(point))):
+            raise ValueError(f"point is not a fixed point of model^{period}: |f(h) − h| = {residual:.3g}")
 
         def numpy(function: Any) -> Any:
             def evaluate(*vectors: Any) -> np.ndarray:
@@ -64,7 +75,7 @@ def jet(model: Model, point: Any, direction: Any, *, period: int = 1) -> nf.Jet:
             return evaluate
 
         return nf.Jet(
-            jacobian=np.asarray(jacobians(wide, point[None], period)[0]),
+            jacobian=jacobians(wide, point[None], period)[0],
             second=numpy(_second),
             third=numpy(_third),
             parameter=numpy(_first_parameter)(),

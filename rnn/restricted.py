@@ -15,10 +15,10 @@ from jaxtyping import Float
 import normalforms as nf
 from rnn.bifurcation import Event
 from rnn.continuation import Follower, Place
-from rnn.fixed_points import float64, jacobians
 from rnn.jets import normal_form
 from rnn.kernel import sntk
 from rnn.model import Model, partition, trajectory
+from rnn.newton import float64, jacobians
 from rnn.record import ModelPath, Rebuild, flatten
 from rnn.spectrum import Modes
 
@@ -255,7 +255,7 @@ class _Line:
 
     def jacobian(self, s: float, point: np.ndarray) -> np.ndarray:
         model = self.rebuild(jnp.asarray(self.origin + s * self.v))
-        return np.asarray(jacobians(model, jnp.asarray(point[None]), self.event.period)[0])
+        return jacobians(model, point[None], self.event.period)[0]
 
     def through(self, span: tuple[float, float], count: int, slope: float) -> tuple[np.ndarray, list[Place]]:
         """Displacements whose multipliers are evenly spread over ``span``, and the fixed point at each."""
