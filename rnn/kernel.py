@@ -215,7 +215,7 @@ def sntk(
     readout: Any = None,
     chunk: int | None = None,
     remat: bool = False,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> SNTK:
     """The state-space NTK ``J Jᵀ``, ``J = ∂(h_1 … h_T)/∂θ``, of ``model`` on a batch of initial states.
 

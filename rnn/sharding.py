@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 __all__ = ["batch_mesh", "replicate"]
 
 
-def batch_mesh(devices: Sequence[jax.Device]) -> Mesh:
+def batch_mesh(devices: Sequence[Any]) -> Mesh:
     """A mesh with one axis, ``"batch"``, over the devices.
 
     Raises:
