@@ -1,7 +1,8 @@
 """Recurrent networks in JAX: training, state-space NTK, bifurcations and restricted kernels."""
 
-from rnn.bifurcation import Bifurcations, Event, bifurcations
+from rnn.bifurcation import bifurcations
 from rnn.continuation import Branch, Place
+from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.jets import normal_form
 from rnn.kernel import SNTK, sntk

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn.bifurcation import Bifurcations, Event, bifurcations
+from rnn.bifurcation import bifurcations
+from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
 from rnn.model import with_bias
