@@ -1,9 +1,10 @@
 """Recurrent networks in JAX: training, state-space NTK, bifurcations and restricted kernels."""
 
-from rnn.bifurcation import Bifurcations, Event, bifurcations
+from rnn.bifurcation import bifurcations
 from rnn.continuation import Branch, Place
 from rnn.curvature import fisher_of, gauss_newton
 from rnn.detector import Notice, Watch, watch
+from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.interop import GRU, LSTM, load
 from rnn.jets import normal_form

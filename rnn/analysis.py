@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from normalforms import report
 from normalforms.plot import COLOURS, style
-from rnn.bifurcation import Bifurcations, bifurcations
+from rnn.bifurcation import bifurcations
+from rnn.events import Bifurcations
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
 from rnn.model import Model, partition

@@ -2,82 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 import normalforms as nf
 from rnn.continuation import Branch, Follower, Place
-from rnn.fixed_points import fixed_points
+from rnn.crossing import crossed, localise
+from rnn.events import Bifurcations, Event
+from rnn.fixed_points import check_shape, fixed_points, state_size
 from rnn.jets import normal_form
 from rnn.model import Model
-from rnn.newton import distinct
+from rnn.newton import error_bounds, orbits
+from rnn.probing import representatives, sample_steps, settle, spread
 from rnn.record import ModelPath, Run
 
-__all__ = ["Bifurcations", "Event", "bifurcations"]
+__all__ = ["bifurcations"]
 
-_SETTLE = 200
 _PROBES = 64
-_CRITICAL = 1e-7
-
-
-@dataclass(frozen=True)
-class Event:
-    """One bifurcation of a path of models.
-
-    Attributes:
-        kind: as in :class:`normalforms.NormalForm`.
-        step: where on the path, in steps; not a whole number, as models between samples are interpolated.
-        multiplier: the critical eigenvalue found there, complex.
-        normal_form: with one step of the path as the unit of its parameter.
-        point: the fixed point, shape (state,).
-        model: the critical model, float64 parameters.
-        tangent: ``dθ/dstep`` of the path, flat, shape (m,).
-        branch: index of the branch that turned critical.
-        period: steps per cycle.
-        status: ``"localised"``, or a sentence on what fell short.
-        run: the path's training run, where it has one.
-    """
-
-    kind: str
-    step: float
-    multiplier: complex
-    normal_form: nf.NormalForm
-    point: np.ndarray
-    model: Model
-    tangent: np.ndarray
-    branch: int
-    period: int
-    status: str
-    run: Run | None = None
-
-
-@dataclass(frozen=True)
-class Bifurcations(Sequence[Event]):
-    """The events of a path in order, the branches that they join, and what could not be resolved."""
-
-    events: tuple[Event, ...]
-    branches: tuple[Branch, ...]
-    unresolved: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    @overload
-    def __getitem__(self, index: int) -> Event: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Event]: ...
-    def __getitem__(self, index: Any) -> Any:
-        return self.events[index]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self.events)
+_SMALL = 16  # states up to which unstable points and 2-cycles are looked for at every sample
+_MEETING = 2**-10
+_CRITICAL = 1e-5
 
 
 def bifurcations(
@@ -90,10 +37,11 @@ def bifurcations(
     tolerance: float = 1e-12,
     progress: Callable[[float], None] | None = None,
 ) -> Bifurcations:
-    """Follow every fixed point along a path of models and find where multipliers cross the unit circle.
+    """Follow every fixed point and 2-cycle along a path of models and find where multipliers cross the unit circle.
 
-    Fixed points are looked for at the start from many places, and on the way at the ends of orbits. Each is
-    continued with its multipliers; a crossing is bracketed by bisection and solved for; a point that
+    They are looked for at the start from many places, and on the way at the ends of orbits; networks of up to
+    16 states also by Newton from random states at every sample, so that unstable ones that are born are seen.
+    Each is continued with its multipliers; a crossing is bracketed by bisection and solved for; a point that
     appears is followed back to its birth. Crossings that undo each other between two samples are not seen.
 
     Args:
@@ -107,15 +55,16 @@ def bifurcations(
         progress: called with the share of the path that is done.
 
     Raises:
-        ValueError: fewer than two models, models that differ in shape, or a start at which no fixed point is found.
+        ValueError: fewer than two models, models that differ in shape or do not map a state to a state, or a
+            first model that returns NaN at every start.
     """
     path = _path(run)
     with jax.enable_x64(True):
-        search = _Search(run if isinstance(run, Run) else None, path, starts, tolerance)
-        samples = _samples(path, every, until)
-        search.begin(samples[0])
-        for k, (here, there) in enumerate(itertools.pairwise(samples)):
-            search.cross(here, there)
+        samples = sample_steps(path, every, until)
+        search = _Search(run if isinstance(run, Run) else None, path, samples, starts, tolerance)
+        search.begin()
+        for k in range(len(samples) - 1):
+            search.cross(k)
             if progress is not None:
                 progress((k + 1) / (len(samples) - 1))
             if first is not None and len(search.events) >= first:
@@ -129,43 +78,48 @@ def _path(run: Any) -> ModelPath:
     return run if isinstance(run, ModelPath) else ModelPath.of(run)
 
 
-def _samples(path: ModelPath, every: float, until: float | None) -> list[float]:
-    end = path.steps[-1] if until is None else min(until, path.steps[-1])
-    samples = [float(path.steps[0])]
-    for step in path.steps[1:]:
-        if step <= end and (step - samples[-1] >= every or step == path.steps[-1]):
-            samples.append(float(step))
-    return samples
-
-
 class _Search:
     """The bookkeeping of one pass along a path."""
 
-    def __init__(self, run: Run | None, path: ModelPath, starts: Any, tolerance: float) -> None:
+    def __init__(self, run: Run | None, path: ModelPath, samples: list[float], starts: Any, tolerance: float) -> None:
         self.run = run
         self.path = path
+        self.samples = samples
         self.follower = Follower(path, tolerance)
         self.probes = self._probes(starts)
+        self.small = self.probes.shape[1] <= _SMALL
+        self.rng = np.random.default_rng(0)
         self.branches: list[Branch] = []
         self.events: list[Event] = []
         self.unresolved: list[str] = []
 
     def _probes(self, starts: Any) -> np.ndarray:
+        model = self.follower.model(self.samples[0])
         if starts is None and self.run is not None:
             starts = self.run.task.h0
         if starts is None:
-            size = fixed_points_size(self.follower.model(self.path.steps[0]))
-            starts = np.random.default_rng(0).normal(size=(_PROBES, size))
+            starts = np.random.default_rng(0).normal(size=(_PROBES, state_size(model)))
         starts = np.asarray(starts, np.float64)
+        if starts.ndim != 2 or len(starts) == 0:
+            raise ValueError(f"starts must have shape (count, state) with at least one row, got {starts.shape}")
+        check_shape(model, starts.shape[1])
         return starts[:: max(1, len(starts) // _PROBES)]
 
-    def begin(self, step: float) -> None:
-        found = fixed_points(self.follower.model(step), starts=_spread(self.probes))
+    def begin(self) -> None:
+        """The points and 2-cycles at the first sample."""
+        step = self.samples[0]
+        model = self.follower.model(step)
+        found = fixed_points(model, starts=spread(self.probes))
         if len(found) == 0:
-            raise ValueError(f"no fixed point was found at step {step:g}; give other starts")
-        for place in self.follower.places(step, found.points):
-            if place is not None:
-                self.branches.append(Branch(places=[place]))
+            if "NaN" in found.status:
+                raise ValueError(f"at step {step:g} {found.status}")
+            self.unresolved.append(f"no fixed point was found at step {step:g}: {found.status}")
+        ends = representatives(settle(model, self.probes))
+        seeds = spread(self.probes) if self.small or len(ends) == 0 else ends
+        for period, points in ((1, found), (2, fixed_points(model, starts=seeds, period=2))):
+            for place in self.follower.places(step, points.points[::period], period):
+                if place is not None:
+                    self.branches.append(Branch(period, places=[place]))
 
     def result(self) -> Bifurcations:
         order = sorted(range(len(self.events)), key=lambda k: self.events[k].step)
@@ -176,260 +130,274 @@ class _Search:
         events = tuple(self.events[k] for k in order)
         return Bifurcations(events, tuple(self.branches), tuple(self.unresolved))
 
-    def alive(self, step: float) -> list[int]:
+    def cross(self, k: int) -> None:
+        """Take every branch from sample ``k`` to the next, then look for new points."""
+        here, there = self.samples[k], self.samples[k + 1]
+        ends: list[tuple[int, Place]] = []
+        passed: list[tuple[int, Place]] = []
+        for period in (1, 2):
+            alive = [i for i in self._alive(here) if self.branches[i].period == period]
+            ahead = self.follower.advance([self.branches[i].places[-1] for i in alive], there, period)
+            for i, place in zip(alive, ahead, strict=True):
+                reached = True
+                if place is None:
+                    place, reached = self.follower.follow(self.branches[i].places[-1], there, period)
+                (passed if reached else ends).append((i, place))
+        passed, met = self._apart(passed, there)
+        lows = [self.branches[i].places[-1] for i, _ in passed]
+        for i, place in passed:
+            self.branches[i].places.append(place)
+        for (i, place), low in zip(passed, lows, strict=True):
+            self._crossings(i, low, place, k)
+        for i, place in ends:
+            self._crossings(i, self.branches[i].places[-1], place, k)
+            self._end(i, place, there)
+        for i, place in met:
+            self._end(i, place, there, met=True)
+        self._births(k)
+
+    def _alive(self, step: float) -> list[int]:
         return [
-            k
-            for k, branch in enumerate(self.branches)
+            i
+            for i, branch in enumerate(self.branches)
             if branch.status == "followed" and branch.places[-1].step == step
         ]
 
-    def cross(self, here: float, there: float) -> None:
-        """Take every branch from ``here`` to ``there``, then look for new attractors."""
-        indices = self.alive(here)
-        ahead = self.follower.advance([self.branches[k].places[-1] for k in indices], there)
-        for k, place in zip(indices, ahead, strict=True):
-            reached = True
-            if place is None:
-                place, reached = self.follower.follow(self.branches[k].places[-1], there)
-            self._crossings(k, place)
-            if reached:
-                self.branches[k].places.append(place)
+    def _apart(
+        self, passed: list[tuple[int, Place]], there: float
+    ) -> tuple[list[tuple[int, Place]], list[tuple[int, Place]]]:
+        """Branches that arrive at one point are followed again with care; those that still do have met."""
+        kept: list[tuple[int, Place]] = []
+        met: list[tuple[int, Place]] = []
+        for i, place in passed:
+            period = self.branches[i].period
+            same = [n for n, (j, p) in enumerate(kept) if self._same(place, p, self.branches[j].period, period)]
+            rival = same[0] if same else None
+            if rival is None:
+                kept.append((i, place))
+                continue
+            for n in (i, kept[rival][0]):
+                end, reached = self.follower.follow(self.branches[n].places[-1], there, period, careful=True)
+                if not reached:
+                    met.append((n, end))
+                    if n != i:
+                        kept[rival] = (i, place)
+                    break
+                if not self._same(end, place, period, period):
+                    kept.append((n, end))
+                    if n != i:
+                        kept[rival] = (i, place)
+                    break
             else:
-                self._end(k, place, there)
-        self._births(here, there)
+                met.append((i, self.branches[i].places[-1]))
+        return kept, met
 
-    def _crossings(self, k: int, end: Place) -> None:
-        """Every change of stability of branch ``k`` between its last place and ``end``."""
-        low = self.branches[k].places[-1]
+    def _same(self, a: Place, b: Place, period: int, other: int) -> bool:
+        """Whether two places of one step are the same point or points of one cycle."""
+        if period != other or a.step != b.step:
+            return False
+        model = self.follower.model(a.step)
+        cycle = orbits(model, b.point[None], period)[0]
+        gaps = np.linalg.norm(cycle - a.point, axis=1)
+        if gaps.min() > 1e-4 * max(1.0, float(np.linalg.norm(a.point))):
+            return False
+        bounds = error_bounds(model, np.stack([a.point, cycle[np.argmin(gaps)]]), period)
+        return bool(gaps.min() <= 4 * bounds.sum())
+
+    def _known(self, place: Place, period: int) -> bool:
+        """Whether a branch was seen at this very place."""
+        return any(
+            self._same(place, seen, branch.period, period)
+            for branch in self.branches
+            if branch.period == period
+            for seen in branch.places
+            if seen.step == place.step
+        )
+
+    def _crossings(self, i: int, low: Place, end: Place, k: int) -> None:
+        """Every change of stability of branch ``i`` between two places within one pair of samples."""
+        period = self.branches[i].period
         for _ in range(8):
-            if low.unstable == end.unstable or sum(low.unstable) == sum(end.unstable):
+            if not crossed(low, end):
                 return
-            found = self._localise(low, end)
+            found = localise(self.follower, low, end, period)
             if found is None:
                 self.unresolved.append(
-                    f"a multiplier of branch {k} crosses the unit circle between steps {low.step:g} and {end.step:g}"
+                    f"a multiplier of branch {i} crosses the unit circle between steps {low.step:g} and {end.step:g}"
                 )
                 return
             place, after = found
-            self._record(k, place, toward=end.step)
-            self._switch(place, after, end.step)
+            event = self._record(i, place, toward=end.step)
+            if event is not None:
+                self._switch(event, place, after, k)
             low = after
 
-    def _localise(self, low: Place, high: Place) -> tuple[Place, Place] | None:
-        """The first crossing between two places, and a place after it."""
-        for _ in range(60):
-            if _single(low, high):
-                measure = _measure(low, high)
-                if measure is not None:
-                    return self._solve(low, high, measure)
-            middle, reached = self.follower.follow(low, (low.step + high.step) / 2)
-            if not reached or abs(high.step - low.step) <= 1e-9:
-                return None
-            low, high = (low, middle) if sum(middle.unstable) != sum(low.unstable) else (middle, high)
-        return None
-
-    def _solve(
-        self, low: Place, high: Place, measure: Callable[[np.ndarray], tuple[float, complex]]
-    ) -> tuple[Place, Place] | None:
-        """The crossing between two places, by Brent's method on the critical multiplier."""
-        seen = {low.step: low, high.step: high}
-
-        def value(step: float) -> float:
-            if step not in seen:
-                near = seen[min(seen, key=lambda s: abs(s - step))]
-                seen[step] = self.follower.follow(near, step)[0]
-            return measure(seen[step].multipliers)[0]
-
-        root = scipy.optimize.brentq(value, low.step, high.step, xtol=1e-13, rtol=8.9e-16, maxiter=200)
-        value(root)
-        best = min(seen.values(), key=lambda place: abs(measure(place.multipliers)[0]))
-        return (best, high) if abs(measure(best.multipliers)[0]) <= _CRITICAL else None
-
-    def _record(self, k: int, place: Place, *, toward: float) -> int:
-        model = self.follower.model(place.step)
-        tangent = self._tangent(place.step, toward)
-        period = self.branches[k].period
-        form = normal_form(model, place.point, tangent, period=period, critical=1e-5)
+    def _record(self, i: int, place: Place, *, toward: float) -> int | None:
+        """Add the event at ``place``; ``None`` if it is there already or has no normal form."""
+        model, period = self.follower.model(place.step), self.branches[i].period
+        if self._event_at(place, period, 1e-6, 1e-4) is not None:
+            return None
+        tangent = self.follower.rate(place.step, toward)
+        try:
+            form = normal_form(model, place.point, tangent, period=period, critical=_CRITICAL)
+        except ValueError as error:
+            self.unresolved.append(f"branch {i} at step {place.step:g}: {error}")
+            return None
         critical = complex(place.multipliers[np.argmin(np.abs(place.multipliers - complex(form.multiplier)))])
         gap = abs(abs(critical) - 1)
         status = "localised" if gap <= 1e-10 else f"multiplier only within {gap:.1e} of the unit circle"
         self.events.append(
-            Event(
-                form.kind,
-                place.step,
-                critical,
-                form,
-                place.point,
-                model,
-                tangent,
-                k,
-                period,
-                status,
-                self.run,
-            )
+            Event(form.kind, place.step, critical, form, place.point, model, tangent, i, period, status, self.run)
         )
         return len(self.events) - 1
 
-    def _tangent(self, step: float, toward: float) -> np.ndarray:
-        other = np.clip(step + np.sign(toward - step) * 1e-3, self.path.steps[0], self.path.steps[-1])
-        return (self.path.flat(float(other)) - self.path.flat(step)) / (other - step)
+    def _event_at(self, place: Place, period: int, apart: float, distance: float) -> int | None:
+        """The event of this period, or of the period that doubles to it, at ``place``."""
+        for index, event in enumerate(self.events):
+            doubled = 2 * event.period == period and event.kind in ("period_doubling", "degenerate")
+            if (event.period != period and not doubled) or abs(event.step - place.step) > apart:
+                continue
+            cycle = orbits(self.follower.model(place.step), place.point[None], period)[0]
+            size = max(1.0, float(np.linalg.norm(event.point)))
+            if np.min(np.linalg.norm(cycle - event.point, axis=1)) <= distance * size:
+                return index
+        return None
 
-    def _switch(self, at: Place, after: Place, stop: float) -> None:
-        """Look for the branches that meet the tracked one at ``at``, on the far side of it."""
-        event = self.events[-1]
-        form = event.normal_form
-        if event.kind not in ("pitchfork", "transcritical"):
+    def _switch(self, event: int, at: Place, after: Place, k: int) -> None:
+        """Look for the branches that meet the tracked one at ``at``, on the side where the normal form has them."""
+        kind, form = self.events[event].kind, self.events[event].normal_form
+        if kind not in ("pitchfork", "transcritical", "period_doubling"):
+            return
+        period = self.events[event].period * (2 if kind == "period_doubling" else 1)
+        if period > 2:
             return
         q = np.real(np.asarray(form.critical_eigenvector, dtype=complex))
         rate = float(np.real(form.coefficients["dlambda"]))
+        later = kind == "transcritical" or rate * float(np.real(form.coefficients["c3"])) < 0
+        stop = self.samples[k + 1] if later else self.samples[k]
+        base = after if later else at
         for share in (1e-3, 1e-2, 0.1, 1.0):
             step = at.step + share * (stop - at.step)
-            base, reached = self.follower.follow(after, step)
+            base, reached = self.follower.follow(base, step, self.events[event].period)
             if not reached:
-                continue
-            gain = rate * (step - at.step)
-            sizes = _amplitudes(event.kind, form, gain)
-            guesses = np.stack([base.point + u * q for u in sizes]) if sizes else np.zeros((0, q.size))
-            if len(guesses) == 0:
                 return
-            born = [p for p in self.follower.places(step, guesses) if p is not None]
-            born = [p for p in born if np.linalg.norm(p.point - base.point) > 0.2 * min(map(abs, sizes))]
-            if len(born) == len(sizes):
-                self._adopt(born, stop, len(self.events) - 1)
+            sizes = _amplitudes(kind, form, rate * (step - at.step))
+            guesses = np.stack([base.point + u * q for u in sizes])
+            born = [p for p in self.follower.places(step, guesses, period) if p is not None]
+            least = 0.2 * min(map(abs, sizes))
+            born = [p for p in born if np.linalg.norm(p.point - base.point) > least]
+            if len(born) == len(sizes) and (len(born) == 1 or not self._same(born[0], born[1], period, period)):
+                for place in born:
+                    self._adopt(place, period, k, event, later)
                 return
 
-    def _adopt(self, born: list[Place], stop: float, event: int | None) -> None:
-        for place in born:
-            if self._known(place):
-                continue
-            branch = Branch(places=[place], born=event)
-            self.branches.append(branch)
-            end, reached = self.follower.follow(place, stop)
-            if not reached:
-                branch.status = "lost"
-                self.unresolved.append(f"branch {len(self.branches) - 1} is lost at step {end.step:g}")
-            else:
-                self._crossings(len(self.branches) - 1, end)
+    def _adopt(self, place: Place, period: int, k: int, event: int | None, later: bool = True) -> None:
+        """A new branch through ``place``, which lies between samples ``k`` and ``k + 1``, followed to one of them."""
+        toward = self.samples[k + 1] if later else self.samples[k]
+        end, reached = self.follower.follow(place, toward, period)
+        if self._known(place, period) or (reached and self._known(end, period)):
+            return
+        i = len(self.branches)
+        if not later:
+            self.branches.append(Branch(period, [place], ended=event, status="ended"))
+            self._trace_back(i, place, k)
+            return
+        self.branches.append(Branch(period, [place], born=event))
+        self._crossings(i, place, end, k)
+        if reached:
             if end.step > place.step:
-                branch.places.append(end)
+                self.branches[i].places.append(end)
+        else:
+            self._end(i, end, toward)
 
-    def _known(self, place: Place) -> bool:
-        """Whether a branch was just seen at this very place."""
-        for branch in self.branches:
-            for last in (p for p in branch.places[-2:] if p.step == place.step):
-                both = np.stack([last.point, place.point])
-                if len(distinct(self.follower.model(place.step), both)) == 1:
-                    return True
-        return False
-
-    def _end(self, k: int, place: Place, there: float) -> None:
-        """Branch ``k`` cannot be followed beyond ``place``: a fold, or lost."""
-        branch = self.branches[k]
+    def _end(self, i: int, place: Place, there: float, *, met: bool = False) -> None:
+        """Branch ``i`` cannot be followed beyond ``place``: it met another, turned back at a fold, or is lost."""
+        branch = self.branches[i]
         if place.step > branch.places[-1].step:
             branch.places.append(place)
-        fold = self.follower.fold(place, there)
+        meeting = self._meeting(place, branch.period, there if met else None)
+        if meeting is not None:
+            branch.status, branch.ended = "ended", meeting
+            return
+        fold = self.follower.fold(place, there, branch.period)
         if fold is None:
             branch.status = "lost"
-            self.unresolved.append(f"branch {k} is lost at step {place.step:g}, without a fold there")
+            self.unresolved.append(f"branch {i} is lost at step {place.step:g}, without a fold there")
             return
+        event = self._event_at(fold, branch.period, 1e-6, 1e-4)
         branch.status = "ended"
-        for index, event in enumerate(self.events):
-            if abs(event.step - fold.step) < 1e-6 and np.linalg.norm(event.point - fold.point) < 1e-6:
-                branch.ended = index
-                return
-        branch.ended = self._record(k, fold, toward=there)
+        branch.ended = self._record(i, fold, toward=there) if event is None else event
 
-    def _births(self, here: float, there: float) -> None:
-        """New attractors at ``there``, followed back to where they were born."""
+    def _meeting(self, place: Place, period: int, until: float | None = None) -> int | None:
+        """The event just beyond ``place``, or anywhere ``until``, at which its branch meets another that goes on."""
+        width = abs(self.samples[-1] - self.samples[0]) / (len(self.samples) - 1)
+        apart, distance = (_MEETING * width, 0.1) if until is None else (abs(until - place.step), 1.0)
+        found = self._event_at(place, period, apart, distance)
+        if found is None or self.events[found].kind == "saddle_node":
+            return None
+        return found
+
+    def _births(self, k: int) -> None:
+        """Points and 2-cycles at the next sample that no branch has led to, followed back to where they were born."""
+        there = self.samples[k + 1]
         model = self.follower.model(there)
-        ends = settle(model, self.probes)
-        candidates = [p for p in self.follower.places(there, _representatives(ends)) if p is not None]
-        for place in candidates:
-            if self._known(place):
+        ends = representatives(settle(model, self.probes))
+        size = self.probes.shape[1]
+        extra = self.rng.normal(size=(24, size)) * self.rng.choice([0.3, 1.0, 2.0], (24, 1)) if self.small else ends[:0]
+        turning = ends
+        if not self.small and len(ends):
+            image = orbits(model, ends, 2)[:, 1]
+            turning = ends[np.linalg.norm(image - ends, axis=1) > 1e-6]
+        for period, seeds in ((1, np.concatenate([ends, extra])), (2, np.concatenate([turning, extra]))):
+            if len(seeds) == 0:
                 continue
-            origin, reached = self.follower.follow(place, here)
-            if reached and self._known(origin):  # it leapt to a branch that comes close at its birth
-                origin, reached = self.follower.follow(place, here, careful=True)
-            if reached:
-                self.branches.append(Branch(places=[origin, place]))
-                self.unresolved.append(
-                    f"branch {len(self.branches) - 1}, seen at step {there:g}, was there before; its birth was missed"
-                )
-                continue
-            fold = self.follower.fold(origin, here)
-            if fold is None:
-                self.branches.append(Branch(places=[place], status="followed"))
-                self.unresolved.append(
-                    f"the birth of branch {len(self.branches) - 1} between steps {here:g} and {there:g}"
-                )
-                continue
-            self.branches.append(Branch(places=[place]))
-            event = self._record(len(self.branches) - 1, fold, toward=there)
-            self.branches[-1].born = event
-            self.branches[-1].places.insert(0, fold)
-            mirror = self.follower.place(origin.step, 2 * fold.point - origin.point)
-            if mirror is not None and np.linalg.norm(mirror.point - origin.point) > 1e-9:
-                self._adopt([mirror], there, event)
+            for place in self.follower.places(there, seeds, period):
+                if place is not None and not self._known(place, period):
+                    i = len(self.branches)
+                    self.branches.append(Branch(period, [place]))
+                    self._trace_back(i, place, k)
 
+    def _trace_back(self, i: int, place: Place, k: int) -> None:
+        """Follow branch ``i`` from ``place`` to earlier samples, ``k`` first, until the fold at which it was born."""
+        branch = self.branches[i]
+        for n in range(k, -1, -1):
+            here = self.samples[n]
+            origin, reached = self.follower.follow(place, here, branch.period)
+            if reached and self._known(origin, branch.period):  # it leapt to a branch that comes close at its birth
+                origin, reached = self.follower.follow(place, here, branch.period, careful=True)
+                if reached and self._known(origin, branch.period):
+                    self.unresolved.append(f"branch {i} joins another between steps {here:g} and {place.step:g}")
+                    return
+            self._crossings(i, origin, place, n)
+            if not reached:
+                self._born(i, origin, place, n)
+                return
+            branch.places.insert(0, origin)
+            place = origin
 
-def settle(model: Model, starts: np.ndarray) -> np.ndarray:
-    """States after many steps from every start, shape (count, state)."""
-    return np.asarray(_settle(model, jnp.asarray(starts)))
+    def _born(self, i: int, origin: Place, place: Place, k: int) -> None:
+        """The birth of branch ``i``, seen at ``place``, between sample ``k`` and ``origin``, its earliest place."""
+        branch, here = self.branches[i], self.samples[k]
+        branch.born = self._meeting(origin, branch.period)
+        if branch.born is not None:
+            return
+        fold = self.follower.fold(origin, here, branch.period)
+        if fold is None:
+            self.unresolved.append(f"the birth of branch {i} between steps {here:g} and {origin.step:g}")
+            return
+        event = self._event_at(fold, branch.period, 1e-6, 1e-4)
+        branch.born = self._record(i, fold, toward=self.samples[k + 1]) if event is None else event
+        branch.places.insert(0, fold)
+        self._partner(fold, place, branch, k)
 
-
-def _settled(model: Model, h: Any) -> Any:
-    return jax.lax.fori_loop(0, _SETTLE, lambda _, x: jax.vmap(model)(x), h)
-
-
-_settle = jax.jit(_settled)
-
-
-def fixed_points_size(model: Model) -> int:
-    """Length of the state vector of a model that has a ``weight``."""
-    return int(np.shape(model.weight)[-1])
-
-
-def _representatives(ends: np.ndarray, most: int = 8, apart: float = 1e-3) -> np.ndarray:
-    """Up to ``most`` of the states, each far from those taken before."""
-    ends = ends[np.all(np.isfinite(ends), axis=1)]
-    taken = [ends[0]]
-    gaps = np.linalg.norm(ends - taken[0], axis=1)
-    while len(taken) < most and gaps.max() > apart:
-        taken.append(ends[np.argmax(gaps)])
-        gaps = np.minimum(gaps, np.linalg.norm(ends - taken[-1], axis=1))
-    return np.stack(taken)
-
-
-def _spread(probes: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(1).normal(size=probes.shape)
-    return np.concatenate([np.zeros((1, probes.shape[1])), probes, noise])
-
-
-def _single(low: Place, high: Place) -> bool:
-    """Whether one real multiplier or one complex pair separates the two."""
-    change = np.abs(np.subtract(low.unstable, high.unstable))
-    return int(change.sum()) == 1
-
-
-def _measure(low: Place, high: Place) -> Callable[[np.ndarray], tuple[float, complex]] | None:
-    """A function of the multipliers that changes sign where the critical one crosses."""
-    which = int(np.argmax(np.abs(np.subtract(low.unstable, high.unstable))))
-    target = (1.0, -1.0, None)[which]
-
-    def real(mu: np.ndarray) -> tuple[float, complex]:
-        near = mu[np.argmin(np.abs(mu - target))]
-        return float((near.real - target) * target), complex(near)
-
-    def pair(mu: np.ndarray) -> tuple[float, complex]:
-        above = mu[mu.imag > 0]
-        if len(above) == 0:
-            return np.nan, 1.0
-        near = above[np.argmin(np.abs(np.abs(above) - 1))]
-        return float(abs(near) - 1), complex(near)
-
-    measure = real if target is not None else pair
-    ends = measure(low.multipliers)[0], measure(high.multipliers)[0]
-    return measure if np.all(np.isfinite(ends)) and ends[0] * ends[1] < 0 else None
+    def _partner(self, fold: Place, place: Place, branch: Branch, k: int) -> None:
+        """The point born with ``branch`` at ``fold``: its mirror image, at a step where the two are well apart."""
+        for share in (1e-3, 1e-2, 0.1, 1.0):
+            near, reached = self.follower.follow(place, fold.step + share * (place.step - fold.step), branch.period)
+            mirror = self.follower.place(near.step, 2 * fold.point - near.point, branch.period) if reached else None
+            if mirror is not None and not self._same(mirror, near, branch.period, branch.period):
+                self._adopt(mirror, branch.period, k, branch.born)
+                return
 
 
 def _amplitudes(kind: str, form: nf.NormalForm, gain: float) -> list[float]:
@@ -437,4 +405,5 @@ def _amplitudes(kind: str, form: nf.NormalForm, gain: float) -> list[float]:
     c2, c3 = (float(np.real(form.coefficients.get(name, 0.0))) for name in ("c2", "c3"))
     if kind == "transcritical":
         return [-gain / c2]
-    return [float(s * np.sqrt(-gain / c3)) for s in (1, -1)] if gain * c3 < 0 else []
+    size = float(np.sqrt(abs(gain / c3)))
+    return [size] if kind == "period_doubling" else [size, -size]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn.model import Model, partition
-from rnn.newton import jacobians, newton, period_map
+from rnn.newton import jacobians, newton, period_map, residual_norms
 from rnn.record import ModelPath
 
 __all__ = ["Branch", "Follower", "Place", "unstable"]
@@ -20,6 +20,7 @@ _HALVINGS = 14
 _LEAP = 0.25
 _CAREFUL = 0.02
 _STILL = 1e-3
+_COLLAPSED = 1e-8
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,17 @@ class Follower:
         """The float64 model at ``step``."""
         return self.path.rebuild(jnp.asarray(self.path.flat(step)))
 
+    def rate(self, step: float, ahead: float) -> np.ndarray:
+        """``dθ/dstep`` on the segment from ``step`` towards ``ahead``, flat, shape (m,)."""
+        first, last = float(self.path.steps[0]), float(self.path.steps[-1])
+        width = 1e-3 * min(1.0, float(np.min(np.diff(self.path.steps))))
+        forward = step < last if ahead == step else (ahead > step and step < last) or step <= first
+        other = min(step + width, last) if forward else max(step - width, first)
+        return (self.path.flat(other) - self.path.flat(step)) / (other - step)
+
     def slope(self, step: float, ahead: float) -> Any:
-        """``dθ/dstep`` on the segment from ``step`` towards ``ahead``, a pytree like the parameters."""
-        here = self.path.flat(step)
-        other = np.clip(step + np.sign(ahead - step) * 1e-3, self.path.steps[0], self.path.steps[-1])
-        return partition(self.path.rebuild(jnp.asarray((self.path.flat(other) - here) / (other - step))))[0]
+        """`rate` as a pytree like the parameters."""
+        return partition(self.path.rebuild(jnp.asarray(self.rate(step, ahead))))[0]
 
     def place(self, step: float, start: np.ndarray, period: int = 1) -> Place | None:
         """The fixed point that Newton finds from ``start``; ``None`` if it does not converge."""
@@ -108,10 +115,22 @@ class Follower:
         model = self.model(step)
         points, converged = newton(model, starts, period=period, tolerance=self.tolerance)
         A = jacobians(model, points, period)
+        if period > 1:  # a cycle that shrinks onto a point of shorter period has ended
+            converged &= residual_norms(model, points) > _COLLAPSED
         return [
             Place(step, point, np.linalg.eigvals(a).astype(complex)) if ok else None
             for point, a, ok in zip(points, A, converged, strict=True)
         ]
+
+    def describe(self, step: float, point: np.ndarray, period: int = 1) -> Place:
+        """``point`` as it is, with its multipliers at ``step``."""
+        A = jacobians(self.model(step), point[None], period)[0]
+        return Place(step, point, np.linalg.eigvals(A).astype(complex))
+
+    def residual(self, place: Place, period: int = 1) -> float:
+        """``‖model^period(h) − h‖ / max(1, ‖h‖)`` at a place."""
+        gap = residual_norms(self.model(place.step), place.point[None], period)[0]
+        return float(gap) / max(1.0, float(np.linalg.norm(place.point)))
 
     def advance(self, places: list[Place], stop: float, period: int = 1, leap: float = _LEAP) -> list[Place | None]:
         """Every place followed to ``stop`` in one step; ``None`` where the step was too long or the point is gone."""
@@ -188,8 +207,9 @@ class Follower:
         if np.linalg.norm(residual) > 1e-10:
             return None
         step = float(np.clip(step, low, high))
-        A = jacobians(self.model(step), unknown[None, :n], period)[0]
-        return Place(step, unknown[:n], np.linalg.eigvals(A).astype(complex))
+        if period > 1 and residual_norms(model, unknown[None, :n])[0] <= _COLLAPSED**0.5:
+            return None
+        return self.describe(step, unknown[:n], period)
 
 
 def _padded(points: np.ndarray) -> Any:

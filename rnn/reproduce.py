@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from rnn.beside import training
-from rnn.bifurcation import Bifurcations, Event, bifurcations
+from rnn.bifurcation import bifurcations
+from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
 from rnn.model import with_bias

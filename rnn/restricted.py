@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 import normalforms as nf
-from rnn.bifurcation import Event
 from rnn.continuation import Follower, Place
+from rnn.events import Event
 from rnn.jets import normal_form
 from rnn.kernel import sntk
 from rnn.model import Model, partition, trajectory
