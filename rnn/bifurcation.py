@@ -30,7 +30,7 @@ _CRITICAL = 1e-5
 def bifurcations(
     run: Run | ModelPath | Sequence[Model],
     *,
-    every: float = 100,
+    every: float | Callable[[float], float] = 100,
     first: int | None = None,
     starts: Any = None,
     until: float | None = None,
@@ -46,7 +46,7 @@ def bifurcations(
 
     Args:
         run: a training run, a path, or models (steps 0, 1, 2, …).
-        every: steps between samples; the path's own spacing if that is wider.
+        every: steps between samples, or a function of the step that says so; the path's own spacing if that is wider.
         first: stop after that many events.
         starts: states, shape (count, state), from which orbits probe for new attractors; a run's own initial
             states unless given, else random.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -47,12 +48,13 @@ def spread(probes: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((1, probes.shape[1])), probes, noise])
 
 
-def sample_steps(path: ModelPath, every: float, until: float | None) -> list[float]:
+def sample_steps(path: ModelPath, every: float | Callable[[float], float], until: float | None) -> list[float]:
     """Steps at which branches are looked at; just off the path's own, where a made-up path may be critical exactly."""
     last = float(path.steps[-1])
     end = last if until is None else min(until, last)
     samples, nodes = [float(path.steps[0])], path.steps
     for here, following in zip(nodes[1:], [*nodes[2:], last], strict=True):
-        if here <= end and (here - samples[-1] >= every * (1 - 2 * _ASIDE) or here == last):
+        apart = every(float(here)) if callable(every) else every
+        if here <= end and (here - samples[-1] >= apart * (1 - 2 * _ASIDE) or here == last):
             samples.append(float(here + _ASIDE * (following - here)))
     return samples

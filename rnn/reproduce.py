@@ -34,7 +34,7 @@ class Preset:
 
     Args:
         steps: training steps.
-        sample_every: steps between the samples at which bifurcations are looked for.
+        sample_every: steps between the late samples at which bifurcations are looked for; early ones are denser.
         early: steps after which the first event is looked for; also those of the two runs beside it, one with
             trainable bias and a negative control.
     """
@@ -46,7 +46,7 @@ class Preset:
 
 _NEAR, _FINE = 160, 4  # steps after the first event in which the collapse is resolved, and their spacing
 
-PRESETS = {"quick": Preset(1_500, 100, 1_500), "paper": Preset(35_000, 250, 2_500)}
+PRESETS = {"quick": Preset(1_500, 100, 1_500), "paper": Preset(35_000, 500, 2_500)}
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,14 @@ def reproduce(
         teacher = fixed_points(run.task.teacher)
         meanwhile()
         run = stages.run("training (student)", lambda report: main.wait(progress=report))
-    missed = not len(events)
-    events = stages.run("bifurcations", lambda report: bifurcations(run, every=plan.sample_every, progress=report))
+    missed, at = not len(events), events[0].step if len(events) else float("inf")
+
+    def every(step: float) -> float:
+        if at - 100 <= step <= at + 300:
+            return 20
+        return 100 if step < early else plan.sample_every
+
+    events = stages.run("bifurcations", lambda report: bifurcations(run, every=every, progress=report))
     if missed:
         ranks, restricted = _Ranks(run, events), _restricted(events)
     radius_step, radius = _spectral_radius(run)

@@ -103,6 +103,21 @@ def test_the_readout_alone_shows_no_collapse(story):
     assert float(read.stable_rank().value) < 3
 
 
+def test_the_sharpest_collapse_is_one_trajectory(story):
+    run, shares = story.run, {}
+    for step in (story.events[0].step, story.rank.minimum_step):
+        kernel = rnn.sntk(with_bias(run.model(step)), run.task.h0, run.task.horizon)
+        y = np.asarray(kernel.jvp(kernel.leading(1, tolerance=1e-3).vectors[0]))
+        shares[step] = np.sum(y**2, axis=(1, 2)) / np.sum(y**2)
+    crossing, smallest = shares.values()
+    assert 1 / np.sum(crossing**2) > 200  # of 256: the whole batch takes part
+    assert np.max(smallest) > 0.8
+    values, vectors = np.linalg.eig(np.asarray(run.model(story.rank.minimum_step).weight, np.float64).T)
+    p = np.real(vectors[:, np.argmax(np.abs(values))])
+    distance = np.abs(np.tanh(np.asarray(run.task.h0)) @ p)
+    assert np.argmax(smallest) == np.argmin(distance)
+
+
 def test_prediction_improves_rung_by_rung(story):
     prediction = story.restricted.prediction
     errors = [prediction.max_relative_error(rung) for rung in ("cubic", "scalar", "response")]
