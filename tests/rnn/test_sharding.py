@@ -53,22 +53,25 @@ def compare(case, devices, **options):
     close(one.fisher_mv(v), many.fisher_mv(v))
     close(one.flatten(one.vjp(y)), many.flatten(many.vjp(y)))
     close(one.frobenius(exact=True).value, many.frobenius(exact=True).value)
+    return one, many
+
+
+def estimate(one, many):
     a, b = one.stable_rank(), many.stable_rank()
     close(a.value, b.value, 1e-10)
     close(a.standard_error, b.standard_error, 1e-8)
     close(one.leading(2).singular_values, many.leading(2).singular_values)
-    return many
 """
 
 ON_EIGHT = """
 devices = jax.devices()
-for count in (1, 2, 8):
-    compare(kernels.vanilla(batch=16), devices[:count])  # divides
+compare(kernels.vanilla(batch=16), devices)  # divides
 compare(kernels.vanilla("tanh(W@h+b)", batch=19), devices, chunk=2, remat=True)  # leaves three
 compare(kernels.vanilla(batch=3, readout=kernels.MATRIX), devices)  # fewer than devices
 compare(kernels.gated(batch=9), devices)
 
-many = kernels.vanilla(batch=16).kernel(devices=devices)
+one, many = kernels.vanilla(batch=16).kernel(), kernels.vanilla(batch=16).kernel(devices=devices)
+estimate(one, many)
 text = fisher_block.lower(many, jnp.ones((1, many.shape[1]))).compile().as_text()
 calls = [line for line in text.splitlines() if " all-reduce(" in line or " all-gather(" in line]
 assert len(calls) == 1, calls  # once per product, not once per step
@@ -88,7 +91,7 @@ print("ok")
 """
 
 ON_TWO_PROCESSES = """
-compare(kernels.vanilla(batch=10), jax.devices())
+estimate(*compare(kernels.vanilla(batch=10), jax.devices()))
 compare(kernels.vanilla(batch=7), jax.devices(), chunk=2)  # leaves three
 print("ok")
 """
