@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-import normalforms as nf
 from rnn.continuation import Branch, Follower, Place
 from rnn.crossing import crossed, localise
-from rnn.events import Bifurcations, Event
+from rnn.events import Bifurcations, Event, amplitudes
 from rnn.fixed_points import check_shape, fixed_points, state_size
 from rnn.jets import normal_form
 from rnn.model import Model
@@ -281,7 +280,7 @@ class _Search:
             base, reached = self.follower.follow(base, step, self.events[event].period)
             if not reached:
                 return
-            sizes = _amplitudes(kind, form, rate * (step - at.step))
+            sizes = amplitudes(kind, form, rate * (step - at.step))
             guesses = np.stack([base.point + u * q for u in sizes])
             born = [p for p in self.follower.places(step, guesses, period) if p is not None]
             least = 0.2 * min(map(abs, sizes))
@@ -398,12 +397,3 @@ class _Search:
             if mirror is not None and not self._same(mirror, near, branch.period, branch.period):
                 self._adopt(mirror, branch.period, k, branch.born)
                 return
-
-
-def _amplitudes(kind: str, form: nf.NormalForm, gain: float) -> list[float]:
-    """Where the normal form puts the other branches when the multiplier has moved by ``gain``."""
-    c2, c3 = (float(np.real(form.coefficients.get(name, 0.0))) for name in ("c2", "c3"))
-    if kind == "transcritical":
-        return [-gain / c2]
-    size = float(np.sqrt(abs(gain / c3)))
-    return [size] if kind == "period_doubling" else [size, -size]

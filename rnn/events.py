@@ -13,7 +13,7 @@ from rnn.continuation import Branch
 from rnn.model import Model
 from rnn.record import Run
 
-__all__ = ["Bifurcations", "Event"]
+__all__ = ["Bifurcations", "Event", "amplitudes"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,12 @@ class Bifurcations(Sequence[Event]):
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
+
+
+def amplitudes(kind: str, form: nf.NormalForm, gain: float) -> list[float]:
+    """Where the normal form puts the other branches when the multiplier has moved by ``gain``."""
+    c2, c3 = (float(np.real(form.coefficients.get(name, 0.0))) for name in ("c2", "c3"))
+    if kind == "transcritical":
+        return [-gain / c2]
+    size = float(np.sqrt(abs(gain / c3)))
+    return [size] if kind == "period_doubling" else [size, -size]

@@ -58,6 +58,7 @@ class Sweep:
     horizon: int
     alignment: float
     gap: float
+    share: float = float("nan")
 
     @property
     def initial(self) -> Float[np.ndarray, " batch"]:
@@ -166,6 +167,7 @@ def restrict(
     span: tuple[float, float] = (0.8, 1.2),
     count: int = 81,
     key: int = 0,
+    share: bool = False,
 ) -> Sweep:
     """Measure ``‖J(s) v‖²`` on a line of parameters through the bifurcation.
 
@@ -178,6 +180,8 @@ def restrict(
         span: multipliers between which to measure.
         count: how many points.
         key: seed of the eigenvalue iteration's start.
+        share: also find the part of the trace of the kernel that the direction carries at the event (exact; it
+            takes as long as differentiating every state).
 
     Raises:
         ValueError: no initial states, an unknown direction, a kind without a real multiplier that crosses,
@@ -216,7 +220,16 @@ def restrict(
         horizon=horizon,
         alignment=alignment,
         gap=float(others[-2]) if len(others) > 1 else 0.0,
+        share=_share(event.model, v, states, horizon) if share else float("nan"),
     )
+
+
+def _share(model: Model, v: np.ndarray, h0: np.ndarray, horizon: int) -> float:
+    """``‖J v‖² / ‖J‖_F²``."""
+    along = amplification_along(model, v, np.zeros(1), h0, horizon)[0]
+    with jax.enable_x64(True):
+        trace = sntk(float64(model), jnp.asarray(h0), horizon).frobenius(exact=True).value
+    return float(along / trace)
 
 
 def _direction(
