@@ -15,7 +15,7 @@ from normalforms.codegen import Program
 from normalforms.printing import LANGUAGES, render
 from normalforms.typeset import typeset, typeset_orbit
 
-__all__ = ["Domain", "DomainWarning", "Formula", "check_horizon", "check_real", "symbols"]
+__all__ = ["Domain", "DomainWarning", "Formula", "check_horizon", "check_real", "compiled", "symbols"]
 
 MAX_HORIZON = 1_000_000
 
@@ -106,7 +106,7 @@ class Formula:
 
     @cached_property
     def _numbers(self) -> Callable[..., Any]:
-        return _compile(self._guard or self.stable, "numpy")
+        return compiled(self._guard or self.stable, "numpy")
 
     def __call__(self, *arguments: Any) -> Any:
         """The value, elementwise over broadcast arguments, in float64.
@@ -176,7 +176,7 @@ class Formula:
         """
         if backend not in ("numpy", "jax", "mpmath"):
             raise ValueError(f"backend {backend!r} is not known; choose numpy, jax or mpmath")
-        return _differentiable(self.stable) if backend == "jax" else _compile(self.stable, backend)
+        return _differentiable(self.stable) if backend == "jax" else compiled(self.stable, backend)
 
     def code(self, language: str = "python", name: str = "law") -> str:
         """Source of a function ``name`` of `symbols`, in ``"python"``, ``"c"`` or ``"julia"`` (also ``"numpy"``,
@@ -235,7 +235,8 @@ class Formula:
         return f"$\\displaystyle {self.latex()}$"
 
 
-def _compile(program: Program, backend: str) -> Callable[..., Any]:
+def compiled(program: Program, backend: str) -> Callable[..., Any]:
+    """The program as a function of its inputs, on a backend; no domain is checked."""
     return _namespace(program, backend)["law"]
 
 

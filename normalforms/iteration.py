@@ -11,9 +11,8 @@ import numpy as np
 import sympy as sp
 
 from normalforms.codegen import Carry, Program
-from normalforms.formula import check_horizon, check_real, symbols
+from normalforms.formula import check_horizon, check_real, compiled, symbols
 from normalforms.maps import Map
-from normalforms.printing import render
 
 __all__ = ["Orbit", "escape_radius", "iterate", "orbit_program"]
 
@@ -74,9 +73,7 @@ def _step(m: Map) -> Callable[..., Any]:
     flat = [s for row in tangents for s in row]
     common, reduced = sp.cse(results, symbols=sp.numbered_symbols("v", real=True))
     program = Program((*m.states, *flat, *m.parameters), tuple(reduced), prelude=tuple(common))
-    namespace: dict[str, Any] = {}
-    exec(compile(render(program, "numpy"), "<step>", "exec"), namespace)
-    return namespace["law"]
+    return compiled(program, "numpy")
 
 
 @cache

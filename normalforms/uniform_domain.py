@@ -9,8 +9,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.codegen import Program
-from normalforms.formula import Domain, symbols
-from normalforms.printing import render
+from normalforms.formula import Domain, compiled, symbols
 from normalforms.uniform_bernoulli import Bernoulli
 from normalforms.uniform_flow import Block
 from normalforms.uniform_fold import Fold
@@ -96,9 +95,7 @@ def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], block
 
     @cache
     def function() -> Any:
-        namespace: dict[str, Any] = {}
-        exec(compile(render(program, "numpy"), "<domain>", "exec"), namespace)
-        return namespace["law"]
+        return compiled(program, "numpy")
 
     def call(*values: Any) -> Any:
         with np.errstate(all="ignore"):
