@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn.model import Model, partition
-from rnn.newton import jacobians, newton, period_map, residual_norms
+from rnn.newton import jacobians, newton, padded, period_map, residual_norms
 from rnn.record import ModelPath
 
 __all__ = ["Branch", "Follower", "Place", "unstable"]
@@ -21,6 +21,7 @@ _LEAP = 0.25
 _CAREFUL = 0.02
 _STILL = 1e-3
 _COLLAPSED = 1e-8
+_KEPT = 8  # models at hand
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,15 @@ class Follower:
     def __init__(self, path: ModelPath, tolerance: float) -> None:
         self.path = path
         self.tolerance = tolerance
+        self._recent: dict[float, Model] = {}
 
     def model(self, step: float) -> Model:
         """The float64 model at ``step``."""
-        return self.path.rebuild(jnp.asarray(self.path.flat(step)))
+        if step not in self._recent:
+            if len(self._recent) >= _KEPT:
+                self._recent.pop(next(iter(self._recent)))
+            self._recent[step] = self.path.rebuild(self.path.flat(step))
+        return self._recent[step]
 
     def rate(self, step: float, ahead: float) -> np.ndarray:
         """``dθ/dstep`` on the segment from ``step`` towards ``ahead``, flat, shape (m,)."""
@@ -104,7 +110,7 @@ class Follower:
 
     def slope(self, step: float, ahead: float) -> Any:
         """`rate` as a pytree like the parameters."""
-        return partition(self.path.rebuild(jnp.asarray(self.rate(step, ahead))))[0]
+        return partition(self.path.rebuild(self.rate(step, ahead)))[0]
 
     def place(self, step: float, start: np.ndarray, period: int = 1) -> Place | None:
         """The fixed point that Newton finds from ``start``; ``None`` if it does not converge."""
@@ -138,7 +144,7 @@ class Follower:
             return []
         start = places[0].step
         points = np.stack([place.point for place in places])
-        tangent = _tangents(self.model(start), self.slope(start, stop), _padded(points), period)
+        tangent = _tangents(self.model(start), self.slope(start, stop), padded(points), period)
         move = np.asarray(tangent)[: len(points)] * (stop - start)
         # a tangent that points far away says that the point is about to turn; Newton then starts where it is
         far = np.linalg.norm(move, axis=1) > 1.0
@@ -210,12 +216,6 @@ class Follower:
         if period > 1 and residual_norms(model, unknown[None, :n])[0] <= _COLLAPSED**0.5:
             return None
         return self.describe(step, unknown[:n], period)
-
-
-def _padded(points: np.ndarray) -> Any:
-    """``points`` with the last repeated, to one of few lengths, as each length is compiled anew."""
-    extra = -len(points) % 8 if len(points) > 1 else 0
-    return jnp.asarray(np.concatenate([points, np.repeat(points[-1:], extra, axis=0)]))
 
 
 @eqx.filter_jit

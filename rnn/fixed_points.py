@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +17,7 @@ from rnn.newton import (
     float64,
     is_piecewise_linear,
     isolated,
+    iterate,
     jacobians,
     newton_cycles,
     orbits,
@@ -306,6 +306,5 @@ def state_size(model: Model) -> int:
 
 def _iterates(model: Model, seeds: np.ndarray) -> list[np.ndarray]:
     """States some way along the orbits of the starts: near attractors, and near saddles on the way."""
-    step = eqx.filter_jit(lambda m, h, n: jax.lax.fori_loop(0, n, lambda _, x: jax.vmap(m)(x), h))
-    few = step(model, jnp.asarray(seeds), 6)
-    return [np.asarray(few), np.asarray(step(model, few, 100))]
+    few = iterate(model, seeds, 6)
+    return [few, iterate(model, few, 100)]

@@ -35,15 +35,27 @@ def period_map(model: Model, period: int) -> Model:
     return step
 
 
-def _padded(rows: np.ndarray) -> Any:
+def padded(rows: np.ndarray) -> Any:
     """``rows`` with the last repeated, to one of few lengths, as each length is compiled anew."""
-    length = next(4**k for k in range(20) if 4**k >= len(rows))
+    length = next(8**k for k in range(12) if 8**k >= len(rows))
     return jnp.asarray(np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)]))
 
 
 def orbits(model: Model, starts: np.ndarray, period: int) -> np.ndarray:
     """The first ``period`` states from every start, shape (starts, period, state)."""
-    return np.swapaxes(np.asarray(_orbits(model, _padded(starts), period)), 0, 1)[: len(starts)]
+    if period == 1:
+        return starts[:, None]
+    return np.swapaxes(np.asarray(_orbits(model, padded(starts), period)), 0, 1)[: len(starts)]
+
+
+def iterate(model: Model, states: np.ndarray, count: int) -> np.ndarray:
+    """Every state ``count`` steps later, shape (starts, state)."""
+    return np.asarray(_iterate(model, padded(states), jnp.asarray(count)))[: len(states)]
+
+
+@eqx.filter_jit
+def _iterate(model: Model, states: Any, count: Any) -> Any:
+    return jax.lax.fori_loop(0, count, lambda _, h: jax.vmap(model)(h), states)
 
 
 @eqx.filter_jit
@@ -91,14 +103,12 @@ def newton_cycles(
     ends, left = np.empty_like(starts), np.empty(len(starts))
     known = np.zeros((0, starts.shape[2])) if known is None else known
     length = next(n for n in (0, *(8**k for k in range(1, 9))) if n >= len(known))
-    padded = jnp.asarray(np.concatenate([known, np.full((length - len(known), starts.shape[2]), np.inf)]))
-    batch = next(size for size in (1, 8, _BATCH) if size >= min(len(starts), _BATCH))
-    for first in range(0, len(starts), batch):
-        part = starts[first : first + batch]
-        whole = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-        found, size = _newton(model, jnp.asarray(whole), padded, damped)
-        ends[first : first + batch] = found[: len(part)]
-        left[first : first + batch] = size[: len(part)]
+    deflated = jnp.asarray(np.concatenate([known, np.full((length - len(known), starts.shape[2]), np.inf)]))
+    for first in range(0, len(starts), _BATCH):
+        part = starts[first : first + _BATCH]
+        found, size = map(np.asarray, _newton(model, padded(part), deflated, damped))
+        ends[first : first + _BATCH] = found[: len(part)]
+        left[first : first + _BATCH] = size[: len(part)]
     return ends, left
 
 
@@ -128,8 +138,19 @@ def _newton(model: Model, starts: Any, known: Any, damped: bool) -> tuple[Any, A
         gaps = jnp.linalg.norm(_closing(model, cycle), axis=1)
         return jnp.max(gaps / jnp.maximum(1.0, jnp.linalg.norm(target, axis=1)))
 
+    given = jnp.isfinite(known[:, 0])
+
+    def apart(h: Any) -> tuple[Any, Any]:
+        away = jnp.where(given[:, None], h - known, 1.0)
+        return away, jnp.sum(away**2, axis=1)
+
     def repulsion(h: Any) -> Any:
-        return jnp.sum(jnp.log1p(1 / jnp.sum((h - known) ** 2, axis=1)))
+        return jnp.sum(jnp.where(given, jnp.log1p(1 / apart(h)[1]), 0.0))
+
+    def turning(h: Any, move: Any) -> Any:
+        """``⟨∇ ln Π, move⟩``."""
+        away, square = apart(h)
+        return -jnp.sum(jnp.where(given, 2 * (away @ move) / (square * (square + 1)), 0.0))
 
     def merit(cycle: Any) -> Any:
         return size(cycle) * jnp.exp(repulsion(cycle[0])) if len(known) else size(cycle)
@@ -137,7 +158,7 @@ def _newton(model: Model, starts: Any, known: Any, damped: bool) -> tuple[Any, A
     def improve(cycle: Any) -> Any:
         move = _newton_move(model, cycle)
         if len(known):
-            turn = 1 - jax.grad(repulsion)(cycle[0]) @ move[0]
+            turn = 1 - turning(cycle[0], move[0])
             move = move / jnp.where(jnp.abs(turn) < 0.1, jnp.copysign(0.1, turn), turn)
         if not damped:
             return cycle + move
@@ -165,7 +186,7 @@ def _newton(model: Model, starts: Any, known: Any, damped: bool) -> tuple[Any, A
 def jacobians(model: Model, points: Any, period: int = 1) -> np.ndarray:
     """Jacobians of the period map at every point, shape (count, state, state)."""
     points = np.asarray(points)
-    return np.asarray(_jacobians(model, _padded(points), period))[: len(points)]
+    return np.asarray(_jacobians(model, padded(points), period))[: len(points)]
 
 
 @eqx.filter_jit
@@ -197,7 +218,7 @@ def cycle_jacobians(model: Model, cycle: np.ndarray) -> np.ndarray:
 
 def residual_norms(model: Model, points: np.ndarray, period: int = 1) -> np.ndarray:
     """``‖model^period(h) − h‖`` at every point, shape (count,)."""
-    return np.asarray(_residual_norms(model, _padded(points), period))[: len(points)]
+    return np.asarray(_residual_norms(model, padded(points), period))[: len(points)]
 
 
 @eqx.filter_jit
@@ -245,7 +266,7 @@ def _bounds(model: Model, points: np.ndarray, period: int) -> np.ndarray:
 def is_piecewise_linear(model: Model, points: np.ndarray) -> bool:
     """Whether every second directional derivative that is tried vanishes exactly: ReLU networks, tent maps."""
     directions = np.random.default_rng(2).normal(size=(2, *points.shape))
-    return not np.any(np.asarray(_bends(model, _padded(points), *map(_padded, directions))))
+    return not np.any(np.asarray(_bends(model, padded(points), *map(padded, directions))))
 
 
 @eqx.filter_jit

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnn.model import Model
+from rnn.newton import iterate
 from rnn.record import ModelPath
 
 __all__ = ["representatives", "sample_steps", "settle", "spread"]
@@ -21,13 +18,8 @@ _ASIDE = 0.00618
 
 def settle(model: Model, starts: np.ndarray) -> np.ndarray:
     """States after many steps from every start, those that escape left out, shape (count, state)."""
-    ends = np.asarray(_settle(model, jnp.asarray(starts)))
+    ends = iterate(model, starts, _SETTLE)
     return ends[np.all(np.isfinite(ends), axis=1)]
-
-
-@eqx.filter_jit
-def _settle(model: Model, starts: Any) -> Any:
-    return jax.lax.fori_loop(0, _SETTLE, lambda _, x: jax.vmap(model)(x), starts)
 
 
 def representatives(states: np.ndarray, most: int = 8, apart: float = 1e-3) -> np.ndarray:

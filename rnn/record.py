@@ -84,7 +84,7 @@ class ModelPath:
 
     def model(self, step: float) -> Model:
         """The model at ``step``, in the path's own dtype."""
-        return self.rebuild(jnp.asarray(self.flat(step), self.parameters.dtype))
+        return self.rebuild(self.flat(step).astype(self.parameters.dtype))
 
 
 class Rebuild:
@@ -97,9 +97,11 @@ class Rebuild:
 
     def __call__(self, flat: Any) -> Model:
         parts, start = [], 0
+        if not isinstance(flat, jax.core.Tracer):
+            flat = np.asarray(flat)  # cut here, as JAX compiles a slice of its own for every place
         for shape in self.shapes:
             size = math.prod(shape)
-            parts.append(flat[start : start + size].reshape(shape))
+            parts.append(jnp.asarray(flat[start : start + size].reshape(shape)))
             start += size
         return eqx.combine(jax.tree.unflatten(self.treedef, parts), self.rest)
 
