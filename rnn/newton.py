@@ -1,4 +1,8 @@
-"""Newton's method for fixed points and cycles, in float64: many starts at once, damped, deflated."""
+"""Newton's method for fixed points and cycles, in float64: many starts at once, damped, deflated.
+
+JAX evaluates the model and its Jacobian, two programs for every model whatever the period; the linear algebra is
+NumPy's, on those starts alone that still move.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,9 @@ from rnn.model import Model
 __all__ = ["cycle_jacobians", "distinct", "error_bounds", "float64", "is_piecewise_linear", "jacobians", "newton"]
 
 _ITERATIONS = 60
-_BATCH = 64
+_TRIES = 8  # halvings of a step
+_WEAK = 4  # steps without progress after which a start is given up
+_ENTRIES = 2**23  # of the Jacobians at hand together
 _ISOLATED = 1e-2
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
@@ -35,22 +41,22 @@ def period_map(model: Model, period: int) -> Model:
     return step
 
 
-def padded(rows: np.ndarray) -> Any:
+def padded(rows: np.ndarray) -> np.ndarray:
     """``rows`` with the last repeated, to one of few lengths, as each length is compiled anew."""
     length = next(8**k for k in range(12) if 8**k >= len(rows))
-    return jnp.asarray(np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)]))
+    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
 
 
-def orbits(model: Model, starts: np.ndarray, period: int) -> np.ndarray:
-    """The first ``period`` states from every start, shape (starts, period, state)."""
-    if period == 1:
-        return starts[:, None]
-    return np.swapaxes(np.asarray(_orbits(model, padded(starts), period)), 0, 1)[: len(starts)]
+def images(model: Model, states: np.ndarray) -> np.ndarray:
+    """``model`` of every state, shape (..., state)."""
+    return iterate(model, states.reshape(-1, states.shape[-1]), 1).reshape(states.shape)
 
 
 def iterate(model: Model, states: np.ndarray, count: int) -> np.ndarray:
     """Every state ``count`` steps later, shape (starts, state)."""
-    return np.asarray(_iterate(model, padded(states), jnp.asarray(count)))[: len(states)]
+    if len(states) == 0:
+        return states
+    return np.asarray(_iterate(model, padded(states), np.asarray(count)))[: len(states)]
 
 
 @eqx.filter_jit
@@ -58,9 +64,29 @@ def _iterate(model: Model, states: Any, count: Any) -> Any:
     return jax.lax.fori_loop(0, count, lambda _, h: jax.vmap(model)(h), states)
 
 
+def linearised(model: Model, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The image of every state, shape (..., state), and the Jacobian there, shape (..., state, state)."""
+    n = states.shape[-1]
+    rows = states.reshape(-1, n)
+    if len(rows) == 0:
+        return states, np.zeros((*states.shape, n))
+    part = 8 ** min(3, max(0, int(np.log(_ENTRIES / n**2) / np.log(8))))
+    pieces = [_linearised(model, padded(rows[first : first + part])) for first in range(0, len(rows), part)]
+    moved, A = (np.concatenate([np.asarray(piece[k]) for piece in pieces])[: len(rows)] for k in (0, 1))
+    return moved.reshape(states.shape), A.reshape(*states.shape, n)
+
+
 @eqx.filter_jit
-def _orbits(model: Model, starts: Any, period: int) -> Any:
-    return jax.lax.scan(lambda h, _: (jax.vmap(model)(h), h), starts, length=period)[1]
+def _linearised(model: Model, states: Any) -> tuple[Any, Any]:
+    return jax.vmap(lambda h: (model(h), jax.jacfwd(model)(h)))(states)
+
+
+def orbits(model: Model, starts: np.ndarray, period: int) -> np.ndarray:
+    """The first ``period`` states from every start, shape (starts, period, state)."""
+    states = [np.asarray(starts)]
+    while len(states) < period:
+        states.append(images(model, states[-1]))
+    return np.stack(states, axis=1)
 
 
 def newton(
@@ -100,108 +126,123 @@ def newton_cycles(
         The ends, shape (starts, period, state), and ``max_i ‖model(h_i) − h_{i+1}‖ / max(1, ‖h_{i+1}‖)``, shape
         (starts,), infinite where it is not finite.
     """
-    ends, left = np.empty_like(starts), np.empty(len(starts))
-    known = np.zeros((0, starts.shape[2])) if known is None else known
-    length = next(n for n in (0, *(8**k for k in range(1, 9))) if n >= len(known))
-    deflated = jnp.asarray(np.concatenate([known, np.full((length - len(known), starts.shape[2]), np.inf)]))
-    for first in range(0, len(starts), _BATCH):
-        part = starts[first : first + _BATCH]
-        found, size = map(np.asarray, _newton(model, padded(part), deflated, damped))
-        ends[first : first + _BATCH] = found[: len(part)]
-        left[first : first + _BATCH] = size[: len(part)]
-    return ends, left
+    ends, left = np.array(starts), np.empty(len(starts))
+    batch = max(1, min(512, _ENTRIES // (starts.shape[1] * starts.shape[2] ** 2)))
+    with np.errstate(all="ignore"):  # starts that escape are told by their residual
+        for first in range(0, len(starts), batch):
+            part = slice(first, first + batch)
+            left[part] = _descend(model, ends[part], known, damped)
+    return ends, np.where(np.isfinite(left), left, np.inf)
 
 
-def _closing(model: Model, cycle: Any) -> Any:
-    """``model(h_i) − h_{i+1}``, shape (period, state)."""
-    return jax.vmap(model)(cycle) - jnp.roll(cycle, -1, axis=0)
+def _descend(model: Model, cycles: np.ndarray, known: np.ndarray | None, damped: bool) -> np.ndarray:
+    """Newton on ``cycles`` in place; the residuals of the ends."""
+    left = _sizes(cycles, images(model, cycles))
+    weak = np.zeros(len(cycles), int)
+    for _ in range(_ITERATIONS):
+        live = np.flatnonzero((left > _ROUNDING) & (weak < _WEAK))
+        if len(live) == 0:
+            break
+        old = cycles[live]
+        moved, A = linearised(model, old)
+        move = _newton_moves(A, moved - np.roll(old, -1, axis=1))
+        if known is not None:
+            turn = 1 - np.einsum("bi,bi->b", _repulsion_slope(old[:, 0], known), move[:, 0])
+            move = move / np.where(np.abs(turn) < 0.1, np.copysign(0.1, turn), turn)[:, None, None]
+        if damped:
+            new, size, better = _searched(model, old, left[live], move, known)
+        else:
+            new = old + move
+            size, better = _sizes(new, images(model, new)), np.ones(len(live), bool)
+        cycles[live], left[live] = new, size
+        weak[live] = np.where(better, 0, weak[live] + 1)
+        weak[live[np.all(new == old, axis=(1, 2)) | ~np.all(np.isfinite(new), axis=(1, 2))]] = _WEAK
+    return left
 
 
-def _newton_move(model: Model, cycle: Any) -> Any:
-    """The Newton step of all points of one cycle."""
-    A, gaps = jax.vmap(jax.jacfwd(model))(cycle), _closing(model, cycle)
-    eye = jnp.eye(cycle.shape[1], dtype=cycle.dtype)
+def _searched(
+    model: Model, cycles: np.ndarray, sizes: np.ndarray, moves: np.ndarray, known: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The longest of the halved steps that lowers the residual well, else the best, else none.
 
-    def compose(carry: Any, item: Any) -> tuple[Any, None]:
-        product, shift = carry
-        return (item[0] @ product, item[0] @ shift + item[1]), None
+    Returns:
+        The cycles there, their residuals, and whether they are well below those before.
+    """
 
-    (product, shift), _ = jax.lax.scan(compose, (eye, jnp.zeros_like(cycle[0])), (A, gaps))
-    first = jnp.linalg.solve(eye - product, shift)
-    return jax.lax.scan(lambda d, item: (item[0] @ d + item[1], d), first, (A, gaps))[1]
+    def weight(states: np.ndarray) -> np.ndarray | float:
+        return 1.0 if known is None else np.exp(_repulsion(states[..., 0, :].reshape(-1, states.shape[-1]), known))
+
+    now = sizes * weight(cycles)
+    new, size, least = cycles.copy(), sizes.copy(), now.copy()
+    better = np.zeros(len(cycles), bool)
+    for powers in (np.zeros(1), np.arange(1.0, _TRIES)):
+        open_ = np.flatnonzero(~better)
+        if len(open_) == 0:
+            break
+        tries = (cycles[open_] + 0.5 ** powers[:, None, None, None] * moves[open_]).reshape(-1, *cycles.shape[1:])
+        found = _sizes(tries, images(model, tries))
+        shape = (len(powers), len(open_))
+        merit, found = (found * weight(tries)).reshape(shape), found.reshape(shape)
+        well = merit < now[open_] * (1 - 1e-4)
+        lowest = np.argmin(np.where(np.isnan(merit), np.inf, merit), axis=0)
+        pick = np.where(np.any(well, axis=0), np.argmax(well, axis=0), lowest)
+        column = np.arange(len(open_))
+        lower = merit[pick, column] < least[open_]
+        place = open_[lower]
+        new[place] = tries.reshape(*shape, *cycles.shape[1:])[pick, column][lower]
+        size[place], least[place] = found[pick, column][lower], merit[pick, column][lower]
+        better[open_] = np.any(well, axis=0)
+    return new, size, better
 
 
-@eqx.filter_jit
-def _newton(model: Model, starts: Any, known: Any, damped: bool) -> tuple[Any, Any]:
-    def size(cycle: Any) -> Any:
-        target = jnp.roll(cycle, -1, axis=0)
-        gaps = jnp.linalg.norm(_closing(model, cycle), axis=1)
-        return jnp.max(gaps / jnp.maximum(1.0, jnp.linalg.norm(target, axis=1)))
+def _sizes(cycles: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """``max_i ‖model(h_i) − h_{i+1}‖ / max(1, ‖h_{i+1}‖)`` of every cycle."""
+    target = np.roll(cycles, -1, axis=1)
+    gaps = np.linalg.norm(moved - target, axis=2)
+    return np.max(gaps / np.maximum(1.0, np.linalg.norm(target, axis=2)), axis=1)
 
-    given = jnp.isfinite(known[:, 0])
 
-    def apart(h: Any) -> tuple[Any, Any]:
-        away = jnp.where(given[:, None], h - known, 1.0)
-        return away, jnp.sum(away**2, axis=1)
+def _repulsion(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """``Σ ln(1 + 1/‖h − z‖²)`` over the known z, shape (points,)."""
+    return np.sum(np.log1p(1 / np.sum((points[:, None] - known) ** 2, axis=2)), axis=1)
 
-    def repulsion(h: Any) -> Any:
-        return jnp.sum(jnp.where(given, jnp.log1p(1 / apart(h)[1]), 0.0))
 
-    def turning(h: Any, move: Any) -> Any:
-        """``⟨∇ ln Π, move⟩``."""
-        away, square = apart(h)
-        return -jnp.sum(jnp.where(given, 2 * (away @ move) / (square * (square + 1)), 0.0))
+def _repulsion_slope(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The gradient of `_repulsion`, shape (points, state)."""
+    away = points[:, None] - known
+    square = np.sum(away**2, axis=2)
+    return -2 * np.einsum("bk,bki->bi", 1 / (square * (square + 1)), away)
 
-    def merit(cycle: Any) -> Any:
-        return size(cycle) * jnp.exp(repulsion(cycle[0])) if len(known) else size(cycle)
 
-    def improve(cycle: Any) -> Any:
-        move = _newton_move(model, cycle)
-        if len(known):
-            turn = 1 - turning(cycle[0], move[0])
-            move = move / jnp.where(jnp.abs(turn) < 0.1, jnp.copysign(0.1, turn), turn)
-        if not damped:
-            return cycle + move
-        tries = cycle + move * (0.5 ** jnp.arange(8.0))[:, None, None]
-        left, now = jax.vmap(merit)(tries), merit(cycle)
-        better = left < now * (1 - 1e-4)
-        pick = jnp.where(jnp.any(better), jnp.argmax(better), jnp.argmin(left))
-        return jnp.where(left[pick] < now, tries[pick], cycle)
+def _newton_moves(A: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """The Newton steps of all points of every cycle, shape (cycles, period, state)."""
+    product, shift = A[:, 0], gaps[:, 0]
+    for i in range(1, A.shape[1]):
+        product, shift = A[:, i] @ product, np.einsum("bij,bj->bi", A[:, i], shift) + gaps[:, i]
+    moves = [_solved(np.eye(A.shape[2]) - product, shift)]
+    for i in range(A.shape[1] - 1):
+        moves.append(np.einsum("bij,bj->bi", A[:, i], moves[-1]) + gaps[:, i])
+    return np.stack(moves, axis=1)
 
-    def going(carry: Any) -> Any:
-        k, _, moved = carry
-        return (k < _ITERATIONS) & jnp.any(moved)
 
-    def advance(carry: Any) -> Any:
-        k, cycles, moved = carry
-        new = jnp.where(moved[:, None, None], jax.vmap(improve)(cycles), cycles)
-        changed = jnp.any(new != cycles, axis=(1, 2)) & jnp.all(jnp.isfinite(new), axis=(1, 2))
-        return k + 1, new, moved & changed & (jax.vmap(size)(new) > _ROUNDING)
-
-    _, ends, _ = jax.lax.while_loop(going, advance, (0, starts, jnp.ones(len(starts), bool)))
-    left = jax.vmap(size)(ends)
-    return ends, jnp.where(jnp.isfinite(left), left, jnp.inf)
+def _solved(matrices: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """The solution of every system, NaN where there is none."""
+    try:
+        return np.linalg.solve(matrices, sides[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        if len(matrices) == 1:
+            return np.full_like(sides, np.nan)
+        return np.concatenate([_solved(m[None], b[None]) for m, b in zip(matrices, sides, strict=True)])
 
 
 def jacobians(model: Model, points: Any, period: int = 1) -> np.ndarray:
     """Jacobians of the period map at every point, shape (count, state, state)."""
-    points = np.asarray(points)
-    return np.asarray(_jacobians(model, padded(points), period))[: len(points)]
-
-
-@eqx.filter_jit
-def _jacobians(model: Model, points: Any, period: int) -> Any:
-    def one(h: Any) -> Any:
-        if period <= 2:
-            return jax.jacfwd(period_map(model, period))(h)
-
-        def advance(carry: Any, _: None) -> tuple[Any, None]:
-            h, product = carry
-            return (model(h), jax.jacfwd(model)(h) @ product), None
-
-        return jax.lax.scan(advance, (h, jnp.eye(h.size, dtype=h.dtype)), length=period)[0][1]
-
-    return jax.vmap(one)(points)
+    states, product = linearised(model, np.asarray(points))
+    with np.errstate(all="ignore"):  # an orbit that escapes has no finite Jacobian, and no finite residual
+        for _ in range(period - 1):
+            states, A = linearised(model, states)
+            product = A @ product
+    return product
 
 
 def cycle_jacobians(model: Model, cycle: np.ndarray) -> np.ndarray:
@@ -218,13 +259,9 @@ def cycle_jacobians(model: Model, cycle: np.ndarray) -> np.ndarray:
 
 def residual_norms(model: Model, points: np.ndarray, period: int = 1) -> np.ndarray:
     """``‖model^period(h) − h‖`` at every point, shape (count,)."""
-    return np.asarray(_residual_norms(model, padded(points), period))[: len(points)]
-
-
-@eqx.filter_jit
-def _residual_norms(model: Model, points: Any, period: int) -> Any:
-    ends = jax.lax.fori_loop(0, period, lambda _, h: jax.vmap(model)(h), points)
-    return jnp.linalg.norm(ends - points, axis=1)
+    points = np.asarray(points)
+    with np.errstate(all="ignore"):
+        return np.linalg.norm(iterate(model, points, period) - points, axis=1)
 
 
 def distinct(model: Model, points: np.ndarray, *, period: int = 1) -> np.ndarray:
