@@ -46,6 +46,7 @@ def add_commands(commands: Any) -> None:
     _map_options(law)
     law.add_argument("--form", choices=_FORMS, default="series")
     law.add_argument("--order", type=int, help="highest power of h0 kept (default 2); p of the uniform law (default 0)")
+    law.add_argument("--pade", action="store_true", help="resum the series, beyond its circle of convergence")
     law.add_argument("--horizon", type=int, help="T, for the exact form and for --evaluate")
     law.add_argument("--format", choices=_FORMATS, default="text")
     law.add_argument(
@@ -161,12 +162,14 @@ def _form(law: Any, arguments: argparse.Namespace) -> Any:
     order = arguments.order
     if order is not None and arguments.form not in ("series", "uniform", "exact"):
         raise ValueError(f"--order does not belong to --form {arguments.form}")
+    if arguments.pade and arguments.form != "series":
+        raise ValueError(f"--pade does not belong to --form {arguments.form}; it resums a series")
     if arguments.form == "uniform":
         return law.uniform(0 if order is None else order)
     if arguments.form == "exact":
         return law.exact(arguments.horizon, order)
     if arguments.form == "series":
-        return law.series(2 if order is None else order)
+        return law.series(2 if order is None else order, pade=arguments.pade)
     return {"scaling": law.scaling, "regimes": law.regimes, "reference": lambda: law.reference}[arguments.form]()
 
 

@@ -6,17 +6,19 @@ trial division.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import add, sub
 
 import sympy as sp
 
 from normalforms.polynomials import Poly, poly, to_expr
 
-__all__ = ["Base", "Den", "Fraction", "combined", "lcm", "q_exponents", "total"]
+__all__ = ["Base", "Den", "Fraction", "combined", "exponents", "lcm", "q_exponents", "total"]
 
-Den = dict[int, int]
-"""Exponents of a denominator by factor; see `Base.factor`."""
+Den = tuple[int, ...]
+"""Exponents of a denominator, that of ``Base.factor(d)`` at place ``d + 1``; see `exponents`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +45,16 @@ def _factor(base: Base, d: int) -> Poly:
     return value
 
 
-def _denominator(base: Base, exponents: Den) -> Poly:
-    return _product(base, tuple(sorted((d, n) for d, n in exponents.items() if n)))
-
-
 @cache
-def _product(base: Base, exponents: tuple[tuple[int, int], ...]) -> Poly:
+def _denominator(base: Base, den: Den) -> Poly:
     value = poly([1])
-    for d, n in exponents:
+    for d, n in _present(den):
         value = value * base.factor(d) ** n
     return value
+
+
+def _present(den: Den) -> list[tuple[int, int]]:
+    return [(place - 1, n) for place, n in enumerate(den) if n]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Fraction:
 
     def over(self, den: Den) -> Poly:
         """Numerator over a larger denominator."""
-        missing = {d: n - self.den.get(d, 0) for d, n in den.items()}
+        missing = tuple(map(sub, den, self.den)) + den[len(self.den) :]
         return self.num * _denominator(self.base, missing)
 
     def __add__(self, other: Fraction) -> Fraction:
@@ -80,38 +82,33 @@ class Fraction:
 
     def derivative(self) -> Fraction:
         """``d/dg``, each factor of the denominator raised by one."""
-        present = {d: n for d, n in self.den.items() if n and self.base.factor(d).degree() > 0}
-        radical = _denominator(self.base, dict.fromkeys(present, 1))
+        present = {d: n for d, n in _present(self.den) if self.base.factor(d).degree() > 0}
+        once = exponents(dict.fromkeys(present, 1))
+        radical = _denominator(self.base, once)
         change = poly([])
         for d, n in present.items():
             factor = self.base.factor(d)
             change = change + (radical // factor) * factor.derivative() * n
         num = self.num.derivative() * radical - self.num * change
-        return Fraction(self.base, num, {d: n + (d in present) for d, n in self.den.items()})
+        return Fraction(self.base, num, combined(self.den, once))
 
     def reduced(self) -> Fraction:
         """Common factors divided out."""
-        num, den = self.num, dict(self.den)
+        num, den = self.num, list(self.den)
         if not num:
-            return Fraction(self.base, num, {})
-        for d, n in self.den.items():
+            return Fraction(self.base, num, ())
+        for d, n in _present(self.den):
             factor = self.base.factor(d)
             for _ in range(n):
                 quotient, rest = divmod(num, factor)
                 if rest:
                     break
-                num, den[d] = quotient, den[d] - 1
-        return Fraction(self.base, num, {d: n for d, n in den.items() if n})
+                num, den[d + 1] = quotient, den[d + 1] - 1
+        return Fraction(self.base, num, tuple(den))
 
-    def expr(self, g: sp.Symbol) -> sp.Expr:
-        """As SymPy, the denominator factored."""
-        return to_expr(self.num, g) * _inverse(self.base, tuple(sorted(self.den.items())), g)
-
-
-@cache
-def _inverse(base: Base, exponents: tuple[tuple[int, int], ...], g: sp.Symbol) -> sp.Expr:
-    """``1/Π base.factor(d)**n`` as SymPy."""
-    return sp.Mul(*(_inverse_power(base, d, n, g) for d, n in exponents))
+    def factors(self, g: sp.Symbol) -> list[sp.Expr]:
+        """As SymPy expressions, numerator and powers of the denominator's factors."""
+        return [to_expr(self.num, g), *(_inverse_power(self.base, d, n, g) for d, n in _present(self.den))]
 
 
 @cache
@@ -119,38 +116,42 @@ def _inverse_power(base: Base, d: int, n: int, g: sp.Symbol) -> sp.Expr:
     return to_expr(base.factor(d), g) ** -n
 
 
+def exponents(powers: Mapping[int, int]) -> Den:
+    """The denominator ``Π base.factor(d)**powers[d]``.
+
+    >>> exponents({-1: 1, 2: 3})
+    (1, 0, 0, 3)
+    """
+    return tuple(powers.get(d, 0) for d in range(-1, max(powers, default=-2) + 1))
+
+
 def combined(a: Den, b: Den) -> Den:
-    """Exponents of the product."""
-    return {d: a.get(d, 0) + b.get(d, 0) for d in a.keys() | b.keys()}
+    """The denominator of a product."""
+    return tuple(map(add, a, b)) + (a[len(b) :] or b[len(a) :])
 
 
 def lcm(a: Den, b: Den) -> Den:
-    """Exponents of the least common multiple."""
-    return {d: max(a.get(d, 0), b.get(d, 0)) for d in a.keys() | b.keys()}
+    """The least common multiple."""
+    return tuple(map(max, a, b)) + (a[len(b) :] or b[len(a) :])
 
 
 def q_exponents(m: int, stride: int) -> Den:
-    """``Q_m`` as exponents: ``Φ_d(λ)`` divides ``λⁿ − 1`` for ``d | n``."""
-    den: Den = {0: m} if m else {}
+    """The denominator ``Q_m``: ``Φ_d(λ)`` divides ``λⁿ − 1`` for ``d | n``."""
+    den = {0: m}
     for i in range(1, m + 1):
         for d in sp.divisors(stride * i):
             den[int(d)] = den.get(int(d), 0) + 1
-    return den
+    return exponents(den)
 
 
 def total(fractions: list[Fraction]) -> Fraction:
     """The sum, over one denominator."""
-    den: Den = {}
-    alike: dict[tuple[tuple[int, int], ...], Fraction] = {}
+    alike: dict[Den, Poly] = {}
     for f in fractions:
-        key = tuple(sorted(f.den.items()))
-        if key in alike:
-            alike[key] = Fraction(f.base, alike[key].num + f.num, f.den)
-        else:
-            alike[key] = f
-            den = lcm(den, f.den)
-    num = poly([])
-    for f in alike.values():
         if f.num:
-            num = num + f.over(den)
-    return Fraction(fractions[0].base, num, den)
+            alike[f.den] = alike[f.den] + f.num if f.den in alike else f.num
+    base, den = fractions[0].base, reduce(lcm, alike, ())
+    num = poly([])
+    for own, part in alike.items():
+        num = num + Fraction(base, part, own).over(den)
+    return Fraction(base, num, den)

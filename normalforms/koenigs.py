@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
-from typing import Any
 
 import sympy as sp
 
-from normalforms.cyclotomic import Base, Fraction, combined, q_exponents, total
+from normalforms.cyclotomic import Base, Den, Fraction, combined, exponents, q_exponents, total
 from normalforms.expansion import Local
 from normalforms.formula import symbols
 from normalforms.polynomials import Poly, from_expr, poly
@@ -60,9 +59,8 @@ class Linearisation:
 def linearise(form: Local, order: int) -> Linearisation:
     """The Kœnigs functions and the orbit through ``x_0**order``.
 
-    ``φ_m`` by its functional equation; the powers of ``ψ = φ⁻¹`` by Lagrange inversion,
-    ``[x^n] ψ^k = (k/n) [z^{n−k}] (φ/z)^{−n}``, and those of ``φ/z`` by J. C. P. Miller's recurrence. Over ``Q_m`` a
-    product of series needs Gaussian binomials only, which are polynomials.
+    ``φ_m`` and the powers of ``ψ = φ⁻¹`` by their functional equations. Over ``Q_m`` a product of series needs
+    Gaussian binomials only, which are polynomials.
 
     Raises:
         ValueError: a coefficient of the map is not a polynomial in the parameter with rational coefficients.
@@ -74,15 +72,54 @@ def linearise(form: Local, order: int) -> Linearisation:
     factors = {k: from_expr(form.coefficient(k), g) for k in powers}
     lam = factors[1]
     steps = _steps(lam, stride, count)
-    pascal = binomials(lam, stride, count)
-    phi = _phi(factors, lam, steps, pascal, stride, count)
-    weighted = [[pascal[m][i] * phi[i] for i in range(m + 1)] for m in range(count + 1)]
-    orbit = []
-    for m in range(count + 1):
-        n = stride * m + 1
-        inverse = powered(weighted, -n, m)
-        orbit.append(tuple(phi[j] * inverse[m - j] * (stride * j + 1) / n for j in range(m + 1)))
-    return Linearisation(stride, lam, tuple(phi), tuple(orbit))
+    phi = _phi(factors, lam, steps, binomials(lam, stride, count), stride, count)
+    inverse = _inverse_powers(factors, lam, steps, stride, count)
+    orbit = tuple(tuple(phi[j] * inverse[j][m - j] for j in range(m + 1)) for m in range(count + 1))
+    return Linearisation(stride, lam, tuple(phi), orbit)
+
+
+def _inverse_powers(
+    factors: Mapping[int, Poly], lam: Poly, steps: list[Poly], stride: int, count: int
+) -> list[list[Poly]]:
+    """Numerators over ``Q_i`` of ``[x^{k+wi}] ψ^k``, ``k = wj + 1``, by ``ψ(f(x))^k = λ^k ψ(x)^k``.
+
+    ``b_n (λ^k − λ^n) = Σ_{k≤l<n} b_l [x^n] f^l``: only the coefficients of ``f^l``, which are short, multiply. The
+    sum is brought from ``Q_{l−k}`` to ``Q_{n−k−w}`` by Horner's rule, and ``λ^{k−1}`` divides it.
+    """
+    table, zero = _powers_of_map(factors, stride, count), poly([])
+    rows = []
+    for j in range(count + 1):
+        divisor, b = lam ** (stride * j), [poly([1])]
+        for m in range(1, count - j + 1):
+            total = zero
+            for i in range(m):
+                total = total * steps[i]
+                if m - i in table[j + i]:
+                    total = total + b[i] * table[j + i][m - i]
+            b.append(-total // divisor)
+        rows.append(b)
+    return rows
+
+
+def _powers_of_map(factors: Mapping[int, Poly], stride: int, count: int) -> list[dict[int, Poly]]:
+    """``[x^{l+wi}] f^l`` by ``i``, for ``l = wj + 1`` by ``j``."""
+    shape = {(k - 1) // stride: c for k, c in factors.items()}
+    table = [shape]
+    for _ in range(count):
+        power = table[-1]
+        for _ in range(stride):
+            power = _convolved(power, shape, count)
+        table.append(power)
+    return table
+
+
+def _convolved(a: Mapping[int, Poly], b: Mapping[int, Poly], top: int) -> dict[int, Poly]:
+    out: dict[int, Poly] = {}
+    for i, u in a.items():
+        for j, v in b.items():
+            if i + j <= top:
+                out[i + j] = out[i + j] + u * v if i + j in out else u * v
+    return out
 
 
 def _steps(lam: Poly, stride: int, count: int) -> list[Poly]:
@@ -168,9 +205,9 @@ def orbit_coefficients(form: Local, order: int) -> dict[int, Terms]:
     made = linearise(form, order)
     base = _base(form)
     w = made.stride
-    exponents = [q_exponents(m, w) for m in range(len(made.phi))]
+    known = [q_exponents(m, w) for m in range(len(made.phi))]
     return {
-        w * m + 1: {w * j + 1: Fraction(base, r, combined(exponents[j], exponents[m - j])) for j, r in enumerate(row)}
+        w * m + 1: {w * j + 1: Fraction(base, r, combined(known[j], known[m - j])) for j, r in enumerate(row)}
         for m, row in enumerate(made.orbit)
     }
 
@@ -184,8 +221,8 @@ Sums = dict[int, dict[tuple[int, int], Fraction]]
 
 def sensitivities(orbit: Mapping[int, Terms], base: Base, drift: Fraction | None = None) -> Rates:
     """``∂x_t/∂g``, or ``∂_g (h* + x_t(h0 − h*))`` for a fixed point that moves with the velocity ``drift``."""
-    rate = Fraction(base, base.multiplier.derivative(), {0: 1})
-    zero = Fraction(base, poly([]), {})
+    rate = Fraction(base, base.multiplier.derivative(), exponents({0: 1}))
+    zero = Fraction(base, poly([]), ())
     out: Rates = {}
     for k, terms in orbit.items():
         out[k] = {j: (r.derivative(), (r * rate).times(j)) for j, r in terms.items()}
@@ -201,20 +238,35 @@ def sensitivities(orbit: Mapping[int, Terms], base: Base, drift: Fraction | None
 
 def summed_squares(components: Iterable[Rates], order: int) -> Sums:
     """``Σ_{t=1}^T Σ s_t²`` over the components of ``s_t``, through ``x_0**order``."""
-    squares: dict[int, dict[tuple[int, int], list[Fraction]]] = {}
+    squares: dict[int, dict[tuple[int, int], dict[Den, Poly]]] = {}
+    base = None
     for s in components:
-        for (k1, row1), (k2, row2) in combinations_with_replacement(sorted(s.items()), 2):
+        rows = {k: _flat(row) for k, row in sorted(s.items())}
+        base = next(iter(s[min(s)].values()))[0].base
+        for k1, k2 in combinations_with_replacement(rows, 2):
             if k1 + k2 <= order:
-                _add_product(row1, row2, 1 if k1 == k2 else 2, squares.setdefault(k1 + k2, {}))
-    return {k: _time_sums({key: total(fs) for key, fs in row.items()}) for k, row in sorted(squares.items())}
+                _add_product(rows[k1], rows[k2], 1 if k1 == k2 else 2, squares.setdefault(k1 + k2, {}))
+    return {
+        k: _time_sums({key: total([Fraction(base, num, den) for den, num in fs.items()]) for key, fs in row.items()})
+        for k, row in sorted(squares.items())
+    }
 
 
-def _add_product(row1: Any, row2: Any, times: int, into: dict[tuple[int, int], list[Fraction]]) -> None:
-    for j1, (u1, v1) in row1.items():
-        for j2, (u2, v2) in row2.items():
-            for power, x, y in ((0, u1, u2), (1, u1, v2), (1, v1, u2), (2, v1, v2)):
-                if x.num and y.num:
-                    into.setdefault((power, j1 + j2), []).append((x * y).times(times))
+Flat = list[tuple[int, int, Poly, Den]]
+"""``Σ num/den t^a λ^{jt}`` as ``(a, j, num, den)``."""
+
+
+def _flat(row: Mapping[int, tuple[Fraction, Fraction]]) -> Flat:
+    return [(a, j, f.num, f.den) for j, pair in row.items() for a, f in enumerate(pair) if f.num]
+
+
+def _add_product(row1: Flat, row2: Flat, times: int, into: dict[tuple[int, int], dict[Den, Poly]]) -> None:
+    """Add ``times`` the product of two rows, by the exponents of ``t^a λ^{jt}`` and by denominator."""
+    for a1, j1, num1, den1 in row1:
+        num1 = num1 * times
+        for a2, j2, num2, den2 in row2:
+            alike, den, num = into.setdefault((a1 + a2, j1 + j2), {}), combined(den1, den2), num1 * num2
+            alike[den] = alike[den] + num if den in alike else num
 
 
 @cache
@@ -225,7 +277,7 @@ def series_coefficients(form: Local, order: int) -> Sums:
     base = _base(form)
     if speed == 0:
         return summed_squares([sensitivities(orbit_coefficients(form, max(order - 1, 1)), base)], order)
-    drift = Fraction(base, from_expr(sp.numer(speed), g), {-1: 1})
+    drift = Fraction(base, from_expr(sp.numer(speed), g), exponents({-1: 1}))
     return summed_squares([sensitivities(orbit_coefficients(form, order + 1), base, drift)], order)
 
 
@@ -247,10 +299,10 @@ def _geometric(base: Base, a: int, e: int) -> dict[tuple[int, int], Fraction]:
     if e == 0:
         polynomial = {0: [0, 1], 1: [0, (1, 2), (1, 2)], 2: [0, (1, 6), (1, 2), (1, 3)]}[a]
         weights = [sp.Rational(*c) if isinstance(c, tuple) else sp.Integer(c) for c in polynomial]
-        return {(b, 0): Fraction(base, from_expr(c, sp.Symbol("x")), {}) for b, c in enumerate(weights) if c}
+        return {(b, 0): Fraction(base, from_expr(c, sp.Symbol("x")), ()) for b, c in enumerate(weights) if c}
     x, one = base.multiplier**e, poly([1])
     less = x - one
-    den = {int(d): a + 1 for d in sp.divisors(e)}
+    den = exponents({int(d): a + 1 for d in sp.divisors(e)})
     tables = {
         0: ({(0, e): x}, -x),
         1: ({(1, e): x * less, (0, e): -x}, x),
@@ -265,7 +317,7 @@ def sums_expression(sums: Sums, g: sp.Symbol, multiplier: sp.Expr, power: Callab
     T = symbols("T")
     terms = []
     for k, row in sums.items():
-        value = sp.Add(*(f.expr(g) * T**b * multiplier ** (e * T) for (b, e), f in row.items()))
+        value = sp.Add(*(sp.Mul(*f.factors(g), T**b, multiplier ** (e * T)) for (b, e), f in row.items()))
         terms.append(value * power(k))
     return sp.Add(*terms)
 

@@ -120,13 +120,16 @@ def truncated(p: Poly, length: int) -> Poly:
 
 def to_expr(p: Poly, x: sp.Expr) -> sp.Expr:
     """``p(x)`` as a SymPy expression, a sum of powers of ``x``."""
-    coefficients = [_number(QQ.convert(c)) for c in p.coeffs()]
+    coefficients = [_number(c) for c in p.coeffs()]
     if not x.is_Symbol:
         return sp.Add(*(c * x**k for k, c in enumerate(coefficients) if c))
-    # nearly the canonical order of Add, so that the sort below compares each pair of neighbours once
-    places = sorted((k for k, c in enumerate(coefficients) if c), key=lambda k: (coefficients[k].p, k))
+    groups: dict[tuple[type, type], list[tuple[Any, sp.Expr]]] = {}
     powers = _powers(x, 1 << len(coefficients).bit_length())
-    return _sum([_term(coefficients[k], powers[k]) for k in places])
+    for k, c in enumerate(coefficients):
+        if c:
+            term = _term(c, k, powers[k])
+            groups.setdefault((type(term), type(c)), []).append(((c.p, c.q, _rank(powers[k]), k), term))
+    return _sum(groups.values())
 
 
 @cache
@@ -135,19 +138,39 @@ def _powers(x: sp.Symbol, count: int) -> list[sp.Expr]:
 
 
 def _number(c: Any) -> sp.Expr:
-    return sp.Integer(int(c.numerator)) if c.denominator == 1 else QQ.to_sympy(c)
+    return sp.Integer(int(c)) if c.denominator == 1 else QQ.to_sympy(QQ.convert(c))
 
 
-def _term(number: sp.Expr, power: sp.Expr) -> sp.Expr:
-    if power == 1 or number == 1:
-        return number * power
-    return sp.Mul._from_args((number, power), is_commutative=True)
+def _term(number: sp.Expr, k: int, power: sp.Expr) -> sp.Expr:
+    if k == 0:
+        return number
+    return power if number is sp.S.One else sp.Mul._from_args((number, power), is_commutative=True)
 
 
-def _sum(terms: list[sp.Expr]) -> sp.Expr:
-    """The ``Add`` of unlike terms, without the search for like ones that ``Add`` itself makes."""
+@cache
+def _rank_of(kind: type) -> int:
+    x = sp.Symbol("x")
+    return int(kind is (sp.Symbol if sp.Basic.compare(x, x**2) > 0 else sp.Pow))
+
+
+def _rank(power: sp.Expr) -> int:
+    """The place of a symbol among its powers, in SymPy's order of terms."""
+    return _rank_of(type(power))
+
+
+def _sum(groups: Iterable[list[tuple[Any, sp.Expr]]]) -> sp.Expr:
+    """The ``Add`` of unlike terms in its own order, without the comparisons that ``Add`` itself makes.
+
+    That order goes by the classes of term and coefficient first: the groups. Within one the keys decide.
+    """
+    rows = [[term for _, term in sorted(group, key=lambda pair: pair[0])] for group in groups]
+    rows.sort(key=lambda row: _place(row[0]))
+    terms = [term for row in rows for term in row]
     if len(terms) < 2:
         return terms[0] if terms else sp.Integer(0)
-    number = [t for t in terms if t.is_Number]
-    rest = sorted((t for t in terms if not t.is_Number), key=cmp_to_key(sp.Basic.compare))
-    return sp.Add._from_args([*number, *rest], is_commutative=True)
+    return sp.Add._from_args(terms, is_commutative=True)
+
+
+def _place(term: sp.Expr) -> Any:
+    """A number stands first in a sum."""
+    return not term.is_Number, cmp_to_key(sp.Basic.compare)(term)

@@ -183,7 +183,7 @@ def rotating_orbit(form: Rotating, order: int) -> tuple[dict, dict]:
     for m in range(1, count + 1):
         real, imag = _dot([poly([]), *pascal[m][1:]], phi, [*inverse, phi[0]], m)
         inverse.append((-real, -imag))
-    exponents = [q_exponents(m, 2) for m in range(count + 1)]
+    known = [q_exponents(m, 2) for m in range(count + 1)]
     parts: tuple[dict, dict] = ({}, {})
     for m in range(count + 1):
         power = powered(weighted, -m, m)
@@ -192,7 +192,7 @@ def rotating_orbit(form: Rotating, order: int) -> tuple[dict, dict]:
         for j in range(m + 1):
             row = _times(phi[j], _lagrange(pascal[m - j], inverse, power, j, m))
             for part, numerator in zip(parts, row, strict=True):
-                den = combined(exponents[j], exponents[m - j])
+                den = combined(known[j], known[m - j])
                 part[2 * m + 1][2 * j + 1] = Fraction(base, numerator, den)
     return parts
 

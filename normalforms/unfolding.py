@@ -21,7 +21,7 @@ class Unfolding:
             "transcritical" ``g h − c h²``, "saddle_node" ``h + (g − 1) − c h²``, "neimark_sacker"
             ``e^{iω} z (g − (c − i c·twist) |z|²)``.
         coefficient: c; 1 in the stability flip.
-        twist: ``Im d/|Re d|``, zero for scalar maps.
+        twist: ``−Im d/Re d``, so that ``Im d = c·twist``; zero for scalar maps.
         inputs: the symbols of parameter, initial state and horizon.
     """
 
@@ -103,4 +103,4 @@ def _planar(m: Map) -> tuple[str, sp.Expr, sp.Expr] | None:
     real, imaginary = sp.re(d), sp.im(d)
     if real.is_zero:
         raise ValueError("Re d = 0: the Neimark–Sacker point is degenerate and has no cubic scaling law")
-    return "neimark_sacker", -real, sp.simplify(imaginary / real)
+    return "neimark_sacker", -real, sp.simplify(-imaginary / real)

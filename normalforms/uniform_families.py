@@ -166,7 +166,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
     inputs = (g, *(sp.Symbol(f"{s.name}0", real=True) for s in (x, y)))
     _, x0, y0 = inputs
     cosine, sine = (sp.expand(e).coeff(x, 1).coeff(y, 0).coeff(g, 1) for e in m.steps)
-    twist = _rational(-found.twist)
+    twist = _rational(found.twist)
     shear = 1 + twist**2
     branch = (1 + g) / (g + sp.sqrt(g**2 - shear * (g**2 - 1)))
     law = Bernoulli(g, 2, branch, found.coefficient * (x0**2 + y0**2), _shift(2, shear, order))

@@ -219,3 +219,17 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0
     assert "normalforms law pitchfork --evaluate" in done.stdout
+
+
+def test_pade_resums_the_series(capsys):
+    text = out(capsys, "law", "pitchfork", "--order", "6", "--pade", "--format", "python")
+    namespace = {}
+    exec(text, namespace)
+    law = nf.amplification(nf.pitchfork())
+    assert namespace["law"](1.01, 0.02, 20) == pytest.approx(law.series(6, pade=True)(1.01, 0.02, 20), rel=1e-12)
+    assert out(capsys, "law", "pitchfork", "--order", "6", "--pade") != out(capsys, "law", "pitchfork", "--order", "6")
+
+
+def test_pade_belongs_to_the_series(capsys):
+    assert main(["law", "pitchfork", "--form", "uniform", "--pade"]) == 2
+    assert "--pade does not belong to --form uniform" in capsys.readouterr().err

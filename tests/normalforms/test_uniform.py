@@ -529,3 +529,11 @@ def test_the_stability_flip_is_exact(order):
     law = law_of("stability_flip")
     for g, T in itertools.product((0.5, 1.0, 1.3), (1, 7, 40)):
         assert law.uniform(order)(g, 0.3, T) == pytest.approx(law(g, 0.3, T), rel=1e-13)
+
+
+@pytest.mark.parametrize("d", [-1 + sp.I / 2, -2 - 3 * sp.I, 1 - sp.I])
+def test_the_twist_gives_back_the_cubic_coefficient(d):
+    from normalforms.unfolding import unfolding
+
+    found = unfolding(nf.neimark_sacker(1, d))
+    assert sp.expand(-found.coefficient + sp.I * found.coefficient * found.twist - d) == 0
