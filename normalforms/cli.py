@@ -165,8 +165,9 @@ def _analyze(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise _RefusedError(f"--out {out} is there already; choose an empty or new folder")
-    from rnn.analysis import analyze, document, draw, state_size, summary
+    from rnn.analysis import analyze, document, draw, summary
     from rnn.interop import load
+    from rnn.model import state_size
     from rnn.record import write_atomic
 
     models = [load(path, arguments.cell) for path in arguments.paths]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +21,7 @@ from rnn.model import Model, partition
 from rnn.record import ModelPath
 from rnn.spectrum import Estimate
 
-__all__ = ["Analysis", "analyze", "document", "draw", "state_size", "summary"]
+__all__ = ["Analysis", "analyze", "document", "draw", "summary"]
 
 
 @dataclass(frozen=True)
@@ -201,19 +200,3 @@ def document(found: Analysis, figure: bytes) -> str:
         parts.append(report.section("Bifurcations", table, *notes))
     lead = f"{len(found.names)} model(s): {', '.join(found.names[:3])}{' …' if len(found.names) > 3 else ''}."
     return report.page("Fixed points and bifurcations of a recurrent network", lead, parts)
-
-
-def state_size(model: Model) -> int:
-    """Length of the state of a loaded cell.
-
-    Raises:
-        ValueError: no state length fits the model.
-    """
-    lengths = {leaf.shape[-1] for leaf in jax.tree.leaves(partition(model)[0])}
-    for n in sorted({k * length for length in lengths for k in (1, 2)}):
-        try:
-            if eqx.filter_eval_shape(model, jnp.zeros(n)).shape == (n,):
-                return n
-        except (TypeError, ValueError):
-            continue
-    raise ValueError(f"the state size of {type(model).__name__} cannot be told from its weights")

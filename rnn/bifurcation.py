@@ -11,9 +11,9 @@ import numpy as np
 from rnn.continuation import Branch, Follower, Place
 from rnn.crossing import crossed, localise
 from rnn.events import Bifurcations, Event, amplitudes
-from rnn.fixed_points import check_shape, fixed_points, state_size
+from rnn.fixed_points import check_shape, fixed_points
 from rnn.jets import normal_form
-from rnn.model import Model
+from rnn.model import Model, state_size
 from rnn.newton import error_bounds, orbits
 from rnn.probing import representatives, sample_steps, settle, spread
 from rnn.record import ModelPath, Run

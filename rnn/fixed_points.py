@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from rnn.model import Model, VanillaRNN
+from rnn.model import Model, VanillaRNN, state_size
 from rnn.newton import (
     cycle_jacobians,
     error_bounds,
@@ -101,8 +101,8 @@ def fixed_points(
         model: one step on one state vector.
         starts: where to look, shape (starts, state); random at three scales unless given.
         period: k ≥ 1.
-        size: length of a state vector, where neither ``starts`` nor the model's ``weight`` or ``hidden_size``
-            tells it.
+        size: length of a state vector, where neither ``starts`` nor the shapes of the model's parameters
+            tell it.
         count: how many random starts.
         key: seed of the random starts.
         tolerance: relative residual at which a point is kept.
@@ -288,20 +288,6 @@ def _starts(model: Model, starts: Any, size: int | None, count: int, key: int) -
     rng = np.random.default_rng(key)
     scales = np.repeat([0.1, 1.0, 3.0], -(-count // 3))[:count, None]
     return np.concatenate([np.zeros((1, size)), scales * rng.normal(size=(count, size))])
-
-
-def state_size(model: Model) -> int:
-    """Length of the state vector, from the model's ``weight`` or ``hidden_size``.
-
-    Raises:
-        ValueError: it has neither.
-    """
-    weight, hidden = getattr(model, "weight", None), getattr(model, "hidden_size", None)
-    if np.ndim(weight) == 2:
-        return int(np.shape(weight)[-1])
-    if isinstance(hidden, int):
-        return hidden
-    raise ValueError(f"the state size of {type(model).__name__} is not known; pass size= or starts=")
 
 
 def _iterates(model: Model, seeds: np.ndarray) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-__all__ = ["Model", "VanillaRNN", "partition", "trajectory", "with_bias"]
+__all__ = ["Model", "VanillaRNN", "partition", "state_size", "trajectory", "with_bias"]
 
 Model = Callable[[Any], Any]
 """Any pytree callable as ``model(h) -> h'`` on one state vector of shape (state,)."""
@@ -139,6 +139,23 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
     if not jax.tree.leaves(selected):
         raise ValueError(f"wrt selects no inexact array of {type(model).__name__}; name one of its parameters")
     return selected, rest
+
+
+def state_size(model: Model) -> int:
+    """Length of the state vector: the one that the model maps to itself, of the lengths that its parameters suggest.
+
+    Raises:
+        ValueError: none fits, as where a model works on any length.
+    """
+    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    lengths = {leaf.shape[-1] for leaf in leaves if leaf.ndim}
+    for n in sorted({k * length for length in lengths for k in (1, 2)}):
+        try:
+            if eqx.filter_eval_shape(model, jnp.zeros(n)).shape == (n,):
+                return n
+        except (TypeError, ValueError):
+            continue
+    raise ValueError(f"the state size of {type(model).__name__} cannot be told from its parameters; pass size= or starts=")
 
 
 def _is_mask(tree: Any) -> bool:
