@@ -173,13 +173,19 @@ def test_gated_cell():
     cell = eqx.nn.GRUCell(1, 4, key=jax.random.key(0))
     cell = jax.tree.map(lambda x: 3 * x.astype(jnp.float64) if eqx.is_inexact_array(x) else x, cell)
     model = jax.tree_util.Partial(lambda c, h: c(jnp.zeros(1, h.dtype), h), cell)
-    with pytest.raises(ValueError, match="size"):
-        rnn.fixed_points(model)
-    found = rnn.fixed_points(model, size=4)
+    found = rnn.fixed_points(model)
+    assert found.points.shape[1] == 4
     check(found)
     assert found.index_sum == 1
     image = np.stack([np.asarray(model(jnp.asarray(h))) for h in found.points])
     np.testing.assert_allclose(image, found.points, atol=1e-14)
+
+
+def test_a_model_of_any_length_needs_to_be_told_its_size():
+    model = jax.tree_util.Partial(lambda g, h: g * h - h**3, jnp.asarray(0.5))
+    with pytest.raises(ValueError, match="size="):
+        rnn.fixed_points(model)
+    assert len(rnn.fixed_points(model, size=1)) == 1
 
 
 # Piecewise-linear networks: every count of the published test set, both partners.
