@@ -71,15 +71,6 @@ def _wave(p, h):
     return p["gain"] * jnp.sin(p["mix"] @ h) + 0.1
 
 
-def wrapped(case):
-    """The same cell as a function that only JAX can linearise."""
-    return case._replace(model=jax.tree_util.Partial(_call, case.model))
-
-
-def _call(model, h):
-    return model(h)
-
-
 def planted(singular_values, rows=None, columns=None, seed=0, dtype=np.float64):
     """A kernel whose J has exactly these singular values (and zeros), in random bases."""
     s = np.asarray(singular_values, float)
@@ -170,8 +161,8 @@ def _numpy_step(model: Any, h: np.ndarray) -> np.ndarray:
         keep = logistic(given[width : 2 * width] + fed[:, width : 2 * width])
         new = np.tanh(given[2 * width :] + reset * (fed[:, 2 * width :] + cell.bias_n))
         return new + keep * (h - new)
-    (inner,) = model.args
-    return inner["gain"] * np.sin(h @ inner["mix"].T) + 0.1 if isinstance(inner, dict) else _numpy_step(inner, h)
+    (p,) = model.args
+    return p["gain"] * np.sin(h @ p["mix"].T) + 0.1
 
 
 def _numpy_observe_three(h: np.ndarray) -> np.ndarray:

@@ -113,9 +113,7 @@ def test_numpy_vectors_are_taken():
     np.testing.assert_array_equal(kernel.mv(np.asarray(y)), kernel.mv(y))
 
 
-@pytest.mark.parametrize(
-    ("horizon", "readout"), [(1, None), (2, MATRIX), (4, None), (7, None), (10, MATRIX)]
-)
+@pytest.mark.parametrize(("horizon", "readout"), [(1, None), (2, MATRIX), (4, None), (7, None), (10, MATRIX)])
 def test_rematerialisation_is_exact_at_every_horizon(horizon, readout):
     case = vanilla(horizon=horizon, readout=readout, batch=2)
     plain, remat = case.kernel(), case.kernel(remat=True)
@@ -176,9 +174,7 @@ def test_a_kernel_may_be_made_inside_jit(name):
     close(jax.jit(lambda: case.kernel().as_matrix())(), J)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("gru", {}), ("inner no bias", {"chunk": 2, "remat": True})], ids=str
-)
+@pytest.mark.parametrize(("name", "options"), [("gru", {}), ("inner no bias", {"chunk": 2, "remat": True})], ids=str)
 def test_products_inside_a_compiled_scan(name, options):
     """Three power iterations, the kernel made anew in every step."""
     case, J = CASES[name], jacobian(name)
