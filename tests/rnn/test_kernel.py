@@ -12,13 +12,19 @@ from kernels import CASES, MATRIX, close, dense, flat, gated, observe_three, par
 from rnn import VanillaRNN, sntk
 from rnn.kernel import fisher_product
 
-OPTIONS = [
-    {},
-    {"chunk": 1},
-    {"chunk": 2},
-    {"chunk": 3, "remat": True},
-    {"chunk": 100},
-    {"remat": True},
+# every kind of cell and of readout in every way to save memory, once
+WAYS = [
+    ("outer bias", {"chunk": 1}),
+    ("inner bias", {"chunk": 2}),
+    ("weight alone", {"remat": True}),
+    ("outer bias", {"chunk": 3, "remat": True}),
+    ("inner no bias", {"remat": True}),
+    ("inner, bias alone", {"chunk": 3, "remat": True}),
+    ("gru", {"chunk": 3, "remat": True}),
+    ("gru, readout", {"remat": True}),
+    ("function of a dictionary", {"chunk": 2}),
+    ("matrix readout", {"chunk": 2, "remat": True}),
+    ("function readout", {"chunk": 3}),
 ]
 
 
@@ -35,16 +41,50 @@ def vectors(kernel, count=None, seed=3):
     return draw(*rows), draw(kernel.shape[1])
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_as_matrix_is_the_jacobian(name):
-    kernel = CASES[name].kernel()
-    assert kernel.shape == jacobian(name).shape
-    assert kernel.size == jacobian(name).size
-    close(kernel.as_matrix(), jacobian(name))
+def check_products(kernel, J):
+    """Every product of a block of as many vectors as J has columns: one program for each."""
+    m = kernel.shape[1]
+    rows = np.random.default_rng(3).normal(size=(m, J.shape[0]))
+    y = rows.reshape(m, kernel.h0.shape[0], kernel.horizon, kernel.outputs)
+    close(kernel.jvp(np.eye(m)).reshape(m, -1).T, J)
+    close(kernel.flatten(kernel.vjp(y)), rows @ J)
+    close(kernel.mv(y), (rows @ J @ J.T).reshape(y.shape))
+    close(kernel.fisher_mv(np.eye(m)), J.T @ J)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_product_is_that_of_the_dense_jacobian(name):
+    J, kernel = jacobian(name), CASES[name].kernel()
+    assert kernel.shape == J.shape
+    assert kernel.size == J.size
+    close(kernel.as_matrix(), J)
+    check_products(kernel, J)
+
+
+@pytest.mark.parametrize(("name", "options"), WAYS, ids=str)
+def test_products_are_the_same_however_memory_is_saved(name, options):
+    check_products(CASES[name].kernel(**options), jacobian(name))
+
+
+def test_the_dense_twin_is_jaxs():
+    """The oracle itself, against reverse mode through an unrolled loop."""
+    case = vanilla(batch=2, horizon=3)
+
+    @jax.jit
+    @jax.jacrev
+    def rows(model):
+        h, seen = case.h0, []
+        for _ in range(3):
+            h = jax.vmap(model)(h)
+            seen.append(h)
+        return jnp.stack(seen, axis=1).ravel()
+
+    found = rows(case.model)
+    close(dense(case), np.concatenate([found.weight.reshape(24, -1), found.bias], axis=1))
+
+
+@pytest.mark.parametrize("name", ["outer bias", "gru, some"])
+def test_a_single_vector_is_a_block_of_one(name):
     J, kernel = jacobian(name), CASES[name].kernel()
     y, v = vectors(kernel)
     close(kernel.jvp(v), (J @ v).reshape(y.shape))
@@ -53,20 +93,7 @@ def test_every_product_is_that_of_the_dense_jacobian(name):
     close(kernel.fisher_mv(v), J.T @ (J @ v))
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("name", ["outer bias", "inner no bias", "matrix readout", "function readout", "gru, readout"])
-def test_blocks_are_their_vectors_one_by_one_however_memory_is_saved(name, options):
-    J, kernel = jacobian(name), CASES[name].kernel(**options)
-    y, v = vectors(kernel, 3)
-    rows = np.asarray(y).reshape(3, -1)
-    close(kernel.jvp(v), (v @ J.T).reshape(y.shape))
-    close(kernel.flatten(kernel.vjp(y)), rows @ J)
-    close(kernel.mv(y), (rows @ J @ J.T).reshape(y.shape))
-    close(kernel.fisher_mv(v), v @ J.T @ J)
-
-
-@pytest.mark.parametrize("name", ["outer bias", "bias alone", "gru, some", "function of a dictionary"])
-@pytest.mark.parametrize("count", [None, 1, 3])
+@pytest.mark.parametrize(("name", "count"), [("outer bias", None), ("gru, some", 3), ("function of a dictionary", 1)])
 def test_trees_and_flat_vectors_mean_the_same(name, count):
     kernel = CASES[name].kernel()
     _, v = vectors(kernel, count)
@@ -86,9 +113,7 @@ def test_numpy_vectors_are_taken():
     np.testing.assert_array_equal(kernel.mv(np.asarray(y)), kernel.mv(y))
 
 
-@pytest.mark.parametrize(
-    ("horizon", "readout"), [(1, None), (2, None), (3, MATRIX), (4, None), (8, MATRIX), (10, None), (17, None)]
-)
+@pytest.mark.parametrize(("horizon", "readout"), [(1, None), (2, MATRIX), (4, None), (7, None), (10, MATRIX)])
 def test_rematerialisation_is_exact_at_every_horizon(horizon, readout):
     case = vanilla(horizon=horizon, readout=readout, batch=2)
     plain, remat = case.kernel(), case.kernel(remat=True)
@@ -125,8 +150,9 @@ def test_a_batch_that_fits_is_not_chunked():
 # inside transformations
 
 
-@pytest.mark.parametrize("name", ["outer bias", "gru", "function readout"])
-@pytest.mark.parametrize("options", [{}, {"chunk": 2}, {"remat": True}], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [("outer bias", {}), ("function readout", {"chunk": 2}), ("gru", {"remat": True})], ids=str
+)
 def test_a_kernel_may_be_closed_over_or_passed_to_jit(name, options):
     kernel, J = CASES[name].kernel(**options), jacobian(name)
     _, v = vectors(kernel)
@@ -135,7 +161,7 @@ def test_a_kernel_may_be_closed_over_or_passed_to_jit(name, options):
     close(eqx.filter_jit(lambda k, v: k.fisher_mv(v))(kernel, v), expected)
 
 
-@pytest.mark.parametrize("name", ["outer bias", "gru", "function of a dictionary"])
+@pytest.mark.parametrize("name", ["outer bias", "function of a dictionary"])
 def test_a_kernel_may_be_made_inside_jit(name):
     case, J = CASES[name], jacobian(name)
     _, v = vectors(case.kernel())
@@ -148,8 +174,7 @@ def test_a_kernel_may_be_made_inside_jit(name):
     close(jax.jit(lambda: case.kernel().as_matrix())(), J)
 
 
-@pytest.mark.parametrize("name", ["outer bias", "inner no bias", "gru"])
-@pytest.mark.parametrize("options", [{}, {"chunk": 2, "remat": True}], ids=str)
+@pytest.mark.parametrize(("name", "options"), [("gru", {}), ("inner no bias", {"chunk": 2, "remat": True})], ids=str)
 def test_products_inside_a_compiled_scan(name, options):
     """Three power iterations, the kernel made anew in every step."""
     case, J = CASES[name], jacobian(name)
@@ -191,7 +216,7 @@ def test_a_product_along_a_scan_of_models():
         close(images[i], J.T @ (J @ v))
 
 
-@pytest.mark.parametrize("options", [{}, {"chunk": 2}, {"remat": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"chunk": 2, "remat": True}], ids=str)
 def test_products_under_vmap(options):
     case, J = CASES["outer bias"], jacobian("outer bias")
     kernel = case.kernel(**options)
@@ -223,8 +248,9 @@ def test_products_can_be_differentiated():
 # precision
 
 
-@pytest.mark.parametrize("form", ["W@tanh(h)+b", "tanh(W@h+b)"])
-@pytest.mark.parametrize("options", [{}, {"chunk": 3, "remat": True}], ids=str)
+@pytest.mark.parametrize(
+    ("form", "options"), [("W@tanh(h)+b", {}), ("tanh(W@h+b)", {"chunk": 3, "remat": True})], ids=str
+)
 def test_float32_is_float32_to_rounding(form, options):
     J = dense(vanilla(form))
     kernel = vanilla(form, dtype=np.float32).kernel(**options)
