@@ -155,7 +155,9 @@ def state_size(model: Model) -> int:
                 return n
         except (TypeError, ValueError):
             continue
-    raise ValueError(f"the state size of {type(model).__name__} cannot be told from its parameters; pass size= or starts=")
+    raise ValueError(
+        f"the state size of {type(model).__name__} cannot be told from its parameters; pass size= or starts="
+    )
 
 
 def _is_mask(tree: Any) -> bool:

@@ -20,6 +20,7 @@ __all__ = ["cycle_jacobians", "distinct", "error_bounds", "float64", "is_piecewi
 _ITERATIONS = 60
 _TRIES = 8  # halvings of a step
 _WEAK = 4  # steps without progress after which a start is given up
+_PATIENCE = 8  # steps in which a residual must fall to half
 _ENTRIES = 2**23  # of the Jacobians at hand together
 _ISOLATED = 1e-2
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
@@ -138,8 +139,11 @@ def newton_cycles(
 def _descend(model: Model, cycles: np.ndarray, known: np.ndarray | None, damped: bool) -> np.ndarray:
     """Newton on ``cycles`` in place; the residuals of the ends."""
     left = _sizes(cycles, images(model, cycles))
-    weak = np.zeros(len(cycles), int)
-    for _ in range(_ITERATIONS):
+    weak, mark = np.zeros(len(cycles), int), left.copy()
+    for k in range(_ITERATIONS):
+        if k and k % _PATIENCE == 0:
+            weak[~(left < mark / 2)] = _WEAK
+            mark = left.copy()
         live = np.flatnonzero((left > _ROUNDING) & (weak < _WEAK))
         if len(live) == 0:
             break

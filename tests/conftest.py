@@ -27,10 +27,16 @@ def pytest_unconfigure():
         shutil.rmtree(_OWN_CACHE, ignore_errors=True)
 
 
+# Modules whose time is compilation: many small programs, each run a few times.
+_COMPILING = {"bifurcations", "factors", "fixed_points", "frobenius", "jets", "kernel", "krylov", "spectrum", "sweeps"}
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _fresh_programs():
+def _programs(request):
     """Each module drops its compiled programs: thousands of them in one process exhaust the kernel's memory maps."""
+    jax.config.update("jax_disable_most_optimizations", request.module.__name__.removeprefix("test_") in _COMPILING)
     yield
+    jax.config.update("jax_disable_most_optimizations", False)
     jax.clear_caches()
 
 
