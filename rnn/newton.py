@@ -15,7 +15,22 @@ import numpy as np
 
 from rnn.model import Model
 
-__all__ = ["cycle_jacobians", "distinct", "error_bounds", "float64", "is_piecewise_linear", "jacobians", "newton"]
+__all__ = [
+    "cycle_jacobians",
+    "error_bounds",
+    "float64",
+    "images",
+    "is_piecewise_linear",
+    "isolated",
+    "iterate",
+    "jacobians",
+    "newton",
+    "newton_cycles",
+    "orbits",
+    "padded",
+    "period_map",
+    "residual_norms",
+]
 
 _ITERATIONS = 60
 _TRIES = 8  # halvings of a step
@@ -266,24 +281,6 @@ def residual_norms(model: Model, points: np.ndarray, period: int = 1) -> np.ndar
     points = np.asarray(points)
     with np.errstate(all="ignore"):
         return np.linalg.norm(iterate(model, points, period) - points, axis=1)
-
-
-def distinct(model: Model, points: np.ndarray, *, period: int = 1) -> np.ndarray:
-    """``points`` without repetitions: two are one if their error bounds overlap. The first stands."""
-    return points[first_of_each(model, points, period)]
-
-
-def first_of_each(model: Model, points: np.ndarray, period: int = 1) -> list[int]:
-    """Indices of `distinct`."""
-    if len(points) == 0:
-        return []
-    bounds = error_bounds(model, points, period)
-    kept: list[int] = []
-    for k, point in enumerate(points):
-        gaps = np.linalg.norm(points[kept] - point, axis=1) if kept else np.zeros(0)
-        if not np.any(gaps <= 4 * (bounds[kept] + bounds[k])):
-            kept.append(k)
-    return kept
 
 
 def error_bounds(model: Model, points: np.ndarray, period: int = 1) -> np.ndarray:
