@@ -17,7 +17,7 @@ from rnn.model import Model, partition
 from rnn.newton import float64, jacobians, period_map
 from rnn.record import ModelPath, Rebuild, flatten
 
-__all__ = ["Line", "force_gradient", "moved", "multiplier_gradient", "tangent_of"]
+__all__ = ["Line", "critical_basis", "force_gradient", "moved", "multiplier_gradient", "tangent_of"]
 
 
 def tangent_of(model: Model, direction: np.ndarray) -> Any:
@@ -29,6 +29,17 @@ def moved(model: Model, tangent: Any, s: Any) -> Model:
     """The model at ``θ + s v``."""
     selected, rest = partition(model)
     return eqx.combine(jax.tree.map(lambda p, d: p + s * d, selected, tangent), rest)
+
+
+def critical_basis(form: nf.NormalForm) -> tuple[np.ndarray, np.ndarray]:
+    """Real bases Q, P of the critical space and its dual, ``PᵀQ = I``; shape (state, 1), or (state, 2) of a pair.
+
+    Of a pair ``x = (Re z, Im z)``, with ``z = ⟨p, h − h*⟩`` and ``h ≈ h* + z q + z̄ q̄``.
+    """
+    q, p = (np.asarray(v, dtype=complex) for v in (form.critical_eigenvector, form.adjoint_eigenvector))
+    if not complex(form.multiplier).imag:
+        return q.real[:, None], p.real[:, None]
+    return 2 * np.stack([q.real, -q.imag], 1), np.stack([p.real, -p.imag], 1)
 
 
 def multiplier_gradient(model: Model, point: Any, form: nf.NormalForm, period: int = 1) -> np.ndarray:

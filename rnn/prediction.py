@@ -12,18 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import normalforms as nf
-from rnn.line import moved, tangent_of
-from rnn.manifold import CentreManifold, centre_manifold, critical_basis
+from rnn.line import critical_basis, moved, tangent_of
 from rnn.model import Model
 from rnn.newton import float64
 from rnn.restricted import Sweep
 
 __all__ = ["CORRECTIONS", "RUNGS", "Prediction", "predict"]
 
-Rung = Literal["cubic", "manifold", "scalar", "response"]
-Correction = Literal["projection", "curvature", "frame", "bending", "quintic", "transients"]
-RUNGS: tuple[Rung, ...] = ("cubic", "manifold", "scalar", "response")
-CORRECTIONS: tuple[Correction, ...] = ("projection", "curvature", "frame", "bending", "quintic", "transients")
+Rung = Literal["cubic", "scalar", "response"]
+Correction = Literal["projection", "curvature", "frame", "bending", "transients", "quintic"]
+RUNGS: tuple[Rung, ...] = ("cubic", "scalar", "response")
+CORRECTIONS: tuple[Correction, ...] = ("projection", "curvature", "frame", "bending", "transients", "quintic")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Prediction:
     Attributes:
         rungs: predicted curves by name, each of shape (count,).
         measured: the measured curve.
-        without: the curve of the rung ``"manifold"`` with all chosen corrections but the one that names it.
+        without: the curve of the rung ``"response"`` with all chosen corrections but the one that names it.
     """
 
     rungs: Mapping[str, np.ndarray]
@@ -62,7 +61,7 @@ class Prediction:
 
     @property
     def gains(self) -> dict[str, tuple[float, float]]:
-        """R² and largest relative error of the rung ``"manifold"`` without each correction in turn."""
+        """R² and largest relative error of the rung ``"response"`` without each correction in turn."""
         return {name: (_r2(curve, self.measured), _error(curve, self.measured)) for name, curve in self.without.items()}
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -88,29 +87,30 @@ def predict(
 ) -> Prediction:
     """The curve of ``sweep`` from the normal form and its corrections, with no free parameter.
 
-    With ``x = Pᵀ(h − h*)``, ``h = h* + Q x + w`` and P, Q, h* of the event (Q = q, P = p where the multiplier is real):
+    With ``x = Pᵀ(h − h*)``, ``h = h* + Q x + w`` and P, Q, h* of the event (Q = q, P = p where the multiplier is real),
+    a step takes ``y = h* + Q x`` to
+
+    ``x' = Pᵀ(f(y; s) − h*) + Pᵀ D_h f(y; s) w``,  ``w' = (I − Q Pᵀ)(f(y; s) − h* + D_h f(y; s) w)``.
 
     - ``"cubic"``: the amplification law of the normal form alone, such as
-      ``(λ_s²/|c₃|) Σ_batch A_T(g(s), √|c₃| x_0)`` at a pitchfork;
-    - ``"manifold"``: the map on the centre manifold as a series, ``x' = R(x, s)``, ``h = h* + Q x + κ(x, s)``
-      (:mod:`rnn.manifold`), of third order in x and first in s, with the ``corrections``;
-    - ``"scalar"``: the map ``x' = Pᵀ(f(h* + Q x; s) − h*)`` untruncated, after the exact first step;
-    - ``"response"``: that map together with the other modes to first order,
-      ``h' = f(h* + Q x; s) + D_h f(h* + Q x; s) w``.
+      ``(λ_s²/|c₃|) Σ_batch A_T(g(s), √|c₃| x_0)`` at a pitchfork; ∞ where its orbits leave;
+    - ``"scalar"``: w = 0, after the exact first step: ``x_1 = Pᵀ(f(h_0; s) − h*)``;
+    - ``"response"``: x and w after the exact first step, with the ``corrections``.
 
     Args:
-        sweep: of a fixed point.
+        sweep: through a fixed point.
         rungs: which to compute.
-        corrections: of the rung ``"manifold"``:
-            ``"projection"`` along the stable foliation: the first step is exact, and from then on the other modes act
-            on x to first order in w (without it ``x_0 = Pᵀ(h_0 − h*)`` and x moves alone);
-            ``"curvature"``: terms of R beyond the first order in s, and how the nonlinear ones move with s; it also
-            gives the law its exact g(s), in place of ``1 + g_s s``;
-            ``"frame"``: how fixed point and eigenvector respond to s, the terms of κ with s;
-            ``"bending"``: the curvature of the manifold in x, the other terms of κ;
-            ``"quintic"``: terms in x of fourth and fifth order, c₅ among them;
-            ``"transients"``: the other modes' part of ``∂h_t/∂s``, to first order.
-        gains: also compute the rung ``"manifold"`` without each correction in turn.
+        corrections: all that the rung ``"response"`` has beyond the map ``x'`` with w = 0, cut off after ``x³``:
+            ``"projection"``: the exact first step, by which initial states far out reach the centre manifold; without
+            it ``x_0 = Pᵀ(h_0 − h*)``;
+            ``"transients"``: the part of w that starts with the initial states and decays. It also moves x, which is
+            the projection along the stable foliation to first order in w;
+            ``"bending"``: the part of w that x drives at s = 0, the manifold's curvature;
+            ``"frame"``: the part that s drives, the response of fixed point and eigenvector, in ``∂h_t/∂s``;
+            ``"curvature"``: what that part does to x, the curvature of λ(s) foremost. It also gives the law its exact
+            g(s) in place of ``1 + g_s s``;
+            ``"quintic"``: all orders in x beyond the third, c₅ foremost.
+        gains: also compute the rung ``"response"`` without each of them in turn.
 
     Raises:
         ValueError: an unknown rung or correction, or a sweep of a cycle.
@@ -121,21 +121,17 @@ def predict(
     if sweep.event.period != 1:
         raise ValueError(
             f"the event is of a cycle of period {sweep.event.period}; predictions are of fixed points: make the event "
-            "of the iterated model, a model that takes that many steps at once"
+            "of the iterated model, one that takes that many steps at once"
         )
     curves: dict[str, np.ndarray] = {}
-    without: dict[str, np.ndarray] = {}
     if "cubic" in rungs:
         curves["cubic"] = _law_curve(sweep, "curvature" in corrections)
-    with jax.enable_x64(True):
-        reduced = _Reduced(sweep)
-        if "manifold" in rungs:
-            curves["manifold"] = reduced.manifold(corrections)
-        for rung in ("scalar", "response"):
-            if rung in rungs:
-                curves[rung] = reduced.untruncated(responds=rung == "response")
-        if gains:
-            without = {name: reduced.manifold(tuple(c for c in corrections if c != name)) for name in corrections}
+    if "scalar" in rungs:
+        curves["scalar"] = _reduced_curve(sweep, ("projection", "quintic"))
+    if "response" in rungs:
+        curves["response"] = _reduced_curve(sweep, corrections)
+    rest = corrections if gains else ()
+    without = {name: _reduced_curve(sweep, tuple(c for c in corrections if c != name)) for name in rest}
     return Prediction(curves, sweep.amplification, without)
 
 
@@ -171,136 +167,73 @@ def _rotating_curve(sweep: Sweep, g: np.ndarray, slope: np.ndarray, turn: np.nda
     return np.array(curve)
 
 
-class _Reduced:
-    """The reduced dynamics of one sweep, as compiled programs; used where x64 is enabled."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self.model = float64(sweep.event.model)
-        self.tangent = tangent_of(self.model, sweep.direction)
-        self.basis = critical_basis(sweep.normal_form)
-        self.point = np.asarray(sweep.event.point, np.float64)
-        self.frame = tuple(map(jnp.asarray, (self.point, *self.basis)))
-        self.s, self.h0 = jnp.asarray(sweep.displacement), jnp.asarray(sweep.h0)
-        self.horizon = sweep.horizon
-        self._series: CentreManifold | None = None
-
-    def untruncated(self, responds: bool) -> np.ndarray:
-        return np.asarray(_untruncated(self.model, self.tangent, self.frame, self.s, self.h0, self.horizon, responds))
-
-    def manifold(self, corrections: tuple[str, ...]) -> np.ndarray:
-        if self._series is None:
-            self._series = centre_manifold(self.model, self.tangent, self.point, self.basis)
-        series = _corrected(self._series, corrections)
-        exponents = tuple(map(tuple, series.exponents.tolist()))
-        parts = jnp.asarray(series.reduced), jnp.asarray(series.bend)
-        switches = tuple(jnp.asarray(name in corrections) for name in ("projection", "transients"))
-        args = self.model, self.tangent, self.frame, self.s, self.h0, self.horizon
-        return np.asarray(_on_manifold(*args, exponents, parts, switches))
-
-
-def _corrected(series: CentreManifold, corrections: tuple[str, ...]) -> CentreManifold:
-    """The series with the terms of the chosen ``corrections``."""
-    x, s = series.exponents[:, :-1].sum(axis=1), series.exponents[:, -1]
-    curved = (s >= 2) | ((s >= 1) & (x >= 2))
-    high = (x >= 4) & (s == 0)
-    reduced = (~curved | ("curvature" in corrections)) & (~high | ("quintic" in corrections))
-    bend = np.where(s > 0, "frame" in corrections, "bending" in corrections) & (~high | ("quintic" in corrections))
-    return series.masked(reduced.astype(float), bend.astype(float))
+def _reduced_curve(sweep: Sweep, corrections: tuple[Correction, ...]) -> np.ndarray:
+    """``Σ ‖∂h_t/∂s‖²`` of the reduced dynamics with the chosen corrections."""
+    with jax.enable_x64(True):
+        model = float64(sweep.event.model)
+        frame = tuple(jnp.asarray(np.asarray(a)) for a in (sweep.event.point, *critical_basis(sweep.normal_form)))
+        tangent, switches = tangent_of(model, sweep.direction), {c: jnp.asarray(c in corrections) for c in CORRECTIONS}
+        s, h0 = jnp.asarray(sweep.displacement), jnp.asarray(sweep.h0)
+        return np.asarray(_reduced(model, tangent, frame, s, h0, sweep.horizon, switches))
 
 
 @eqx.filter_jit
-def _on_manifold(
-    model: Model,
-    tangent: Any,
-    frame: tuple[Any, Any, Any],
-    s: Any,
-    h0: Any,
-    horizon: int,
-    exponents: tuple[tuple[int, ...], ...],
-    parts: tuple[Any, Any],
-    switches: tuple[Any, Any],
+def _reduced(
+    model: Model, tangent: Any, frame: tuple[Any, ...], s: Any, h0: Any, horizon: int, switches: dict[str, Any]
 ) -> Any:
-    """``Σ ‖∂h_t/∂s‖²`` of ``h = h* + Q x + κ(x, s) + w`` with w to first order."""
+    """The sum for every s; w in three parts: driven by x, driven by s, and free."""
     centre, Q, P = frame
-    reduced, bend = parts
-    projects, carries = switches
+    number = {name: jnp.asarray(on, h0.dtype) for name, on in switches.items()}
+    acts = jnp.stack([number["bending"], number["curvature"], number["transients"]])
+    shows = jnp.stack([number["bending"], number["frame"], number["transients"]])
+
+    def off(h: Any) -> Any:
+        return h - h @ P @ Q.T
 
     def states(shift: Any) -> Any:
         f = moved(model, tangent, shift)
 
-        def series(x: Any) -> tuple[Any, Any]:
-            """R and κ."""
-            terms = _terms(jnp.concatenate([x, jnp.full_like(x[:, :1], 1) * shift], axis=1), exponents)
-            return terms @ reduced, terms @ bend
+        def begin(h: Any) -> tuple[Any, Any]:
+            free = off(h - centre)
+            return (h - centre) @ P, jnp.stack([0 * free, 0 * free, free])
 
-        def coordinates(h: Any) -> tuple[Any, Any]:
-            x = (h - centre) @ P
-            return x, h - centre - x @ Q.T - series(x)[1]
+        def image(step: Model, x: Any) -> Any:
+            whole, cut = (lambda d, g=g: jax.vmap(lambda e: g(step, centre, e))(d) for g in (_whole, _cut))
+            return jax.lax.cond(switches["quintic"], whole, cut, x @ Q.T) - centre
 
         def advance(carry: tuple[Any, Any], _: None) -> tuple[Any, Any]:
             x, w = carry
-            image, bent = series(x)
-            turned = jax.vmap(lambda h, d: jax.jvp(f, (h,), (d,))[1])(centre + x @ Q.T + bent, w)
-            pushed = turned @ P
-            ahead = jnp.where(projects, image + pushed, image)
-            there = series(ahead)[1]
-            w = turned - pushed @ Q.T + jnp.where(projects, series(image)[1] - there, 0.0)
-            return (ahead, w), centre + ahead @ Q.T + there + jnp.where(carries, w, 0.0)
+            here, still = image(f, x), image(model, x)
+            driven = jnp.stack([off(still), off(here - still), 0 * here])
+            turned = jax.vmap(lambda d: jax.jvp(jax.vmap(f), (centre + x @ Q.T,), (d,))[1])(w)
+            x = (here + jnp.tensordot(acts, turned, 1)) @ P
+            w = driven + jax.vmap(off)(turned)
+            return (x, w), x @ Q.T + jnp.tensordot(shows, w, 1)
 
-        start = coordinates(h0)
-        exact = coordinates(jax.vmap(f)(h0))
-        plain = advance(start, None)[0]
-        begin = tuple(jnp.where(projects, a, b) for a, b in zip(exact, plain, strict=True))
-        first = centre + begin[0] @ Q.T + series(begin[0])[1] + jnp.where(carries, begin[1], 0.0)
-        _, later = jax.lax.scan(advance, begin, length=horizon - 1)
-        return jnp.concatenate([first[None], later])
+        exact = begin(jax.vmap(f)(h0))
+        plain = advance(begin(h0), None)[0]
+        start = jax.tree.map(lambda a, b: jnp.where(switches["projection"], a, b), exact, plain)
+        first = start[0] @ Q.T + jnp.tensordot(shows, start[1], 1)
+        return jnp.concatenate([first[None], jax.lax.scan(advance, start, length=horizon - 1)[1]])
 
-    return _squared_rate(states, s)
+    def one(shift: Any) -> Any:
+        return jnp.sum(jax.jvp(states, (shift,), (jnp.ones_like(shift),))[1] ** 2)
 
-
-def _terms(x: Any, exponents: tuple[tuple[int, ...], ...]) -> Any:
-    """Every monomial of the columns of ``x``, shape (batch, count)."""
-    table = np.array(exponents)
-    powers = [jnp.ones_like(x)]
-    for _ in range(int(table.max())):
-        powers.append(powers[-1] * x)
-    stacked = jnp.stack(powers)
-    value = jnp.ones((x.shape[0], len(table)), x.dtype)
-    for i in range(x.shape[1]):
-        value = value * stacked[table[:, i], :, i].T
-    return value
+    return jax.lax.map(one, s)
 
 
-def _squared_rate(states: Any, s: Any) -> Any:
-    """``‖d states/ds‖²`` for every s, one after the other."""
-    return jax.lax.map(lambda x: jnp.sum(jax.jvp(states, (x,), (jnp.ones_like(x),))[1] ** 2), s)
+def _whole(f: Model, centre: Any, d: Any) -> Any:
+    return f(centre + d)
 
 
-@eqx.filter_jit
-def _untruncated(
-    model: Model, tangent: Any, frame: tuple[Any, Any, Any], s: Any, h0: Any, horizon: int, responds: bool
-) -> Any:
-    """``Σ ‖∂h_t/∂s‖²`` of the map on the critical space, with or without the other modes' response."""
-    centre, Q, P = frame
+def _cut(f: Model, centre: Any, d: Any) -> Any:
+    """``f(h* + d)`` through third order in d."""
 
-    def states(shift: Any) -> Any:
-        f = moved(model, tangent, shift)
+    def tower(r: Any, order: int) -> Any:
+        if order == 0:
+            return (f(centre + r * d),)
+        value, slope = jax.jvp(lambda x: tower(x, order - 1), (r,), (jnp.ones_like(r),))
+        return (*value, slope[-1])
 
-        def along(h: Any) -> tuple[Any, Any]:
-            on = centre + (h - centre) @ P @ Q.T
-            return on, h - on
-
-        def advance(h: Any, _: None) -> tuple[Any, Any]:
-            on, off = along(h)
-            if responds:
-                image, turned = jax.vmap(lambda x, w: jax.jvp(f, (x,), (w,)))(on, off)
-                h = image + turned
-            else:
-                h = jax.vmap(f)(on)
-            return h, h if responds else along(h)[0]
-
-        first = jax.vmap(f)(h0)
-        _, later = jax.lax.scan(advance, first, length=horizon - 1)
-        return jnp.concatenate([(first if responds else along(first)[0])[None], later])
-
-    return _squared_rate(states, s)
+    value, first, second, third = tower(jnp.zeros((), d.dtype), 3)
+    return value + first + second / 2 + third / 6

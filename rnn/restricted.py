@@ -15,8 +15,7 @@ import normalforms as nf
 from rnn.events import Event
 from rnn.jets import normal_form
 from rnn.kernel import sntk
-from rnn.line import Line, force_gradient, moved, multiplier_gradient, tangent_of
-from rnn.manifold import critical_basis
+from rnn.line import Line, critical_basis, force_gradient, moved, multiplier_gradient, tangent_of
 from rnn.model import Model, trajectory
 from rnn.newton import float64
 from rnn.record import flatten
@@ -80,7 +79,7 @@ class Sweep:
 
     @property
     def initial(self) -> Float[np.ndarray, " batch"]:
-        """The initial states in the coordinate of the family: `scale` times ``⟨p, h_0 − h*⟩``, of a pair its modulus."""
+        """`scale` times ``⟨p, h_0 − h*⟩``, of a pair its modulus: the initial states in the family's coordinate."""
         x = (self.h0 - self.event.point) @ critical_basis(self.normal_form)[1]
         return self.scale * (x[:, 0] if x.shape[1] == 1 else np.hypot(*x.T))
 
@@ -91,7 +90,7 @@ class Sweep:
         return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     def residual(self, s: float = 0.0) -> Residual:
-        """``sNTK_R = sNTK − sNTK_g`` at ``θ* + s v``, and the shares that it carries; see :func:`rnn.residual.residual`."""
+        """``sNTK_R = sNTK − sNTK_g`` at ``θ* + s v`` and the shares that it carries."""
         return residual(self.event.model, self.direction, s, self.h0, self.horizon)
 
 
