@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 import normalforms as nf
 from rnn.continuation import Follower, Place
@@ -137,15 +137,16 @@ class Line:
         ends = np.array([-reach, 0.0, reach])
         follower = Follower(ModelPath(ends, self.origin + ends[:, None] * self.v, self.rebuild), 1e-12)
         grid = np.linspace(-reach, reach, 61)
-        values = self.size(self._multipliers(self._follow(follower, grid)))
-        if not np.all(np.diff(values) > 0) or values.min() > span[0] or values.max() < span[1]:
+        path = self._multipliers(self._follow(follower, grid))
+        rising = _rising(self.size(path))
+        grid, path, values = grid[rising], path[rising], self.size(path)[rising]
+        if values[0] > span[0] or values[-1] < span[1]:
             raise ValueError(
-                f"along direction the multiplier's size runs from {values.min():.3g} to {values.max():.3g}, "
-                f"not monotonically through {span[0]:g} to {span[1]:g}; narrow span or choose another direction"
+                f"along direction the multiplier's size rises from {values[0]:.3g} to {values[-1]:.3g} alone, "
+                f"not through {span[0]:g} to {span[1]:g}; narrow span or choose another direction"
             )
-        s = CubicSpline(values, grid)(np.linspace(*span, count))
-        at = self._multipliers(self._follow(follower, s))
-        return s, at, CubicSpline(s, at)(s, 1)
+        s = PchipInterpolator(values, grid)(np.linspace(*span, count))
+        return s, self._multipliers(self._follow(follower, s)), CubicSpline(grid, path)(s, 1)
 
     def _follow(self, follower: Follower, grid: np.ndarray) -> list[Place]:
         found: dict[float, Place] = {}
@@ -171,3 +172,12 @@ class Line:
                 mu = np.linalg.eigvals(self._jacobian(places[k].step, places[k].point))
                 near = values[k] = mu[np.argmin(np.abs(mu - near))]
         return values
+
+
+def _rising(values: np.ndarray) -> slice:
+    """The stretch around the middle on which ``values`` rise."""
+    middle = len(values) // 2
+    falls = np.flatnonzero(np.diff(values) <= 0)
+    low = max((int(k) + 1 for k in falls if k < middle), default=0)
+    high = min((int(k) + 1 for k in falls if k >= middle), default=len(values))
+    return slice(low, high)

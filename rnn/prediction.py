@@ -23,6 +23,7 @@ Rung = Literal["cubic", "scalar", "response"]
 Correction = Literal["projection", "curvature", "frame", "bending", "transients", "quintic"]
 RUNGS: tuple[Rung, ...] = ("cubic", "scalar", "response")
 CORRECTIONS: tuple[Correction, ...] = ("projection", "curvature", "frame", "bending", "transients", "quintic")
+_SEPARATED = 0.8
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Prediction:
     Attributes:
         rungs: predicted curves by name, each of shape (count,).
         measured: the measured curve.
+        status: ``"separated"``, or a sentence on why the other modes do not die out fast enough for any rung.
         without: the curve of the rung ``"response"`` with all chosen corrections but the one that names it.
     """
 
     rungs: Mapping[str, np.ndarray]
     measured: np.ndarray = field(repr=False)
+    status: str = "separated"
     without: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
@@ -132,7 +135,13 @@ def predict(
         curves["response"] = _reduced_curve(sweep, corrections)
     rest = corrections if gains else ()
     without = {name: _reduced_curve(sweep, tuple(c for c in corrections if c != name)) for name in rest}
-    return Prediction(curves, sweep.amplification, without)
+    return Prediction(curves, sweep.amplification, _status(sweep.gap), without)
+
+
+def _status(gap: float) -> str:
+    if gap <= _SEPARATED:
+        return "separated"
+    return f"no spectral gap: the next multiplier has modulus {gap:.3f}, more than {_SEPARATED}; expect no prediction"
 
 
 def _law_curve(sweep: Sweep, curved: bool) -> np.ndarray:
@@ -172,20 +181,36 @@ def _reduced_curve(sweep: Sweep, corrections: tuple[Correction, ...]) -> np.ndar
     with jax.enable_x64(True):
         model = float64(sweep.event.model)
         frame = tuple(jnp.asarray(np.asarray(a)) for a in (sweep.event.point, *critical_basis(sweep.normal_form)))
-        tangent, switches = tangent_of(model, sweep.direction), {c: jnp.asarray(c in corrections) for c in CORRECTIONS}
-        s, h0 = jnp.asarray(sweep.displacement), jnp.asarray(sweep.h0)
-        return np.asarray(_reduced(model, tangent, frame, s, h0, sweep.horizon, switches))
+        s, h0, tangent = jnp.asarray(sweep.displacement), jnp.asarray(sweep.h0), tangent_of(model, sweep.direction)
+        return np.asarray(_reduced(model, tangent, frame, s, h0, sweep.horizon, frozenset(corrections)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of w: what drives it, whether it acts on x, and whether it shows in ``∂h_t/∂s``."""
+
+    sources: frozenset[str]
+    acts: bool
+    shows: bool
+
+
+def _parts(corrections: frozenset[str]) -> list[_Part]:
+    """The three parts of w, as few as can be told apart by what they do."""
+    found: dict[tuple[bool, bool], set[str]] = {}
+    for source, acting in (("bending", "bending"), ("frame", "curvature"), ("transients", "transients")):
+        does = acting in corrections, source in corrections
+        if any(does):
+            found.setdefault(does, set()).add(source)
+    return [_Part(frozenset(sources), *does) for does, sources in found.items()]
 
 
 @eqx.filter_jit
 def _reduced(
-    model: Model, tangent: Any, frame: tuple[Any, ...], s: Any, h0: Any, horizon: int, switches: dict[str, Any]
+    model: Model, tangent: Any, frame: tuple[Any, ...], s: Any, h0: Any, horizon: int, corrections: frozenset[str]
 ) -> Any:
-    """The sum for every s; w in three parts: driven by x, driven by s, and free."""
     centre, Q, P = frame
-    number = {name: jnp.asarray(on, h0.dtype) for name, on in switches.items()}
-    acts = jnp.stack([number["bending"], number["curvature"], number["transients"]])
-    shows = jnp.stack([number["bending"], number["frame"], number["transients"]])
+    parts = _parts(corrections)
+    step = _whole if "quintic" in corrections else _cut
 
     def off(h: Any) -> Any:
         return h - h @ P @ Q.T
@@ -193,28 +218,35 @@ def _reduced(
     def states(shift: Any) -> Any:
         f = moved(model, tangent, shift)
 
-        def begin(h: Any) -> tuple[Any, Any]:
-            free = off(h - centre)
-            return (h - centre) @ P, jnp.stack([0 * free, 0 * free, free])
+        def image(map: Model, x: Any) -> Any:
+            return jax.vmap(lambda d: step(map, centre, d))(x @ Q.T) - centre
 
-        def image(step: Model, x: Any) -> Any:
-            whole, cut = (lambda d, g=g: jax.vmap(lambda e: g(step, centre, e))(d) for g in (_whole, _cut))
-            return jax.lax.cond(switches["quintic"], whole, cut, x @ Q.T) - centre
+        def driven(part: _Part, x: Any, here: Any) -> Any:
+            if not part.sources & {"bending", "frame"}:
+                return jnp.zeros_like(here)
+            if part.sources >= {"bending", "frame"}:
+                return off(here)
+            still = image(model, x)
+            return off(still if "bending" in part.sources else here - still)
+
+        def shown(x: Any, w: Any) -> Any:
+            return sum((v for part, v in zip(parts, w, strict=True) if part.shows), x @ Q.T)
 
         def advance(carry: tuple[Any, Any], _: None) -> tuple[Any, Any]:
             x, w = carry
-            here, still = image(f, x), image(model, x)
-            driven = jnp.stack([off(still), off(here - still), 0 * here])
-            turned = jax.vmap(lambda d: jax.jvp(jax.vmap(f), (centre + x @ Q.T,), (d,))[1])(w)
-            x = (here + jnp.tensordot(acts, turned, 1)) @ P
-            w = driven + jax.vmap(off)(turned)
-            return (x, w), x @ Q.T + jnp.tensordot(shows, w, 1)
+            here = image(f, x)
+            turned = [jax.jvp(jax.vmap(f), (centre + x @ Q.T,), (v,))[1] for v in w]
+            ahead = sum((v for part, v in zip(parts, turned, strict=True) if part.acts), here) @ P
+            w = [driven(part, x, here) + off(v) for part, v in zip(parts, turned, strict=True)]
+            return (ahead, w), shown(ahead, w)
 
-        exact = begin(jax.vmap(f)(h0))
-        plain = advance(begin(h0), None)[0]
-        start = jax.tree.map(lambda a, b: jnp.where(switches["projection"], a, b), exact, plain)
-        first = start[0] @ Q.T + jnp.tensordot(shows, start[1], 1)
-        return jnp.concatenate([first[None], jax.lax.scan(advance, start, length=horizon - 1)[1]])
+        def begin(h: Any) -> tuple[Any, Any]:
+            free = off(h - centre)
+            return (h - centre) @ P, [free if "transients" in part.sources else jnp.zeros_like(free) for part in parts]
+
+        start = begin(jax.vmap(f)(h0)) if "projection" in corrections else advance(begin(h0), None)[0]
+        later = jax.lax.scan(advance, start, length=horizon - 1)[1]
+        return jnp.concatenate([shown(*start)[None], later])
 
     def one(shift: Any) -> Any:
         return jnp.sum(jax.jvp(states, (shift,), (jnp.ones_like(shift),))[1] ** 2)

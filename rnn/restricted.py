@@ -25,7 +25,9 @@ from rnn.spectrum import Modes
 __all__ = ["Sweep", "amplification_along", "dominant", "fit", "multiplier_gradient", "restrict"]
 
 KINDS = ("pitchfork", "transcritical", "saddle_node", "period_doubling", "neimark_sacker")
-_GHOST = 4.0  # a saddle-node's default span, in units of 1/T²: at the far end its ghost is passed in π T/2 steps
+_GHOST = (
+    1.0  # a saddle-node's default span, in units of 1/T²: from its ghost an orbit leaves in π T/2 steps at the far end
+)
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,8 @@ def restrict(
             parameter g, see `Sweep`), ``"training"`` (the path's own tangent), or v itself, flat or a pytree.
         h0: initial states, shape (batch, state); those of the training run unless given.
         horizon: T, in steps; the training run's unless given.
-        span: values of g between which to measure; 0.8 to 1.2 unless given, and ``1 ± 4/T²`` at a saddle-node, whose
-            fixed points are gone on one side: the orbits there pass its ghost in ``π/√(1 − g)`` steps.
+        span: values of g between which to measure; 0.8 to 1.2 unless given, and ``1 ± 1/T²`` at a saddle-node, whose
+            fixed points are gone on one side: the orbits there pass its ghost in ``π/√(1 − g)`` steps and run away.
         count: how many points.
         key: seed of the eigenvalue iteration's start.
         share: also find the part of the trace of the kernel that the direction carries at the event (exact; it
