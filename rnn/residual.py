@@ -16,7 +16,7 @@ from rnn.line import moved, tangent_of
 from rnn.model import Model
 from rnn.newton import float64
 
-__all__ = ["Residual", "residual"]
+__all__ = ["Residual", "residual", "share_of"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,8 @@ def residual(model: Model, direction: Any, s: float, h0: Any, horizon: int, *, t
         tolerance: relative, of the two norms (Lanczos on JᵀJ).
     """
     with jax.enable_x64(True):
-        there = moved(float64(model), tangent_of(model, np.asarray(direction)), jnp.asarray(s))
-        kernel = sntk(there, jnp.asarray(np.asarray(h0, np.float64)), horizon)
-        split = kernel.split(jnp.asarray(direction))
-        trace = float(kernel.frobenius(exact=True).value)
+        split = _split(model, direction, s, h0, horizon)
+        kernel, carried = split.kernel, _carried(split)
         v = np.asarray(split.directions[0])
 
         def product(x: Any) -> np.ndarray:
@@ -70,7 +68,22 @@ def residual(model: Model, direction: Any, s: float, h0: Any, horizon: int, *, t
             return y - v * (v @ y)
 
         whole, other = (_largest(f, v.size, tolerance) for f in (product, rest))
-        return Residual(split, 1 - float(split.amplification) / trace, other / whole)
+        return Residual(split, 1 - carried, other / whole)
+
+
+def share_of(model: Model, direction: Any, h0: Any, horizon: int) -> float:
+    """``tr(sNTK_g) / tr(sNTK)`` alone, in float64."""
+    with jax.enable_x64(True):
+        return _carried(_split(model, direction, 0.0, h0, horizon))
+
+
+def _split(model: Model, direction: Any, s: float, h0: Any, horizon: int) -> Split:
+    there = moved(float64(model), tangent_of(model, np.asarray(direction)), jnp.asarray(s))
+    return sntk(there, jnp.asarray(np.asarray(h0, np.float64)), horizon).split(jnp.asarray(direction))
+
+
+def _carried(split: Split) -> float:
+    return float(split.amplification / split.kernel.frobenius(exact=True).value)
 
 
 def _largest(product: Any, size: int, tolerance: float) -> float:

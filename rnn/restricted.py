@@ -19,7 +19,7 @@ from rnn.line import Line, critical_basis, force_gradient, moved, multiplier_gra
 from rnn.model import Model, trajectory
 from rnn.newton import float64
 from rnn.record import flatten
-from rnn.residual import Residual, residual
+from rnn.residual import Residual, residual, share_of
 from rnn.spectrum import Modes
 
 __all__ = ["Sweep", "amplification_along", "dominant", "fit", "multiplier_gradient", "restrict"]
@@ -188,7 +188,7 @@ def restrict(
         alignment=slope / float(np.linalg.norm(gradient)),
         gap=gap,
         turn=turn,
-        share=residual(event.model, v, 0.0, states, horizon).carried if share else float("nan"),
+        share=share_of(event.model, v, states, horizon) if share else float("nan"),
     )
 
 

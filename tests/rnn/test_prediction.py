@@ -145,21 +145,16 @@ def test_networks_of_every_kind_are_predicted(kind, lead, direction, span, radiu
 
 
 def test_corrections_gain_where_they_matter(pair):
-    """Frame: a fixed point that moves with s. Bending: a quadratic term. The others: an odd network."""
-    push = np.random.default_rng(7).normal(size=36)
-    still = at_bifurcation((1.0,), bias=False)[1]
-    v = still / np.linalg.norm(still) + 0.5 * push / np.linalg.norm(push)
-    odd = sweep_of((1.0,), v, bias=False, radius=0.2)
+    """Frame and curvature: a fixed point that moves with s. Bending: a quadratic term."""
     flip = sweep_of((-1.0,), span=(0.9, 1.1))
-    cases = ((odd, {"projection", "curvature", "transients", "quintic"}), (pair, {"frame"}), (flip, {"bending"}))
-    for sweep, matter in cases:
+    for sweep, matter in ((flip, ("projection", "bending", "transients", "quintic")), (pair, ("frame", "curvature"))):
         prediction = rnn.predict(sweep, ("response",), gains=True)
-        assert set(prediction.gains) == set(CORRECTIONS)
+        assert tuple(prediction.gains) == CORRECTIONS
         for name in matter:
             r2, error = prediction.gains[name]
             assert r2 < prediction.r2(), name
             assert error > 1.2 * prediction.max_relative_error(), name
-    np.testing.assert_array_equal(np.asarray(prediction), prediction.rungs["response"])
+        np.testing.assert_array_equal(np.asarray(prediction), prediction.rungs["response"])
 
 
 def test_the_curvature_of_the_multiplier_can_be_taken_from_the_law(pair):
