@@ -11,8 +11,9 @@ from rnn.jets import normal_form
 from rnn.kernel import SNTK, sntk
 from rnn.model import VanillaRNN, partition, trajectory
 from rnn.optimizer import LowRankState, low_rank_natural_gradient
+from rnn.prediction import Prediction, predict
 from rnn.record import ModelPath, RecordError, Run
-from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
+from rnn.restricted import Sweep, amplification_along, dominant, fit, restrict
 from rnn.spectrum import Estimate, Modes
 from rnn.task import Task, embed_fixed_points, student_teacher
 from rnn.train import DivergedError, Progress, train

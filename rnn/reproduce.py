@@ -19,8 +19,9 @@ from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
 from rnn.model import with_bias
+from rnn.prediction import Prediction, predict
 from rnn.record import Rebuild, Run
-from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
+from rnn.restricted import Sweep, amplification_along, dominant, fit, restrict
 from rnn.spectrum import diagnostics
 from rnn.task import Task, student_teacher
 from rnn.train import Progress, train
