@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.model import Model, partition
+from rnn.model import Model, moved, partition
 from rnn.newton import jacobians, newton, padded, period_map, residual_norms
 from rnn.record import ModelPath
 
@@ -232,12 +232,11 @@ def _tangents(model: Model, slope: Any, points: Any, period: int) -> Any:
 
 @eqx.filter_jit
 def _fold_system(model: Model, slope: Any, unknown: Any, reference: Any, period: int) -> tuple[Any, Any]:
-    selected, rest = partition(model)
     n = reference.size
 
     def system(z: Any) -> Any:
         h, v, ds = z[:n], z[n : 2 * n], z[2 * n]
-        step = period_map(eqx.combine(jax.tree.map(lambda p, d: p + ds * d, selected, slope), rest), period)
+        step = period_map(moved(model, slope, ds), period)
         image, turned = jax.jvp(step, (h,), (v,))
         return jnp.concatenate([image - h, turned - v, jnp.atleast_1d(reference @ v - 1)])
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 import normalforms as nf
 from rnn.fixed_points import check_shape
-from rnn.model import Model, partition
+from rnn.model import Model, moved, partition
 from rnn.newton import float64, jacobians, period_map, residual_norms
 from rnn.record import Rebuild, flatten
 
@@ -111,11 +111,8 @@ def _multilinear(function: Any, vectors: tuple[Any, ...]) -> np.ndarray:
 
 
 def _shifted(model: Model, tangent: Any, period: int) -> Any:
-    selected, rest = partition(model)
-
     def f(h: Any, mu: Any) -> Any:
-        moved = jax.tree.map(lambda p, v: p + mu * v, selected, tangent)
-        return period_map(eqx.combine(moved, rest), period)(h)
+        return period_map(moved(model, tangent, mu), period)(h)
 
     return f
 

@@ -17,18 +17,12 @@ from rnn.model import Model, partition
 from rnn.newton import float64, jacobians, period_map
 from rnn.record import ModelPath, Rebuild, flatten
 
-__all__ = ["Line", "critical_basis", "force_gradient", "moved", "multiplier_gradient", "tangent_of"]
+__all__ = ["Line", "critical_basis", "force_gradient", "multiplier_gradient", "tangent_of"]
 
 
 def tangent_of(model: Model, direction: np.ndarray) -> Any:
     """A flat ``direction`` as a float64 pytree like the parameters of ``model``; used where x64 is enabled."""
-    return partition(Rebuild(float64(model))(jnp.asarray(direction)))[0]
-
-
-def moved(model: Model, tangent: Any, s: Any) -> Model:
-    """The model at ``θ + s v``."""
-    selected, rest = partition(model)
-    return eqx.combine(jax.tree.map(lambda p, d: p + s * d, selected, tangent), rest)
+    return partition(Rebuild(float64(model))(direction))[0]
 
 
 def critical_basis(form: nf.NormalForm) -> tuple[np.ndarray, np.ndarray]:
@@ -113,15 +107,11 @@ class Line:
 
     def gap(self, form: nf.NormalForm) -> float:
         """Modulus of the largest multiplier at s = 0 beside the critical one, or pair."""
-        mu = np.linalg.eigvals(self._jacobian(0.0, self.event.point))
+        mu = np.linalg.eigvals(jacobians(float64(self.event.model), self.event.point[None], self.event.period)[0])
         value = complex(form.multiplier)
         for critical in {value, value.conjugate()}:
             mu = np.delete(mu, np.argmin(np.abs(mu - critical)))
         return float(np.max(np.abs(mu), initial=0.0))
-
-    def _jacobian(self, s: float, point: np.ndarray) -> np.ndarray:
-        model = self.rebuild(jnp.asarray(self.origin + s * self.v))
-        return jacobians(model, point[None], self.event.period)[0]
 
     def size(self, multiplier: np.ndarray) -> np.ndarray:
         """The family's parameter, critical at 1, of complex multipliers: λ, −λ at a flip, |λ| of a pair."""
@@ -151,7 +141,7 @@ class Line:
     def _follow(self, follower: Follower, grid: np.ndarray) -> list[Place]:
         found: dict[float, Place] = {}
         for side in (grid[grid >= 0], grid[grid < 0]):
-            place = Place(0.0, self.event.point, np.zeros(0))
+            place = follower.describe(0.0, self.event.point, self.event.period)
             for s in sorted(map(float, side), key=abs):
                 place, reached = follower.follow(place, s, self.event.period) if s != place.step else (place, True)
                 if not reached:
@@ -169,7 +159,7 @@ class Line:
         for order in (range(middle, len(places)), range(middle - 1, -1, -1)):
             near = target if order.start == middle else values[middle]
             for k in order:
-                mu = np.linalg.eigvals(self._jacobian(places[k].step, places[k].point))
+                mu = places[k].multipliers
                 near = values[k] = mu[np.argmin(np.abs(mu - near))]
         return values
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-__all__ = ["Model", "VanillaRNN", "partition", "state_size", "trajectory", "with_bias"]
+__all__ = ["Model", "VanillaRNN", "moved", "partition", "state_size", "trajectory", "with_bias"]
 
 Model = Callable[[Any], Any]
 """Any pytree callable as ``model(h) -> h'`` on one state vector of shape (state,)."""
@@ -139,6 +139,12 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
     if not jax.tree.leaves(selected):
         raise ValueError(f"wrt selects no inexact array of {type(model).__name__}; name one of its parameters")
     return selected, rest
+
+
+def moved(model: Model, tangent: Any, s: Any) -> Model:
+    """The model at ``θ + s v``, the tangent v a pytree like its parameters."""
+    selected, rest = partition(model)
+    return eqx.combine(jax.tree.map(lambda p, d: p + s * d, selected, tangent), rest)
 
 
 def state_size(model: Model) -> int:

@@ -189,7 +189,7 @@ def _searched(
     """
 
     def weight(states: np.ndarray) -> np.ndarray | float:
-        return 1.0 if known is None else np.exp(_repulsion(states[..., 0, :].reshape(-1, states.shape[-1]), known))
+        return 1.0 if known is None else np.exp(_repulsion(states[:, 0], known))
 
     now = sizes * weight(cycles)
     new, size, least = cycles.copy(), sizes.copy(), now.copy()

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import normalforms as nf
-from rnn.line import critical_basis, moved, tangent_of
-from rnn.model import Model
+from rnn.line import critical_basis, tangent_of
+from rnn.model import Model, moved
 from rnn.newton import float64
 from rnn.restricted import Sweep
 

@@ -12,8 +12,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from rnn.factors import Split
 from rnn.kernel import sntk
-from rnn.line import moved, tangent_of
-from rnn.model import Model
+from rnn.line import tangent_of
+from rnn.model import Model, moved
 from rnn.newton import float64
 
 __all__ = ["Residual", "residual", "share_of"]

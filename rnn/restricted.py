@@ -15,8 +15,8 @@ import normalforms as nf
 from rnn.events import Event
 from rnn.jets import normal_form
 from rnn.kernel import sntk
-from rnn.line import Line, critical_basis, force_gradient, moved, multiplier_gradient, tangent_of
-from rnn.model import Model, trajectory
+from rnn.line import Line, critical_basis, force_gradient, multiplier_gradient, tangent_of
+from rnn.model import Model, moved, trajectory
 from rnn.newton import float64
 from rnn.record import flatten
 from rnn.residual import Residual, residual, share_of
@@ -25,9 +25,8 @@ from rnn.spectrum import Modes
 __all__ = ["Sweep", "amplification_along", "dominant", "fit", "multiplier_gradient", "restrict"]
 
 KINDS = ("pitchfork", "transcritical", "saddle_node", "period_doubling", "neimark_sacker")
-_GHOST = (
-    1.0  # a saddle-node's default span, in units of 1/T²: from its ghost an orbit leaves in π T/2 steps at the far end
-)
+# a saddle-node's default span, in units of 1/T²: from its ghost an orbit leaves in π T/2 steps at the far end
+_GHOST = 1.0
 
 
 @dataclass(frozen=True)
