@@ -99,6 +99,7 @@ def _restricted(found: Restricted) -> dict[str, Any]:
         },
         "error_predicted": prediction.max_relative_error(),
         "r2_predicted": prediction.r2(),
+        "without": {name: {"r2": r2, "error": error} for name, (r2, error) in prediction.gains.items()},
     }
     if fitted is not None:
         out |= {
@@ -300,7 +301,31 @@ def _kernel(story: Story) -> str:
         law,
         report.table(("network", "gap", "curve", "R²", "largest relative error"), rows),
         *map(report.paragraph, texts),
+        *_gains(story.restricted),
     )
+
+
+_CORRECTIONS = {
+    "projection": "exact first step",
+    "transients": "decaying part of the initial states",
+    "bending": "curvature of the centre manifold",
+    "frame": "moving fixed point and eigenvector",
+    "curvature": "curvature of λ(s)",
+    "quintic": "orders beyond the third",
+}
+
+
+def _gains(found: Restricted | None) -> list[str]:
+    """What each correction is worth: the last rung without it."""
+    if found is None or not found.prediction.gains:
+        return []
+    p = found.prediction
+    rows = [("none", p.r2("response"), f"{p.max_relative_error('response'):.1%}")]
+    rows += [(_CORRECTIONS[name], r2, f"{error:.1%}") for name, (r2, error) in p.gains.items()]
+    return [
+        report.paragraph("The rung “response” with one correction left out in turn:"),
+        report.table(("left out", "R²", "largest relative error"), rows),
+    ]
 
 
 def _bias_section(story: Story, figures: dict[str, bytes]) -> str:

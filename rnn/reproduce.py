@@ -38,16 +38,18 @@ class Preset:
         sample_every: steps between the late samples at which bifurcations are looked for; early ones are denser.
         early: steps after which the first event is looked for; also those of the two runs beside it, one with
             trainable bias and a negative control.
+        gains: whether to find what each correction to the prediction is worth.
     """
 
     steps: int
     sample_every: int
     early: int
+    gains: bool = False
 
 
 _NEAR, _FINE = 160, 4  # steps after the first event in which the collapse is resolved, and their spacing
 
-PRESETS = {"quick": Preset(1_500, 100, 1_500), "paper": Preset(35_000, 500, 2_500)}
+PRESETS = {"quick": Preset(1_500, 100, 1_500), "paper": Preset(35_000, 500, 2_500, gains=True)}
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def reproduce(
         run = stages.run("training (to the first event)", lambda report: main.wait(early, report))
         events = stages.run("first event", lambda report: _first(run, report))
         ranks = _Ranks(run, events)
-        restricted = stages.run("restricted kernel", lambda report: _restricted(events))
+        restricted = stages.run("restricted kernel", lambda report: _restricted(events, gains=plan.gains))
         stages.run("stable rank", lambda report: ranks.trace(run))
         teacher = fixed_points(run.task.teacher)
         meanwhile()
@@ -202,7 +204,7 @@ def reproduce(
 
     events = stages.run("bifurcations", lambda report: bifurcations(run, every=every, progress=report))
     if missed:
-        ranks, restricted = _Ranks(run, events), _restricted(events)
+        ranks, restricted = _Ranks(run, events), _restricted(events, gains=plan.gains)
     radius_step, radius = _spectral_radius(run)
     return Story(
         preset,
@@ -309,11 +311,11 @@ def _first(run: Run, report: Callable[[float], None]) -> Bifurcations:
     return bifurcations(run, every=100, first=1, progress=report)
 
 
-def _restricted(events: Bifurcations, fitted: bool = True) -> Restricted | None:
+def _restricted(events: Bifurcations, fitted: bool = True, gains: bool = False) -> Restricted | None:
     if not len(events) or events[0].kind != "pitchfork":
         return None
     sweep = restrict(events[0])
-    return Restricted(sweep, predict(sweep), fit(sweep) if fitted else None)
+    return Restricted(sweep, predict(sweep, gains=gains), fit(sweep) if fitted else None)
 
 
 def _bias_story(run: Run, report: Callable[[float], None], reach: float = 0.05, count: int = 41) -> BiasStory:
