@@ -188,8 +188,17 @@ class _Search:
                         kept[rival] = (i, place)
                     break
             else:
-                met.append((i, self.branches[i].places[-1]))
+                loser = kept[rival][0] if self._leads_back(place, i) else i
+                if loser != i:
+                    kept[rival] = (i, place)
+                met.append((loser, self.branches[loser].places[-1]))
         return kept, met
+
+    def _leads_back(self, place: Place, i: int) -> bool:
+        """Whether the curve through ``place`` is branch ``i``, and not one that meets it and ends."""
+        last, period = self.branches[i].places[-1], self.branches[i].period
+        origin, reached = self.follower.follow(place, last.step, period, careful=True)
+        return reached and self._same(origin, last, period, period)
 
     def _same(self, a: Place, b: Place, period: int, other: int) -> bool:
         """Whether two places of one step are the same point or points of one cycle."""
@@ -251,16 +260,17 @@ class _Search:
         return len(self.events) - 1
 
     def _event_at(self, place: Place, period: int, apart: float, distance: float) -> int | None:
-        """The event of this period, or of the period that doubles to it, at ``place``."""
+        """The nearest event at ``place`` of this period, or of the period that doubles to it."""
+        near: dict[int, float] = {}
         for index, event in enumerate(self.events):
             doubled = 2 * event.period == period and event.kind in ("period_doubling", "degenerate")
             if (event.period != period and not doubled) or abs(event.step - place.step) > apart:
                 continue
             cycle = orbits(self.follower.model(place.step), place.point[None], period)[0]
-            size = max(1.0, float(np.linalg.norm(event.point)))
-            if np.min(np.linalg.norm(cycle - event.point, axis=1)) <= distance * size:
-                return index
-        return None
+            gap = float(np.min(np.linalg.norm(cycle - event.point, axis=1)))
+            if gap <= distance * max(1.0, float(np.linalg.norm(event.point))):
+                near[index] = gap
+        return min(near, key=near.__getitem__, default=None)
 
     def _switch(self, event: int, at: Place, after: Place, k: int) -> None:
         """Look for the branches that meet the tracked one at ``at``, on the side where the normal form has them."""

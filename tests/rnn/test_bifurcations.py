@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 from planted import backward, forward, planted
 
 import rnn
 
-SAMPLES = 21
+SAMPLES = 13
 
 
 class Family(eqx.Module):
@@ -150,22 +151,44 @@ def test_the_cycle_of_a_subcritical_flip_ends_at_it():
     assert not found.unresolved
 
 
-def test_folds_of_cycles_are_events_of_period_two():
-    """``u' = −u(a + b u² + …)``: the generalised flip's pair of 2-cycles is born at a fold, before the flip."""
+@pytest.mark.parametrize("bend", [1.2, 1.0])
+def test_events_of_two_cycles(bend):
+    """``f(u) = −u(1 − a + b u² − u⁴)``, whose symmetric 2-cycles obey ``a = b u² − u⁴``.
+
+    One is shed by the flip at a = 0 and meets the other at the fold a = b²/4; that one is met by a pair of asymmetric
+    cycles where ``f' = 1``, each of which has doubled before. With b = 1 flip and pitchfork come at one step.
+    """
 
     class Quintic(eqx.Module):
         a: jax.Array
 
         def __call__(self, h):
-            return -h * (1 - self.a + h * h - h**4)
+            return -h * (1 - self.a + bend * h * h - h**4)
 
-    values = np.linspace(-0.5, 0.1, SAMPLES)
+    def doubling(x):
+        u, v, a = x
+        f, slope = (lambda h: -h * (1 - a + bend * h**2 - h**4)), (lambda h: a - 1 - 3 * bend * h**2 + 5 * h**4)
+        return [f(u) - v, f(v) - u, slope(u) * slope(v) + 1]
+
+    values = np.linspace(-0.13, 0.47, SAMPLES)
     models = [Quintic(jnp.asarray(a)) for a in values]
-    found = rnn.bifurcations(models, every=1, starts=np.linspace(-0.9, 0.9, 32)[:, None])
-    scale = (values[-1] - values[0]) / (SAMPLES - 1)
-    inside = [(e.kind, e.period, round(values[0] + scale * e.step, 9)) for e in found if abs(e.point[0]) < 0.9]
-    # 2-cycles u' = −u where u² − u⁴ = a: fold at a = ¼ is out of range; the flip at a = 0 sheds them
-    assert ("period_doubling", 1, 0.0) in inside
+    found = rnn.bifurcations(models, every=1, starts=np.linspace(-0.95, 0.95, 32)[:, None])
+    met = (bend + np.sqrt(bend**2 + 8)) / 4
+    doubled = scipy.optimize.fsolve(doubling, [0.9, -1.1, 0.0], xtol=1e-13)[2]
+    expected = [
+        ("period_doubling", 1, 0.0),
+        ("period_doubling", 2, doubled),
+        ("period_doubling", 2, doubled),
+        ("pitchfork", 2, bend * met - met**2),
+        ("saddle_node", 2, bend**2 / 4),
+    ]
+    steps = {(kind, period, (a - values[0]) / (values[-1] - values[0]) * (SAMPLES - 1)) for kind, period, a in expected}
+    assert len(found) == len(expected), describe(found)
+    for kind, period, step in steps:
+        close = [e for e in found if (e.kind, e.period) == (kind, period) and abs(e.step - step) <= 1e-6]
+        assert close, (describe(found), kind, period, step)
+    assert not found.unresolved
+    assert all(b.status == "ended" for b in found.branches if b.period == 2)
 
 
 def test_a_trained_like_path_of_networks():
