@@ -20,6 +20,7 @@ _HALVINGS = 14
 _LEAP = 0.25
 _CAREFUL = 0.02
 _STILL = 1e-3
+_SMOOTH = 1e-6
 _COLLAPSED = 1e-8
 _KEPT = 8  # models at hand
 
@@ -156,7 +157,11 @@ class Follower:
                 kept.append(None)
                 continue
             # the floor lets a step cross a sample, where the path and so the tangent has a kink
-            allowed = max(leap * float(np.linalg.norm(guess - points[len(kept)])), _STILL)
+            share, floor = leap, _STILL
+            before = places[len(kept)]
+            if place.unstable[0] % 2 != before.unstable[0] % 2:  # det(I − A) changes sign: perhaps another branch
+                share, floor = min(leap, _CAREFUL), _SMOOTH
+            allowed = max(share * float(np.linalg.norm(guess - before.point)), floor)
             kept.append(place if np.linalg.norm(place.point - guess) <= allowed else None)
         return kept
 

@@ -40,6 +40,20 @@ def _programs(request):
     jax.clear_caches()
 
 
+# The longest first, so that two workers end together.
+_LONG = ("bifurcations", "story", "spectrum", "series", "sharding", "cli", "prediction", "optimizer", "notebooks")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """One group for each module, except that tests of the story share one: it is made once, not once for each worker."""
+    for item in items:
+        name = "story" if "story" in item.fixturenames else item.module.__name__.removeprefix("test_")
+        item.add_marker(pytest.mark.xdist_group(name))
+    rank = {name: k for k, name in enumerate(_LONG)}
+    items.sort(key=lambda item: rank.get(item.get_closest_marker("xdist_group").args[0], len(rank)))
+
+
 @pytest.fixture(scope="session")
 def story():
     """The experiment at 1,000 steps, seed 0: real training, made once."""
