@@ -46,7 +46,7 @@ _LONG = ("bifurcations", "story", "spectrum", "series", "sharding", "cli", "pred
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """One group for each module, except that tests of the story share one: it is made once, not once for each worker."""
+    """A group for each module, and one for all tests of the story, which is then made once and not by every worker."""
     for item in items:
         name = "story" if "story" in item.fixturenames else item.module.__name__.removeprefix("test_")
         item.add_marker(pytest.mark.xdist_group(name))
