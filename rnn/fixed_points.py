@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from rnn.newton import (
     cycle_jacobians,
     error_bounds,
     float64,
+    images,
     is_piecewise_linear,
     isolated,
     iterate,
@@ -27,6 +29,8 @@ __all__ = ["FixedPoints", "fixed_points"]
 
 _ROUNDS = 6
 _MOST = 512
+_SAME = 1e-10  # ends this close are one: rounding cannot tell a pair of points apart that is closer than about 1e-8
+_SETTLED = 1e-4  # states of late orbits this close start the same search
 _LIPSCHITZ_TANH = 4 / (3 * np.sqrt(3))  # the largest slope of sech²
 
 
@@ -186,9 +190,10 @@ class _Search:
             near = residual <= 1e-6
             ends[near], residual[near] = newton_cycles(self.model, ends[near])
         good = residual <= self.tolerance
-        good[good] = isolated(self.model, ends[good, 0], self.period) if np.any(good) else False
-        self.tried, self.failed = self.tried + len(guesses), self.failed + int(np.sum(~good))
-        return self.new(found, ends[good])
+        ends, each = _distinct(ends[good], _SAME)
+        alone = isolated(self.model, ends[:, 0], self.period) if len(ends) else np.zeros(0, bool)
+        self.tried, self.failed = self.tried + len(guesses), self.failed + len(guesses) - int(np.sum(alone[each]))
+        return self.new(found, ends[alone])
 
     def new(self, found: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """``found`` and those of ``ends`` that are none of its cycles, from whichever point they start."""
@@ -251,7 +256,7 @@ class _Search:
     def evidence(self, cycle: np.ndarray) -> tuple[float, float]:
         """The cycle's relative residual and its Newton–Kantorovich number."""
         target = np.roll(cycle, -1, axis=0)
-        gaps = np.asarray(jax.vmap(self.model)(jnp.asarray(cycle))) - target
+        gaps = images(self.model, cycle) - target
         relative = np.linalg.norm(gaps, axis=1) / np.maximum(1.0, np.linalg.norm(target, axis=1))
         inverse = np.linalg.svd(cycle_jacobians(self.model, cycle), compute_uv=False)[-1]
         beta = 1 / max(inverse, np.finfo(float).tiny)
@@ -293,4 +298,13 @@ def _starts(model: Model, starts: Any, size: int | None, count: int, key: int) -
 def _iterates(model: Model, seeds: np.ndarray) -> list[np.ndarray]:
     """States some way along the orbits of the starts: near attractors, and near saddles on the way."""
     few = iterate(model, seeds, 6)
-    return [few, iterate(model, few, 100)]
+    late = iterate(model, few, 100)
+    return [few, _distinct(late[np.all(np.isfinite(late), axis=1), None], _SETTLED)[0][:, 0]]
+
+
+def _distinct(cycles: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """One of those cycles that share a cell of a grid in every coordinate, and which of them stands for each."""
+    cells = np.round(cycles.reshape(len(cycles), math.prod(cycles.shape[1:])) / spacing) + 0.0  # no −0
+    _, first, each = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return cycles[first[order]], np.argsort(order)[each.reshape(-1)]

@@ -37,6 +37,7 @@ _TRIES = 8  # halvings of a step
 _WEAK = 4  # steps without progress after which a start is given up
 _PATIENCE = 8  # steps in which a residual must fall to half
 _ENTRIES = 2**23  # of the Jacobians at hand together
+_CALL = 2**22  # what calling a compiled program costs, in multiplications
 _ISOLATED = 1e-2
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
@@ -59,8 +60,11 @@ def period_map(model: Model, period: int) -> Model:
 
 def padded(rows: np.ndarray) -> np.ndarray:
     """``rows`` with the last repeated, to one of few lengths, as each length is compiled anew."""
-    length = next(8**k for k in range(12) if 8**k >= len(rows))
-    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
+    return np.concatenate([rows, np.repeat(rows[-1:], _length(len(rows)) - len(rows), axis=0)])
+
+
+def _length(rows: int) -> int:
+    return next(8**k for k in range(12) if 8**k >= rows)
 
 
 def images(model: Model, states: np.ndarray) -> np.ndarray:
@@ -86,10 +90,22 @@ def linearised(model: Model, states: np.ndarray) -> tuple[np.ndarray, np.ndarray
     rows = states.reshape(-1, n)
     if len(rows) == 0:
         return states, np.zeros((*states.shape, n))
-    part = 8 ** min(3, max(0, int(np.log(_ENTRIES / n**2) / np.log(8))))
-    pieces = [_linearised(model, padded(rows[first : first + part])) for first in range(0, len(rows), part)]
+    pieces, first = [], 0
+    while first < len(rows):
+        size = _piece(len(rows) - first, n)
+        pieces.append(_linearised(model, padded(rows[first : first + size])))
+        first += size
     moved, A = (np.concatenate([np.asarray(piece[k]) for piece in pieces])[: len(rows)] for k in (0, 1))
     return moved.reshape(states.shape), A.reshape(*states.shape, n)
+
+
+def _piece(left: int, n: int) -> int:
+    """How many of ``left`` rows to take at once: full pieces of an eighth where they cost less than a padded one."""
+    most = 8 ** min(3, max(0, int(np.log(_ENTRIES / n**2) / np.log(8))))
+    whole = min(_length(left), most)
+    small = max(1, whole // 8)
+    count = -(-min(left, whole) // small)
+    return small if count * (small * n**3 + _CALL) < whole * n**3 + _CALL else whole
 
 
 @eqx.filter_jit
