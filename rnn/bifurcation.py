@@ -10,11 +10,11 @@ import numpy as np
 
 from rnn.continuation import Branch, Follower, Place
 from rnn.crossing import crossed, localise
-from rnn.events import Bifurcations, Event, amplitudes
+from rnn.diagram import Diagram
+from rnn.events import Bifurcations, amplitudes
 from rnn.fixed_points import check_shape, fixed_points
-from rnn.jets import normal_form
 from rnn.model import Model, state_size
-from rnn.newton import error_bounds, orbits
+from rnn.newton import orbits
 from rnn.probing import representatives, sample_steps, settle, spread
 from rnn.record import ModelPath, Run
 
@@ -22,8 +22,9 @@ __all__ = ["bifurcations"]
 
 _PROBES = 64
 _SMALL = 16  # states up to which unstable points and 2-cycles are looked for at every sample
+_RARE = 10  # samples between those at which larger networks are searched for them
+_BETWEEN = 64
 _MEETING = 2**-10
-_CRITICAL = 1e-5
 
 
 def bifurcations(
@@ -38,8 +39,9 @@ def bifurcations(
 ) -> Bifurcations:
     """Follow every fixed point and 2-cycle along a path of models and find where multipliers cross the unit circle.
 
-    They are looked for at the start from many places, and on the way at the ends of orbits; networks of up to
-    16 states also by Newton from random states at every sample, so that unstable ones that are born are seen.
+    They are looked for at the start from many places, and on the way at the ends of orbits and, so that unstable ones
+    that are born are seen, by Newton from other states: at every sample in networks of up to 16 states, else at every
+    tenth and the last.
     Each is continued with its multipliers; a crossing is bracketed by bisection and solved for; a point that
     appears is followed back to its birth. Crossings that undo each other between two samples are not seen.
 
@@ -66,9 +68,9 @@ def bifurcations(
             search.cross(k)
             if progress is not None:
                 progress((k + 1) / (len(samples) - 1))
-            if first is not None and len(search.events) >= first:
+            if first is not None and len(search.diagram.events) >= first:
                 break
-        return search.result()
+        return search.diagram.result()
 
 
 def _path(run: Any) -> ModelPath:
@@ -88,9 +90,12 @@ class _Search:
         self.probes = self._probes(starts)
         self.small = self.probes.shape[1] <= _SMALL
         self.rng = np.random.default_rng(0)
-        self.branches: list[Branch] = []
-        self.events: list[Event] = []
-        self.unresolved: list[str] = []
+        self.diagram = Diagram(self.follower, run)
+        self.branches, self.events, self.unresolved = (
+            self.diagram.branches,
+            self.diagram.events,
+            self.diagram.unresolved,
+        )
 
     def _probes(self, starts: Any) -> np.ndarray:
         model = self.follower.model(self.samples[0])
@@ -120,22 +125,13 @@ class _Search:
                 if place is not None:
                     self.branches.append(Branch(period, places=[place]))
 
-    def result(self) -> Bifurcations:
-        order = sorted(range(len(self.events)), key=lambda k: self.events[k].step)
-        rank = {old: new for new, old in enumerate(order)}
-        for branch in self.branches:
-            branch.born = None if branch.born is None else rank[branch.born]
-            branch.ended = None if branch.ended is None else rank[branch.ended]
-        events = tuple(self.events[k] for k in order)
-        return Bifurcations(events, tuple(self.branches), tuple(self.unresolved))
-
     def cross(self, k: int) -> None:
         """Take every branch from sample ``k`` to the next, then look for new points."""
         here, there = self.samples[k], self.samples[k + 1]
         ends: list[tuple[int, Place]] = []
         passed: list[tuple[int, Place]] = []
         for period in (1, 2):
-            alive = [i for i in self._alive(here) if self.branches[i].period == period]
+            alive = [i for i in self.diagram.alive(here) if self.branches[i].period == period]
             ahead = self.follower.advance([self.branches[i].places[-1] for i in alive], there, period)
             for i, place in zip(alive, ahead, strict=True):
                 reached = True
@@ -155,13 +151,6 @@ class _Search:
             self._end(i, place, there, met=True)
         self._births(k)
 
-    def _alive(self, step: float) -> list[int]:
-        return [
-            i
-            for i, branch in enumerate(self.branches)
-            if branch.status == "followed" and branch.places[-1].step == step
-        ]
-
     def _apart(
         self, passed: list[tuple[int, Place]], there: float
     ) -> tuple[list[tuple[int, Place]], list[tuple[int, Place]]]:
@@ -170,7 +159,7 @@ class _Search:
         met: list[tuple[int, Place]] = []
         for i, place in passed:
             period = self.branches[i].period
-            same = [n for n, (j, p) in enumerate(kept) if self._same(place, p, self.branches[j].period, period)]
+            same = [n for n, (j, p) in enumerate(kept) if self.diagram.same(place, p, self.branches[j].period, period)]
             rival = same[0] if same else None
             if rival is None:
                 kept.append((i, place))
@@ -182,7 +171,7 @@ class _Search:
                     if n != i:
                         kept[rival] = (i, place)
                     break
-                if not self._same(end, place, period, period):
+                if not self.diagram.same(end, place, period, period):
                     kept.append((n, end))
                     if n != i:
                         kept[rival] = (i, place)
@@ -198,29 +187,7 @@ class _Search:
         """Whether the curve through ``place`` is branch ``i``, and not one that meets it and ends."""
         last, period = self.branches[i].places[-1], self.branches[i].period
         origin, reached = self.follower.follow(place, last.step, period, careful=True)
-        return reached and self._same(origin, last, period, period)
-
-    def _same(self, a: Place, b: Place, period: int, other: int) -> bool:
-        """Whether two places of one step are the same point or points of one cycle."""
-        if period != other or a.step != b.step:
-            return False
-        model = self.follower.model(a.step)
-        cycle = orbits(model, b.point[None], period)[0]
-        gaps = np.linalg.norm(cycle - a.point, axis=1)
-        if gaps.min() > 1e-4 * max(1.0, float(np.linalg.norm(a.point))):
-            return False
-        bounds = error_bounds(model, np.stack([a.point, cycle[np.argmin(gaps)]]), period)
-        return bool(gaps.min() <= 4 * bounds.sum())
-
-    def _known(self, place: Place, period: int) -> bool:
-        """Whether a branch was seen at this very place."""
-        return any(
-            self._same(place, seen, branch.period, period)
-            for branch in self.branches
-            if branch.period == period
-            for seen in branch.places
-            if seen.step == place.step
-        )
+        return reached and self.diagram.same(origin, last, period, period)
 
     def _crossings(self, i: int, low: Place, end: Place, k: int) -> None:
         """Every change of stability of branch ``i`` between two places within one pair of samples."""
@@ -235,42 +202,10 @@ class _Search:
                 )
                 return
             place, after = found
-            event = self._record(i, place, toward=end.step)
+            event = self.diagram.record(i, place, toward=end.step)
             if event is not None:
                 self._switch(event, place, after, k)
             low = after
-
-    def _record(self, i: int, place: Place, *, toward: float) -> int | None:
-        """Add the event at ``place``; ``None`` if it is there already or has no normal form."""
-        model, period = self.follower.model(place.step), self.branches[i].period
-        if self._event_at(place, period, 1e-6, 1e-4) is not None:
-            return None
-        tangent = self.follower.rate(place.step, toward)
-        try:
-            form = normal_form(model, place.point, tangent, period=period, critical=_CRITICAL)
-        except ValueError as error:
-            self.unresolved.append(f"branch {i} at step {place.step:g}: {error}")
-            return None
-        critical = complex(place.multipliers[np.argmin(np.abs(place.multipliers - complex(form.multiplier)))])
-        gap = abs(abs(critical) - 1)
-        status = "localised" if gap <= 1e-10 else f"multiplier only within {gap:.1e} of the unit circle"
-        self.events.append(
-            Event(form.kind, place.step, critical, form, place.point, model, tangent, i, period, status, self.run)
-        )
-        return len(self.events) - 1
-
-    def _event_at(self, place: Place, period: int, apart: float, distance: float) -> int | None:
-        """The nearest event at ``place`` of this period, or of the period that doubles to it."""
-        near: dict[int, float] = {}
-        for index, event in enumerate(self.events):
-            doubled = 2 * event.period == period and event.kind in ("period_doubling", "degenerate")
-            if (event.period != period and not doubled) or abs(event.step - place.step) > apart:
-                continue
-            cycle = orbits(self.follower.model(place.step), place.point[None], period)[0]
-            gap = float(np.min(np.linalg.norm(cycle - event.point, axis=1)))
-            if gap <= distance * max(1.0, float(np.linalg.norm(event.point))):
-                near[index] = gap
-        return min(near, key=near.__getitem__, default=None)
 
     def _switch(self, event: int, at: Place, after: Place, k: int) -> None:
         """Look for the branches that meet the tracked one at ``at``, on the side where the normal form has them."""
@@ -295,7 +230,7 @@ class _Search:
             born = [p for p in self.follower.places(step, guesses, period) if p is not None]
             least = 0.2 * min(map(abs, sizes))
             born = [p for p in born if np.linalg.norm(p.point - base.point) > least]
-            if len(born) == len(sizes) and (len(born) == 1 or not self._same(born[0], born[1], period, period)):
+            if len(born) == len(sizes) and (len(born) == 1 or not self.diagram.same(born[0], born[1], period, period)):
                 for place in born:
                     self._adopt(place, period, k, event, later)
                 return
@@ -304,7 +239,7 @@ class _Search:
         """A new branch through ``place``, which lies between samples ``k`` and ``k + 1``, followed to one of them."""
         toward = self.samples[k + 1] if later else self.samples[k]
         end, reached = self.follower.follow(place, toward, period)
-        if self._known(place, period) or (reached and self._known(end, period)):
+        if self.diagram.known(place, period) or (reached and self.diagram.known(end, period)):
             return
         i = len(self.branches)
         if not later:
@@ -333,15 +268,15 @@ class _Search:
             branch.status = "lost"
             self.unresolved.append(f"branch {i} is lost at step {place.step:g}, without a fold there")
             return
-        event = self._event_at(fold, branch.period, 1e-6, 1e-4)
+        event = self.diagram.event_at(fold, branch.period)
         branch.status = "ended"
-        branch.ended = self._record(i, fold, toward=there) if event is None else event
+        branch.ended = self.diagram.record(i, fold, toward=there) if event is None else event
 
     def _meeting(self, place: Place, period: int, until: float | None = None) -> int | None:
         """The event just beyond ``place``, or anywhere ``until``, at which its branch meets another that goes on."""
         width = abs(self.samples[-1] - self.samples[0]) / (len(self.samples) - 1)
         apart, distance = (_MEETING * width, 0.1) if until is None else (abs(until - place.step), 1.0)
-        found = self._event_at(place, period, apart, distance)
+        found = self.diagram.event_at(place, period, apart, distance)
         if found is None or self.events[found].kind == "saddle_node":
             return None
         return found
@@ -351,8 +286,7 @@ class _Search:
         there = self.samples[k + 1]
         model = self.follower.model(there)
         ends = representatives(settle(model, self.probes))
-        size = self.probes.shape[1]
-        extra = self.rng.normal(size=(24, size)) * self.rng.choice([0.3, 1.0, 2.0], (24, 1)) if self.small else ends[:0]
+        extra = self._elsewhere() if self.small or k % _RARE == _RARE - 1 or k == len(self.samples) - 2 else ends[:0]
         turning = ends
         if not self.small and len(ends):
             image = orbits(model, ends, 2)[:, 1]
@@ -361,10 +295,34 @@ class _Search:
             if len(seeds) == 0:
                 continue
             for place in self.follower.places(there, seeds, period):
-                if place is not None and not self._known(place, period):
+                if place is not None and not self.diagram.known(place, period):
                     i = len(self.branches)
                     self.branches.append(Branch(period, [place]))
                     self._trace_back(i, place, k)
+                    self._catch_up(k + 1)
+
+    def _catch_up(self, now: int) -> None:
+        """Take branches that were found to begin before sample ``now`` up to it."""
+        for k in range(now):
+            there = self.samples[k + 1]
+            for i in self.diagram.alive(self.samples[k]):
+                low = self.branches[i].places[-1]
+                place, reached = self.follower.follow(low, there, self.branches[i].period)
+                if reached:
+                    self.branches[i].places.append(place)
+                self._crossings(i, low, place, k)
+                if not reached:
+                    self._end(i, place, there)
+
+    def _elsewhere(self) -> np.ndarray:
+        """Where points that attract nothing may be: random states, and between the points that are known."""
+        size = self.probes.shape[1]
+        drawn = self.rng.normal(size=(24, size)) * self.rng.choice([0.3, 1.0, 2.0], (24, 1))
+        known = np.array([b.points[-1] for b in self.branches if b.period == 1 and b.status == "followed"])
+        if self.small or len(known) < 2:
+            return drawn
+        rows, columns = np.triu_indices(len(known), 1)
+        return np.concatenate([drawn, (known[rows] + known[columns])[:_BETWEEN] / 2])
 
     def _trace_back(self, i: int, place: Place, k: int) -> None:
         """Follow branch ``i`` from ``place`` to earlier samples, ``k`` first, until the fold at which it was born."""
@@ -372,9 +330,11 @@ class _Search:
         for n in range(k, -1, -1):
             here = self.samples[n]
             origin, reached = self.follower.follow(place, here, branch.period)
-            if reached and self._known(origin, branch.period):  # it leapt to a branch that comes close at its birth
+            if reached and self.diagram.known(
+                origin, branch.period
+            ):  # it leapt to a branch that comes close at its birth
                 origin, reached = self.follower.follow(place, here, branch.period, careful=True)
-                if reached and self._known(origin, branch.period):
+                if reached and self.diagram.known(origin, branch.period):
                     self.unresolved.append(f"branch {i} joins another between steps {here:g} and {place.step:g}")
                     return
             self._crossings(i, origin, place, n)
@@ -394,8 +354,8 @@ class _Search:
         if fold is None:
             self.unresolved.append(f"the birth of branch {i} between steps {here:g} and {origin.step:g}")
             return
-        event = self._event_at(fold, branch.period, 1e-6, 1e-4)
-        branch.born = self._record(i, fold, toward=self.samples[k + 1]) if event is None else event
+        event = self.diagram.event_at(fold, branch.period)
+        branch.born = self.diagram.record(i, fold, toward=self.samples[k + 1]) if event is None else event
         branch.places.insert(0, fold)
         self._partner(fold, place, branch, k)
 
@@ -404,6 +364,6 @@ class _Search:
         for share in (1e-3, 1e-2, 0.1, 1.0):
             near, reached = self.follower.follow(place, fold.step + share * (place.step - fold.step), branch.period)
             mirror = self.follower.place(near.step, 2 * fold.point - near.point, branch.period) if reached else None
-            if mirror is not None and not self._same(mirror, near, branch.period, branch.period):
+            if mirror is not None and not self.diagram.same(mirror, near, branch.period, branch.period):
                 self._adopt(mirror, branch.period, k, branch.born)
                 return

@@ -203,6 +203,23 @@ def test_a_trained_like_path_of_networks():
     np.testing.assert_allclose(at, [1.0, 1.25, 1.25, 1.25], atol=1e-9)
 
 
+def test_points_born_unstable_are_seen_in_larger_networks_too():
+    """Three uncoupled bistable states of one neuron, and a fold of another at each: one pair attracts nothing."""
+    n = 18
+    weight = jnp.asarray(np.diag([2.0, 1.6, *np.linspace(-0.5, 0.5, n - 2)]))
+    path = np.linspace(-0.6, -0.05, SAMPLES)
+    found = rnn.bifurcations([rnn.VanillaRNN(weight, jnp.zeros(n).at[1].set(b)) for b in path], every=1)
+    # the fold: 1 = 1.6 sech²h, h = 1.6 tanh h + b
+    h = np.arccosh(np.sqrt(1.6))
+    step = (h - 1.6 * np.tanh(h) - path[0]) / (path[1] - path[0])
+    assert [e.kind for e in found] == ["saddle_node"] * 3
+    assert sorted(round(abs(e.point[0]), 2) for e in found)[0] == 0
+    np.testing.assert_allclose([e.step for e in found], step, atol=1e-6)
+    assert len(found.branches) == 9
+    assert all(b.steps[-1] == len(path) - 1 for b in found.branches)
+    assert not found.unresolved
+
+
 def test_bias_turns_the_pitchfork_into_a_fold():
     scale = np.linspace(0.5, 2.0, SAMPLES)
     models = [rnn.VanillaRNN(jnp.full((1, 1), g), jnp.full(1, 0.05)) for g in scale]
