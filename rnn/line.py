@@ -45,10 +45,10 @@ def multiplier_gradient(model: Model, point: Any, form: nf.NormalForm, period: i
         p, q = (np.asarray(v, dtype=complex) for v in (form.adjoint_eigenvector, form.critical_eigenvector))
         value = complex(form.multiplier)
         c = p * value / abs(value) if value.imag else p
-        pairs = [jnp.asarray(np.stack([z.real, z.imag])) for z in (c, q)]
+        left, right = (jnp.asarray(np.stack([z.real, z.imag])) for z in (c, q))
         bordered = value.imag == 0 and value.real > 0
         where = jnp.asarray(np.asarray(point, np.float64))
-        return np.asarray(_multiplier_gradient(float64(model), where, *pairs, period, bordered))
+        return np.asarray(_multiplier_gradient(float64(model), where, left, right, period, bordered))
 
 
 @eqx.filter_jit

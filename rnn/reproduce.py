@@ -289,8 +289,10 @@ class _Ranks:
         value, error = value[first], error[first]
         after = step > self.at
         low = float(step[after][np.argmin(value[after])]) if np.any(after) else self.at
-        all_of_them, alone = ([self._exact(p, alone=w) for p in (0.0, self.at, low)] for w in (False, True))
-        return RankTrace(step, value, error, *all_of_them, low, tuple(alone))
+        at = (0.0, self.at, low)
+        start, crossing, least = (self._exact(place) for place in at)
+        alone = tuple(self._exact(place, alone=True) for place in at)
+        return RankTrace(step, value, error, start, crossing, least, low, alone)
 
     def _exact(self, step: float, *, alone: bool = False) -> float:
         if (step, alone) not in self.known:
