@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,7 +15,7 @@ from rnn.inputs import check_count
 from rnn.kernel import SNTK
 from rnn.products import fisher_block
 
-__all__ = ["Krylov", "Modes", "check_start", "grow", "krylov_step", "leading", "orthonormal"]
+__all__ = ["Krylov", "Modes", "check_start", "generator", "grow", "krylov_step", "leading", "orthonormal"]
 
 _CAPACITY = 48  # basis vectors before a thick restart
 _STEPS = 4  # Krylov steps between two looks at the residuals
@@ -91,14 +90,13 @@ def leading(
         ValueError: ``k`` is out of range, ``tolerance`` is not positive, or ``start`` does not fit.
     """
     found = grow(kernel, k, k, tolerance, key, start, max_products, confirm)
-    values = jnp.asarray(found.values[:k], kernel.dtype)
-    vectors = found.vectors[:k]
-    residuals = found.errors[:k] / np.maximum(found.values[:k], np.finfo(found.values.dtype).tiny)
+    values = found.values[:k]
+    directions, vectors = _directions(kernel, found.vectors, k)
     return Modes(
-        jnp.sqrt(values),
-        kernel.unflatten(vectors),
+        jnp.asarray(np.sqrt(values)),
+        directions,
         vectors,
-        jnp.asarray(residuals, kernel.dtype),
+        jnp.asarray(found.errors[:k] / np.maximum(values, np.finfo(values.dtype).tiny)),
         found.products,
         found.accepted[:k],
     )
@@ -125,49 +123,48 @@ def grow(
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
     check_count("max_products", max_products)
-    keys = _stream(jax.random.key(0) if key is None else key)
-    draw = lambda: jax.random.normal(next(keys), (1, m), kernel.dtype)  # noqa: E731
+    random = generator(key)
+    draw = lambda: random.standard_normal((1, m), kernel.dtype)  # noqa: E731
     block = draw() if start is None else check_start(kernel, start)
     capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
-    basis = images = jnp.zeros((capacity, m), kernel.dtype)
+    basis = images = np.zeros((capacity, m), kernel.dtype)
     filled = products = 0
-    floor = 20 * float(jnp.finfo(kernel.dtype).eps)
+    floor = 20 * float(np.finfo(kernel.dtype).eps)
     seen = None if confirm else np.inf
     while True:
         width = min(block.shape[0], capacity - filled)
         depth = max(1, min(_STEPS, (capacity - filled) // width) // width)
-        basis, images, block, fresh = _extend(kernel, basis, images, filled, block[:width], depth)
-        values, vectors, targets, errors, rank = _on_host(_ritz(basis, images))
+        block = block if width == block.shape[0] else block[:width]
+        step = _grow(kernel, basis, images, np.int32(filled), block, np.int32(depth))
+        basis, images, block, vectors, targets = step[:5]
+        values, errors, fresh, rank = _on_host(step[5:])
         filled, products = filled + depth * width, products + depth * width
         accepted = errors <= 2 * tolerance * values + floor * values[0]
         good = rank >= k and bool(accepted[:needed].all())
         settled = good and seen is not None and bool(np.all(values[:needed] <= seen * (1 + 2 * tolerance)))
         if settled or rank == m or products >= max_products:
             return Krylov(values, vectors, errors, accepted, products)
-        if good or int(fresh) == 0:
+        if good or fresh == 0:
             seen = values[:needed] if good else seen
             block = draw()
         if rank < filled or capacity - filled < block.shape[0]:
             filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
             filled = min(filled, rank, capacity - block.shape[0])
-            keep = (jnp.arange(capacity) < filled)[:, None]
-            basis, images = jnp.where(keep, vectors, 0), jnp.where(keep, targets, 0)
+            basis, images = vectors, targets
 
 
-def _stream(key: PRNGKeyArray) -> Iterator[PRNGKeyArray]:
-    while True:
-        key, draw = jax.random.split(key)
-        yield draw
+def generator(key: PRNGKeyArray | None) -> np.random.Generator:
+    """NumPy's generator for draws between compiled programs; a PRNG key, or ``None`` for always the same numbers."""
+    return np.random.default_rng(0 if key is None else np.asarray(jax.random.key_data(key)))
 
 
-def _on_host(found: tuple[Array, ...]) -> tuple[Any, ...]:
-    values, vectors, targets, errors, rank = found
-    if isinstance(values, jax.core.Tracer):
+def _on_host(numbers: tuple[Array, ...]) -> tuple[np.ndarray, ...]:
+    if isinstance(numbers[0], jax.core.Tracer):
         raise ValueError(
             "leading modes and estimates stop at a tolerance and cannot be compiled into a jitted function; "
             "use rnn.spectrum.diagnostics or subspace_step there"
         )
-    return np.asarray(values), vectors, targets, np.asarray(errors), int(rank)
+    return tuple(np.asarray(x) for x in numbers)
 
 
 def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]:
@@ -200,9 +197,25 @@ def krylov_step(kernel: SNTK, start: Float[Array, " m"], depth: int) -> tuple[Ar
     return values, vectors, errors
 
 
-@functools.partial(jax.jit, static_argnums=5)
+@functools.partial(jax.jit, static_argnums=2)
+def _directions(kernel: SNTK, vectors: Array, k: int) -> tuple[Any, Array]:
+    return kernel.unflatten(vectors[:k]), vectors[:k]
+
+
+@jax.jit
+def _grow(
+    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array
+) -> tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]:
+    """The first ``filled`` rows extended: basis, images, next block, Ritz vectors, their images, and four numbers."""
+    keep = (jnp.arange(basis.shape[0], dtype=filled.dtype) < filled)[:, None]
+    basis, images = jnp.where(keep, basis, 0), jnp.where(keep, images, 0)
+    basis, images, block, fresh = _extend(kernel, basis, images, filled, block, depth)
+    values, vectors, targets, errors, rank = _ritz(basis, images)
+    return basis, images, block, vectors, targets, values, errors, fresh, rank
+
+
 def _extend(
-    kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int
+    kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int | Array
 ) -> tuple[Array, Array, Array, Array]:
     """``depth`` block Krylov steps; also the next block, orthogonal to the space, and how many of its rows are new."""
 
@@ -230,7 +243,6 @@ def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
     return jnp.where(new[:, None], q, 0), new.sum(dtype=jnp.int32)
 
 
-@jax.jit
 def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Ritz values (descending), vectors, their images, residual norms and how many; unfilled rows come last, as 0."""
     gram = basis @ images.T
