@@ -15,7 +15,7 @@ from rnn.inputs import check_count
 from rnn.kernel import SNTK
 from rnn.products import fisher_block
 
-__all__ = ["Krylov", "Modes", "check_start", "generator", "grow", "krylov_step", "leading", "orthonormal"]
+__all__ = ["Krylov", "Modes", "check_start", "generator", "grow", "krylov_step", "leading", "orthonormal", "shortfall"]
 
 _CAPACITY = 48  # basis vectors before a thick restart
 _STEPS = 4  # Krylov steps between two looks at the residuals
@@ -188,13 +188,40 @@ def orthonormal(block: Float[Array, "p m"]) -> Float[Array, "p m"]:
     return jnp.linalg.qr(block.T)[0].T
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def krylov_step(kernel: SNTK, start: Float[Array, " m"], depth: int) -> tuple[Array, Array, Array]:
-    """Ritz values (descending), vectors and residual norms on ``span{v, JᵀJ v, …, (JᵀJ)^{depth−1} v}``."""
-    empty = jnp.zeros((depth, kernel.shape[1]), kernel.dtype)
-    basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], depth)
-    values, vectors, _, errors, _ = _ritz(basis, images)
-    return values, vectors, errors
+def krylov_step(
+    kernel: SNTK, start: Float[Array, " m"], least: int, most: int, tolerance: float
+) -> tuple[Array, Array, Array]:
+    """Ritz values, vectors and :func:`shortfall` on ``span{v, JᵀJ v, …}``, grown until the last is within tolerance.
+
+    Args:
+        kernel: the operator.
+        start: v.
+        least: dimension to begin with.
+        most: dimension to end with at the latest; where less is reached, what is missing is zero.
+        tolerance: of the leading Ritz value, relatively.
+    """
+    empty = jnp.zeros((most, kernel.shape[1]), kernel.dtype)
+
+    def extend(state):
+        filled, basis, images, block, *_ = state
+        basis, images, block, _ = _extend(kernel, basis, images, filled, block, 1)
+        values, vectors, _, errors, _ = _ritz(basis, images)
+        return filled + 1, basis, images, block, values, vectors, shortfall(values, errors)
+
+    def unsettled(state):
+        return (state[0] < least) | ((state[0] < most) & (state[-1] > tolerance))
+
+    nothing = jnp.zeros(most, kernel.dtype)
+    state = jnp.zeros((), jnp.int32), empty, empty, start[None], nothing, empty, jnp.ones((), kernel.dtype)
+    *_, values, vectors, short = jax.lax.while_loop(unsettled, extend, state)
+    return values, vectors, short
+
+
+def shortfall(values: Float[Array, " k"], errors: Float[Array, " k"]) -> Float[Array, ""]:
+    """By how much the leading Ritz value may be too small, relatively: Temple's ``e²/(λ_1 − λ_2)/λ_1`` or ``e/λ_1``."""
+    top, second = values[0], values[1] if values.shape[0] > 1 else 0 * values[0]
+    gap = jnp.maximum(jnp.maximum(top - second, errors[0]) * top, jnp.finfo(values.dtype).tiny)
+    return jnp.where(errors[0] > 0, errors[0] ** 2 / gap, 0)
 
 
 @functools.partial(jax.jit, static_argnums=2)

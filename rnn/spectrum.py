@@ -30,6 +30,7 @@ from rnn.products import fisher_block, linearised, over_batch
 from rnn.sweeps import tangent
 
 _DEFLATE = 4  # modes that the trace treats exactly
+_FADE = 16.0  # of the weights of modes in a Krylov start
 _FREEDOM = 32  # degrees of freedom, at least, behind a standard error
 _ZERO = "J is zero on the selected parameters, so that it has no stable rank; select others with wrt"
 
@@ -87,38 +88,39 @@ def diagnostics(
     readout: Any = None,
     products: int = 4,
     probes: int = 4,
+    tolerance: float = 0.0,
 ) -> Diagnostics:
     """Stable rank and leading mode, pure, compiled, and cheap enough for a training loop.
 
-    A Krylov space of ``JᵀJ``, grown from ``Σ_i 2^{−i} start_i``, gives σ_1² and k Ritz vectors; the trace is deflated
+    A Krylov space of ``JᵀJ``, grown from ``Σ_i 16^{−i} start_i``, gives σ_1² and k Ritz vectors; the trace is deflated
     by these and sampled otherwise. The sum keeps the second mode in sight, for when it overtakes the first.
 
     Args:
         model, h0, horizon, wrt, readout: as in :func:`rnn.kernel.sntk`.
         start: k ≥ 1 directions, those of the last call; random ones at first. Two are enough.
         key: randomness of the probes.
-        products: dimension of the Krylov space, raised to k if it is less.
+        products: largest dimension of the Krylov space, raised to k if it is less.
         probes: s ≥ 2 probes for each trajectory.
+        tolerance: bound on the relative error of σ_1² at which the Krylov space is large enough; 0 to use all products.
 
     Returns:
-        A :class:`Diagnostics`, for ``products`` products and k + s tangents. A cold start needs some calls.
+        A :class:`Diagnostics`, for at most ``products`` products and s tangents. A cold start needs some calls.
 
     Raises:
-        ValueError: as :func:`rnn.kernel.sntk`, or ``start``, ``products`` or ``probes`` does not fit.
+        ValueError: as :func:`rnn.kernel.sntk`, or ``start``, ``products``, ``probes`` or ``tolerance`` does not fit.
     """
     kernel = sntk(model, h0, horizon, wrt=wrt, readout=readout)
     start = check_start(kernel, start)
     k = start.shape[0]
-    weights = jnp.exp2(-jnp.arange(k, dtype=kernel.dtype))
-    values, basis, errors = krylov_step(kernel, weights @ start, max(check_count("products", products, 1), k))
-    top, basis = values[0], basis[:k]
-    rest, scatter = _sample(kernel, basis, key, check_count("probes", probes, 2))
-    rank = (values[:k].sum() + rest) / top
-    # Temple: the residual's square over the gap bounds the error of an isolated Ritz value.
-    gap = jnp.maximum(top - (values[1] if values.shape[0] > 1 else 0 * top), errors[0])
-    shortfall = jnp.where(errors[0] > 0, errors[0] ** 2 / gap / top, 0)
-    error = jnp.sqrt(scatter / probes / top**2 + (rank * shortfall) ** 2)
-    return Diagnostics(rank, error, jnp.sqrt(top), basis)
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance!r}")
+    most = max(check_count("products", products, 1), k)
+    weights = _FADE ** -jnp.arange(k, dtype=kernel.dtype)
+    values, vectors, short = krylov_step(kernel, weights @ start, min(max(k, 2), most), most, tolerance)
+    rest, scatter = _sample(kernel, vectors[:k], key, check_count("probes", probes, 2))
+    rank = (values[:k].sum() + rest) / values[0]
+    error = jnp.sqrt(scatter / probes / values[0] ** 2 + (rank * short) ** 2)
+    return Diagnostics(rank, error, jnp.sqrt(values[0]), vectors[:k])
 
 
 def subspace_step(
@@ -214,7 +216,7 @@ def _deflated(
     k, top = min(k, len(values)), float(values[0])
     captured = float(np.sum(values[:k], dtype=np.float64))
     probes = 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
-    seeds, sums, done, rounds = generator(key), np.zeros(2), 0, 1
+    seeds, sums, done, rounds = generator(key).spawn(1)[0], np.zeros(2), 0, 1
     while True:
         seed = seeds.integers(2**63)
         sums += rounds * np.asarray(_rounds(kernel, basis, seed, np.int32(rounds), k, probes), np.float64)
