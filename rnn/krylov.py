@@ -80,11 +80,12 @@ def leading(
         tolerance: largest ``‖JᵀJ v − σ² v‖/(2σ²)`` accepted, a bound on the relative error of σ; rounding is a floor,
             ``20 ε σ_1²/σ²`` with ε of the kernel's dtype.
         key: randomness of the start; fixed if ``None``.
-        start: directions to start from, such as the ``vectors`` of a moment ago; one random direction if ``None``.
+        start: directions to start from, such as the ``vectors`` of a moment ago; random ones, as many as k but at most
+            two, if ``None``.
         max_products: budget; a mode that has not converged by then says so in ``converged``.
         confirm: once all seems found, spend about four products more on a random direction, to see a second mode of
-            a multiple value, or one that ``start`` does not contain. What it has a component of less than the
-            others' after these steps is still missed.
+            a value of more copies than there are start directions, or one that ``start`` does not contain. What it
+            has a component of less than the others' after these steps is still missed.
 
     Raises:
         ValueError: ``k`` is out of range, ``tolerance`` is not positive, or ``start`` does not fit.
@@ -114,8 +115,9 @@ def grow(
 ) -> Krylov:
     """Ritz pairs of ``JᵀJ``, at least k of them and the leading ``needed`` within the tolerance.
 
-    One start vector shows one direction of every eigenspace. Where the space is exhausted, and with ``confirm`` once
-    all seems found, a random direction is added and followed for a few steps: that shows the others.
+    One start vector shows one direction of every eigenspace, so that there are two where two are needed: a double value
+    is found like any other. Where the space is exhausted, and with ``confirm`` once all seems found, a random direction
+    is added and followed for a few steps: that shows what is left of higher multiplicities.
     """
     m = kernel.shape[1]
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= min(kernel.shape):
@@ -124,8 +126,8 @@ def grow(
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
     check_count("max_products", max_products)
     random = generator(key)
-    draw = lambda: random.standard_normal((1, m), kernel.dtype)  # noqa: E731
-    block = draw() if start is None else check_start(kernel, start)
+    draw = lambda count: random.standard_normal((count, m), kernel.dtype)  # noqa: E731
+    block = draw(min(needed, 2)) if start is None else check_start(kernel, start)
     capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
     basis = images = np.zeros((capacity, m), kernel.dtype)
     filled = products = 0
@@ -146,7 +148,7 @@ def grow(
             return Krylov(values, vectors, errors, accepted, products)
         if good or fresh == 0:
             seen = values[:needed] if good else seen
-            block = draw()
+            block = draw(1)
         if rank < filled or capacity - filled < block.shape[0]:
             filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
             filled = min(filled, rank, capacity - block.shape[0])
