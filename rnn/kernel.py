@@ -130,9 +130,7 @@ class SNTK(eqx.Module):
         Raises:
             ValueError: ``dtheta`` does not fit the parameters.
         """
-        block, single, _ = directions(self, dtheta)
-        y = forward_block(self, block)
-        return y[0] if single else y
+        return forward_block(self, directions(self, dtheta)[0])
 
     def vjp(self, y: Float[Array, "*k batch horizon outputs"]) -> Any:
         """``Jᵀ y``, a pytree like the parameters.
@@ -158,8 +156,8 @@ class SNTK(eqx.Module):
         Raises:
             ValueError: ``dtheta`` does not fit the parameters.
         """
-        block, single, flat = directions(self, dtheta)
-        product = _squeeze(fisher_block(self, block), single)
+        vectors, flat = directions(self, dtheta)
+        product = fisher_block(self, vectors)
         return product if flat else self.unflatten(product)
 
     def leading(self, k: int, **options: Any) -> Modes:

@@ -151,7 +151,7 @@ def grow(
             block = draw(1)
         if rank < filled or capacity - filled < block.shape[0]:
             filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
-            filled = min(filled, rank, capacity - block.shape[0])
+            filled = min(filled, rank, capacity - min(block.shape[0], max(1, capacity - k)))
             basis, images = vectors, targets
 
 
@@ -249,15 +249,14 @@ def _extend(
     """``depth`` block Krylov steps; also the next block, orthogonal to the space, and how many of its rows are new."""
 
     def step(i, carry):
-        basis, images, block, _ = carry
-        new, _ = _new_directions(basis, block)
+        basis, images, new, _ = carry
         image = fisher_block(kernel, new)
-        at = filled + i * block.shape[0]
+        at = filled + i * new.shape[0]
         basis = jax.lax.dynamic_update_slice_in_dim(basis, new, at, 0)
         images = jax.lax.dynamic_update_slice_in_dim(images, image, at, 0)
         return basis, images, *_new_directions(basis, image)
 
-    return jax.lax.fori_loop(0, depth, step, (basis, images, block, jnp.zeros((), jnp.int32)))
+    return jax.lax.fori_loop(0, depth, step, (basis, images, *_new_directions(basis, block)))
 
 
 def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
@@ -269,7 +268,9 @@ def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
     q, upper = jnp.linalg.qr(rest.T)
     new = jnp.abs(jnp.diagonal(upper)) > 50 * jnp.finfo(block.dtype).eps
     q = q.T - (q.T @ basis.T) @ basis
-    return jnp.where(new[:, None], q, 0), new.sum(dtype=jnp.int32)
+    size = jnp.linalg.norm(q, axis=1)  # of a unit vector: what was only rounding lies in the space again
+    new = new & (size > 1 / 2)
+    return jnp.where(new[:, None], q / jnp.where(new, size, 1)[:, None], 0), new.sum(dtype=jnp.int32)
 
 
 def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array, Array]:

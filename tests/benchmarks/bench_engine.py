@@ -68,14 +68,15 @@ def products(task, model, kernel):
     value_and_grad = jax.jit(jax.value_and_grad(task.loss))
     random = np.random.default_rng(0)
     block = jnp.asarray(random.normal(size=(8, kernel.shape[1])), kernel.dtype)
+    vector = jnp.asarray(random.normal(size=kernel.shape[1]), kernel.dtype)
     plain = jax.jit(linearised(model, task.h0, task.horizon))
     ratio, seconds = timed(
         {
             "gradient": lambda: value_and_grad(task.student),
-            "JᵀJ v": lambda: kernel.fisher_mv(block[0]),
+            "JᵀJ v": lambda: kernel.fisher_mv(vector),
             "JᵀJ V": lambda: kernel.fisher_mv(block),
-            "J v": lambda: kernel.jvp(block[0]),
-            "linearize": lambda: plain(block[0]),
+            "J v": lambda: kernel.jvp(vector),
+            "linearize": lambda: plain(vector),
         },
         40,
     )
@@ -93,13 +94,13 @@ def products(task, model, kernel):
 
     def matfree_modes():
         tridiag = matfree.decomp.tridiag_sym(36, reortho="full", materialize=True)
-        return matfree.eig.eigh_partial(tridiag)(lambda v: plain(v), block[0])[0]
+        return matfree.eig.eigh_partial(tridiag)(lambda v: plain(v), vector)[0]
 
     lanczos = jax.jit(matfree_modes)
     operator = LinearOperator(
         (kernel.shape[1],) * 2, lambda v: np.asarray(plain(jnp.asarray(v.ravel(), kernel.dtype))), dtype=np.float32
     )
-    start = np.asarray(block[0])
+    start = np.asarray(vector)
     arpack = lambda: eigsh(operator, 5, which="LM", tol=1e-3, v0=start, return_eigenvectors=False)  # noqa: E731
     ratio, _ = timed(
         {
