@@ -24,6 +24,7 @@ from rnn.products import fisher_block, forward_block, reverse_block, states
 from rnn.sharding import batch_mesh, replicate
 
 if TYPE_CHECKING:
+    from rnn.density import Spectrum
     from rnn.factors import Factors, Split
     from rnn.krylov import Modes
     from rnn.spectrum import Estimate
@@ -177,6 +178,12 @@ class SNTK(eqx.Module):
         from rnn.spectrum import stable_rank
 
         return stable_rank(self, **options)
+
+    def spectrum(self, **options: Any) -> Spectrum:
+        """All eigenvalues as a quadrature rule; see :func:`rnn.density.spectrum`."""
+        from rnn.density import spectrum
+
+        return spectrum(self, **options)
 
     def split(self, directions: Any) -> Split:
         """``sNTK = sNTK_g + sNTK_R`` along parameter directions; see :func:`rnn.factors.split`."""

@@ -15,7 +15,18 @@ from rnn.inputs import check_count
 from rnn.kernel import SNTK
 from rnn.products import fisher_block
 
-__all__ = ["Krylov", "Modes", "check_start", "generator", "grow", "krylov_step", "leading", "orthonormal", "shortfall"]
+__all__ = [
+    "Krylov",
+    "Modes",
+    "check_start",
+    "generator",
+    "grow",
+    "krylov_step",
+    "leading",
+    "orthonormal",
+    "ritz_pairs",
+    "shortfall",
+]
 
 _CAPACITY = 48  # basis vectors before a thick restart
 _STEPS = 4  # Krylov steps between two looks at the residuals
@@ -224,6 +235,13 @@ def shortfall(values: Float[Array, " k"], errors: Float[Array, " k"]) -> Float[A
     top, second = values[0], values[1] if values.shape[0] > 1 else 0 * values[0]
     gap = jnp.maximum(jnp.maximum(top - second, errors[0]) * top, jnp.finfo(values.dtype).tiny)
     return jnp.where(errors[0] > 0, errors[0] ** 2 / gap, 0)
+
+
+def ritz_pairs(kernel: SNTK, start: Float[Array, " m"], steps: int) -> tuple[Array, Array]:
+    """Ritz values, descending, and vectors on ``span{v, JᵀJ v, …}`` of ``steps`` dimensions; zero if it has fewer."""
+    empty = jnp.zeros((steps, kernel.shape[1]), kernel.dtype)
+    basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], steps)
+    return _ritz(basis, images)[:2]
 
 
 @functools.partial(jax.jit, static_argnums=2)
