@@ -66,7 +66,7 @@ def split(kernel: SNTK, along: Any) -> Split:
     Raises:
         ValueError: they do not fit the parameters, or are zero, not finite or linearly dependent.
     """
-    block, _, _ = directions(kernel, along)
+    block = jnp.atleast_2d(directions(kernel, along)[0])
     if not isinstance(block, jax.core.Tracer):
         scaled = block / jnp.maximum(jnp.linalg.norm(block, axis=1, keepdims=True), jnp.finfo(block.dtype).tiny)
         size = jnp.abs(jnp.diagonal(jnp.linalg.qr(scaled.T, mode="r")))
@@ -101,9 +101,9 @@ class Factors(eqx.Module):
 
     def force(self, dtheta: Any) -> Float[Array, "*k batch horizon state"]:
         """``D_θF dθ``."""
-        block, single, _ = directions(self.kernel, dtheta)
-        pushed = _force(self.kernel, block)
-        return pushed[0] if single else pushed
+        vectors, _ = directions(self.kernel, dtheta)
+        pushed = _force(self.kernel, jnp.atleast_2d(vectors))
+        return pushed[0] if vectors.ndim == 1 else pushed
 
     def gather(self, y: Float[Array, "*k batch horizon state"]) -> Float[Array, "*k m"]:
         """``(D_θF)ᵀ y``, flat."""

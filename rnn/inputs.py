@@ -81,8 +81,8 @@ def check_finite(kernel: SNTK) -> None:
         )
 
 
-def directions(kernel: SNTK, dtheta: Any) -> tuple[Float[Array, "k m"], bool, bool]:
-    """Parameter directions as a flat block, whether they were a single one, and whether they were flat.
+def directions(kernel: SNTK, dtheta: Any) -> tuple[Float[Array, "*k m"], bool]:
+    """Parameter directions as flat vectors, (m,) or (k, m), and whether they were flat.
 
     Raises:
         ValueError: they do not fit the selected parameters.
@@ -98,7 +98,7 @@ def directions(kernel: SNTK, dtheta: Any) -> tuple[Float[Array, "k m"], bool, bo
             f"dtheta must have shape ({m},) or (k ≥ 1, {m}) to fit the selected parameters, got {vectors.shape}"
         )
     _check_dtype(kernel, "dtheta", vectors)
-    return jnp.atleast_2d(vectors), vectors.ndim == 1, flat
+    return vectors, flat
 
 
 def cotangents(kernel: SNTK, y: Any) -> tuple[Float[Array, "k batch horizon outputs"], bool]:

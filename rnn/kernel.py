@@ -24,6 +24,7 @@ from rnn.products import fisher_block, forward_block, reverse_block, states
 from rnn.sharding import batch_mesh, replicate
 
 if TYPE_CHECKING:
+    from rnn.density import Spectrum
     from rnn.factors import Factors, Split
     from rnn.krylov import Modes
     from rnn.spectrum import Estimate
@@ -130,9 +131,7 @@ class SNTK(eqx.Module):
         Raises:
             ValueError: ``dtheta`` does not fit the parameters.
         """
-        block, single, _ = directions(self, dtheta)
-        y = forward_block(self, block)
-        return y[0] if single else y
+        return forward_block(self, directions(self, dtheta)[0])
 
     def vjp(self, y: Float[Array, "*k batch horizon outputs"]) -> Any:
         """``Jᵀ y``, a pytree like the parameters.
@@ -158,8 +157,8 @@ class SNTK(eqx.Module):
         Raises:
             ValueError: ``dtheta`` does not fit the parameters.
         """
-        block, single, flat = directions(self, dtheta)
-        product = _squeeze(fisher_block(self, block), single)
+        vectors, flat = directions(self, dtheta)
+        product = fisher_block(self, vectors)
         return product if flat else self.unflatten(product)
 
     def leading(self, k: int, **options: Any) -> Modes:
@@ -179,6 +178,12 @@ class SNTK(eqx.Module):
         from rnn.spectrum import stable_rank
 
         return stable_rank(self, **options)
+
+    def spectrum(self, **options: Any) -> Spectrum:
+        """All eigenvalues as a quadrature rule; see :func:`rnn.density.spectrum`."""
+        from rnn.density import spectrum
+
+        return spectrum(self, **options)
 
     def split(self, directions: Any) -> Split:
         """``sNTK = sNTK_g + sNTK_R`` along parameter directions; see :func:`rnn.factors.split`."""

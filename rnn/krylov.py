@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,7 +15,18 @@ from rnn.inputs import check_count
 from rnn.kernel import SNTK
 from rnn.products import fisher_block
 
-__all__ = ["Krylov", "Modes", "check_start", "grow", "krylov_step", "leading", "orthonormal"]
+__all__ = [
+    "Krylov",
+    "Modes",
+    "check_start",
+    "generator",
+    "grow",
+    "krylov_step",
+    "leading",
+    "orthonormal",
+    "ritz_pairs",
+    "shortfall",
+]
 
 _CAPACITY = 48  # basis vectors before a thick restart
 _STEPS = 4  # Krylov steps between two looks at the residuals
@@ -81,24 +91,24 @@ def leading(
         tolerance: largest ``‖JᵀJ v − σ² v‖/(2σ²)`` accepted, a bound on the relative error of σ; rounding is a floor,
             ``20 ε σ_1²/σ²`` with ε of the kernel's dtype.
         key: randomness of the start; fixed if ``None``.
-        start: directions to start from, such as the ``vectors`` of a moment ago; one random direction if ``None``.
+        start: directions to start from, such as the ``vectors`` of a moment ago; random ones, as many as k but at most
+            two, if ``None``.
         max_products: budget; a mode that has not converged by then says so in ``converged``.
         confirm: once all seems found, spend about four products more on a random direction, to see a second mode of
-            a multiple value, or one that ``start`` does not contain. What it has a component of less than the
-            others' after these steps is still missed.
+            a value of more copies than there are start directions, or one that ``start`` does not contain. What it
+            has a component of less than the others' after these steps is still missed.
 
     Raises:
         ValueError: ``k`` is out of range, ``tolerance`` is not positive, or ``start`` does not fit.
     """
     found = grow(kernel, k, k, tolerance, key, start, max_products, confirm)
-    values = jnp.asarray(found.values[:k], kernel.dtype)
-    vectors = found.vectors[:k]
-    residuals = found.errors[:k] / np.maximum(found.values[:k], np.finfo(found.values.dtype).tiny)
+    values = found.values[:k]
+    directions, vectors = _directions(kernel, found.vectors, k)
     return Modes(
-        jnp.sqrt(values),
-        kernel.unflatten(vectors),
+        jnp.asarray(np.sqrt(values)),
+        directions,
         vectors,
-        jnp.asarray(residuals, kernel.dtype),
+        jnp.asarray(found.errors[:k] / np.maximum(values, np.finfo(values.dtype).tiny)),
         found.products,
         found.accepted[:k],
     )
@@ -116,8 +126,9 @@ def grow(
 ) -> Krylov:
     """Ritz pairs of ``JᵀJ``, at least k of them and the leading ``needed`` within the tolerance.
 
-    One start vector shows one direction of every eigenspace. Where the space is exhausted, and with ``confirm`` once
-    all seems found, a random direction is added and followed for a few steps: that shows the others.
+    One start vector shows one direction of every eigenspace, so that there are two where two are needed: a double value
+    is found like any other. Where the space is exhausted, and with ``confirm`` once all seems found, a random direction
+    is added and followed for a few steps: that shows what is left of higher multiplicities.
     """
     m = kernel.shape[1]
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= min(kernel.shape):
@@ -125,49 +136,48 @@ def grow(
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
     check_count("max_products", max_products)
-    keys = _stream(jax.random.key(0) if key is None else key)
-    draw = lambda: jax.random.normal(next(keys), (1, m), kernel.dtype)  # noqa: E731
-    block = draw() if start is None else check_start(kernel, start)
+    random = generator(key)
+    draw = lambda count: random.standard_normal((count, m), kernel.dtype)  # noqa: E731
+    block = draw(min(needed, 2)) if start is None else check_start(kernel, start)
     capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
-    basis = images = jnp.zeros((capacity, m), kernel.dtype)
+    basis = images = np.zeros((capacity, m), kernel.dtype)
     filled = products = 0
-    floor = 20 * float(jnp.finfo(kernel.dtype).eps)
+    floor = 20 * float(np.finfo(kernel.dtype).eps)
     seen = None if confirm else np.inf
     while True:
         width = min(block.shape[0], capacity - filled)
         depth = max(1, min(_STEPS, (capacity - filled) // width) // width)
-        basis, images, block, fresh = _extend(kernel, basis, images, filled, block[:width], depth)
-        values, vectors, targets, errors, rank = _on_host(_ritz(basis, images))
+        block = block if width == block.shape[0] else block[:width]
+        step = _grow(kernel, basis, images, np.int32(filled), block, np.int32(depth))
+        basis, images, block, vectors, targets = step[:5]
+        values, errors, fresh, rank = _on_host(step[5:])
         filled, products = filled + depth * width, products + depth * width
         accepted = errors <= 2 * tolerance * values + floor * values[0]
         good = rank >= k and bool(accepted[:needed].all())
         settled = good and seen is not None and bool(np.all(values[:needed] <= seen * (1 + 2 * tolerance)))
         if settled or rank == m or products >= max_products:
             return Krylov(values, vectors, errors, accepted, products)
-        if good or int(fresh) == 0:
+        if good or fresh == 0:
             seen = values[:needed] if good else seen
-            block = draw()
+            block = draw(1)
         if rank < filled or capacity - filled < block.shape[0]:
             filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
-            filled = min(filled, rank, capacity - block.shape[0])
-            keep = (jnp.arange(capacity) < filled)[:, None]
-            basis, images = jnp.where(keep, vectors, 0), jnp.where(keep, targets, 0)
+            filled = min(filled, rank, capacity - min(block.shape[0], max(1, capacity - k)))
+            basis, images = vectors, targets
 
 
-def _stream(key: PRNGKeyArray) -> Iterator[PRNGKeyArray]:
-    while True:
-        key, draw = jax.random.split(key)
-        yield draw
+def generator(key: PRNGKeyArray | None) -> np.random.Generator:
+    """NumPy's generator for draws between compiled programs; a PRNG key, or ``None`` for always the same numbers."""
+    return np.random.default_rng(0 if key is None else np.asarray(jax.random.key_data(key)))
 
 
-def _on_host(found: tuple[Array, ...]) -> tuple[Any, ...]:
-    values, vectors, targets, errors, rank = found
-    if isinstance(values, jax.core.Tracer):
+def _on_host(numbers: tuple[Array, ...]) -> tuple[np.ndarray, ...]:
+    if isinstance(numbers[0], jax.core.Tracer):
         raise ValueError(
             "leading modes and estimates stop at a tolerance and cannot be compiled into a jitted function; "
             "use rnn.spectrum.diagnostics or subspace_step there"
         )
-    return np.asarray(values), vectors, targets, np.asarray(errors), int(rank)
+    return tuple(np.asarray(x) for x in numbers)
 
 
 def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]:
@@ -191,31 +201,80 @@ def orthonormal(block: Float[Array, "p m"]) -> Float[Array, "p m"]:
     return jnp.linalg.qr(block.T)[0].T
 
 
+def krylov_step(
+    kernel: SNTK, start: Float[Array, " m"], least: int, most: int, tolerance: float
+) -> tuple[Array, Array, Array]:
+    """Ritz values, vectors and :func:`shortfall` on ``span{v, JᵀJ v, …}``, grown until the last is within tolerance.
+
+    Args:
+        kernel: the operator.
+        start: v.
+        least: dimension to begin with.
+        most: dimension to end with at the latest; where less is reached, what is missing is zero.
+        tolerance: of the leading Ritz value, relatively.
+    """
+    empty = jnp.zeros((most, kernel.shape[1]), kernel.dtype)
+
+    def extend(state):
+        filled, basis, images, block, *_ = state
+        basis, images, block, _ = _extend(kernel, basis, images, filled, block, 1)
+        values, vectors, _, errors, _ = _ritz(basis, images)
+        return filled + 1, basis, images, block, values, vectors, shortfall(values, errors)
+
+    def unsettled(state):
+        return (state[0] < least) | ((state[0] < most) & (state[-1] > tolerance))
+
+    nothing = jnp.zeros(most, kernel.dtype)
+    state = jnp.zeros((), jnp.int32), empty, empty, start[None], nothing, empty, jnp.ones((), kernel.dtype)
+    *_, values, vectors, short = jax.lax.while_loop(unsettled, extend, state)
+    return values, vectors, short
+
+
+def shortfall(values: Float[Array, " k"], errors: Float[Array, " k"]) -> Float[Array, ""]:
+    """By how much the leading Ritz value may be too small, relatively: Temple's ``e²/(λ_1 − λ_2)/λ_1`` or ``e/λ_1``."""
+    top, second = values[0], values[1] if values.shape[0] > 1 else 0 * values[0]
+    gap = jnp.maximum(jnp.maximum(top - second, errors[0]) * top, jnp.finfo(values.dtype).tiny)
+    return jnp.where(errors[0] > 0, errors[0] ** 2 / gap, 0)
+
+
+def ritz_pairs(kernel: SNTK, start: Float[Array, " m"], steps: int) -> tuple[Array, Array]:
+    """Ritz values, descending, and vectors on ``span{v, JᵀJ v, …}`` of ``steps`` dimensions; zero if it has fewer."""
+    empty = jnp.zeros((steps, kernel.shape[1]), kernel.dtype)
+    basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], steps)
+    return _ritz(basis, images)[:2]
+
+
 @functools.partial(jax.jit, static_argnums=2)
-def krylov_step(kernel: SNTK, start: Float[Array, " m"], depth: int) -> tuple[Array, Array, Array]:
-    """Ritz values (descending), vectors and residual norms on ``span{v, JᵀJ v, …, (JᵀJ)^{depth−1} v}``."""
-    empty = jnp.zeros((depth, kernel.shape[1]), kernel.dtype)
-    basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], depth)
-    values, vectors, _, errors, _ = _ritz(basis, images)
-    return values, vectors, errors
+def _directions(kernel: SNTK, vectors: Array, k: int) -> tuple[Any, Array]:
+    return kernel.unflatten(vectors[:k]), vectors[:k]
 
 
-@functools.partial(jax.jit, static_argnums=5)
+@jax.jit
+def _grow(
+    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array
+) -> tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]:
+    """The first ``filled`` rows extended: basis, images, next block, Ritz vectors, their images, and four numbers."""
+    keep = (jnp.arange(basis.shape[0], dtype=filled.dtype) < filled)[:, None]
+    basis, images = jnp.where(keep, basis, 0), jnp.where(keep, images, 0)
+    basis, images, block, fresh = _extend(kernel, basis, images, filled, block, depth)
+    values, vectors, targets, errors, rank = _ritz(basis, images)
+    return basis, images, block, vectors, targets, values, errors, fresh, rank
+
+
 def _extend(
-    kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int
+    kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int | Array
 ) -> tuple[Array, Array, Array, Array]:
     """``depth`` block Krylov steps; also the next block, orthogonal to the space, and how many of its rows are new."""
 
     def step(i, carry):
-        basis, images, block, _ = carry
-        new, _ = _new_directions(basis, block)
+        basis, images, new, _ = carry
         image = fisher_block(kernel, new)
-        at = filled + i * block.shape[0]
+        at = filled + i * new.shape[0]
         basis = jax.lax.dynamic_update_slice_in_dim(basis, new, at, 0)
         images = jax.lax.dynamic_update_slice_in_dim(images, image, at, 0)
         return basis, images, *_new_directions(basis, image)
 
-    return jax.lax.fori_loop(0, depth, step, (basis, images, block, jnp.zeros((), jnp.int32)))
+    return jax.lax.fori_loop(0, depth, step, (basis, images, *_new_directions(basis, block)))
 
 
 def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
@@ -227,10 +286,11 @@ def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
     q, upper = jnp.linalg.qr(rest.T)
     new = jnp.abs(jnp.diagonal(upper)) > 50 * jnp.finfo(block.dtype).eps
     q = q.T - (q.T @ basis.T) @ basis
-    return jnp.where(new[:, None], q, 0), new.sum(dtype=jnp.int32)
+    size = jnp.linalg.norm(q, axis=1)  # of a unit vector: what was only rounding lies in the space again
+    new = new & (size > 1 / 2)
+    return jnp.where(new[:, None], q / jnp.where(new, size, 1)[:, None], 0), new.sum(dtype=jnp.int32)
 
 
-@jax.jit
 def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Ritz values (descending), vectors, their images, residual norms and how many; unfilled rows come last, as 0."""
     gram = basis @ images.T

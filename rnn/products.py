@@ -128,8 +128,10 @@ def linearised(kernel: SNTK) -> tuple[Any, Observer]:
 
 
 @jax.jit
-def forward_block(kernel: SNTK, block: Float[Array, "k m"]) -> Float[Array, "k batch horizon outputs"]:
-    """``J`` on a block of flat vectors."""
+def forward_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k batch horizon outputs"]:
+    """``J`` on a flat vector, or on a block of them."""
+    if block.ndim == 1:
+        return forward_block(kernel, block[None])[0]
     cell, observer = linearised(kernel)
     drive = cell.drive(kernel.unflatten(block))
 
@@ -156,8 +158,10 @@ def reverse_block(kernel: SNTK, y: Float[Array, "k batch horizon outputs"]) -> F
 
 
 @jax.jit
-def fisher_block(kernel: SNTK, block: Float[Array, "k m"]) -> Float[Array, "k m"]:
-    """``JᵀJ`` on a block of flat vectors."""
+def fisher_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k m"]:
+    """``JᵀJ`` on a flat vector, or on a block of them."""
+    if block.ndim == 1:
+        return fisher_block(kernel, block[None])[0]
     cell, observer = linearised(kernel)
     drive = cell.drive(kernel.unflatten(block))
     k = block.shape[0]

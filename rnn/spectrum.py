@@ -24,12 +24,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rnn.frobenius import exact_frobenius
 from rnn.inputs import check_count
 from rnn.kernel import SNTK, sntk
-from rnn.krylov import Modes, check_start, grow, krylov_step, leading, orthonormal
+from rnn.krylov import Modes, check_start, generator, grow, krylov_step, leading, orthonormal
 from rnn.model import Model
 from rnn.products import fisher_block, linearised, over_batch
 from rnn.sweeps import tangent
 
 _DEFLATE = 4  # modes that the trace treats exactly
+_FADE = 16.0  # of the weights of modes in a Krylov start
 _FREEDOM = 32  # degrees of freedom, at least, behind a standard error
 _ZERO = "J is zero on the selected parameters, so that it has no stable rank; select others with wrt"
 
@@ -87,39 +88,39 @@ def diagnostics(
     readout: Any = None,
     products: int = 4,
     probes: int = 4,
+    tolerance: float = 0.0,
 ) -> Diagnostics:
     """Stable rank and leading mode, pure, compiled, and cheap enough for a training loop.
 
-    A Krylov space of ``JᵀJ``, grown from ``Σ_i 2^{−i} start_i``, gives σ_1² and k Ritz vectors; the trace is deflated
+    A Krylov space of ``JᵀJ``, grown from ``Σ_i 16^{−i} start_i``, gives σ_1² and k Ritz vectors; the trace is deflated
     by these and sampled otherwise. The sum keeps the second mode in sight, for when it overtakes the first.
 
     Args:
         model, h0, horizon, wrt, readout: as in :func:`rnn.kernel.sntk`.
         start: k ≥ 1 directions, those of the last call; random ones at first. Two are enough.
         key: randomness of the probes.
-        products: dimension of the Krylov space, raised to k if it is less.
+        products: largest dimension of the Krylov space, raised to k if it is less.
         probes: s ≥ 2 probes for each trajectory.
+        tolerance: bound on the relative error of σ_1² at which the Krylov space is large enough; 0 to use all products.
 
     Returns:
-        A :class:`Diagnostics`, for ``products`` products and k + s tangents. A cold start needs some calls.
+        A :class:`Diagnostics`, for at most ``products`` products and s tangents. A cold start needs some calls.
 
     Raises:
-        ValueError: as :func:`rnn.kernel.sntk`, or ``start``, ``products`` or ``probes`` does not fit.
+        ValueError: as :func:`rnn.kernel.sntk`, or ``start``, ``products``, ``probes`` or ``tolerance`` does not fit.
     """
     kernel = sntk(model, h0, horizon, wrt=wrt, readout=readout)
     start = check_start(kernel, start)
     k = start.shape[0]
-    weights = jnp.exp2(-jnp.arange(k, dtype=kernel.dtype))
-    values, basis, errors = krylov_step(kernel, weights @ start, max(check_count("products", products, 1), k))
-    top, basis = values[0], basis[:k]
-    gram, energy = _sample(kernel, basis, key, check_count("probes", probes, 2))
-    rest, variance = _sum_energy(energy)
-    rank = (jnp.trace(gram) + rest) / top
-    # Temple: the residual's square over the gap bounds the error of an isolated Ritz value.
-    gap = jnp.maximum(top - (values[1] if values.shape[0] > 1 else 0 * top), errors[0])
-    shortfall = jnp.where(errors[0] > 0, errors[0] ** 2 / gap / top, 0)
-    error = jnp.sqrt(variance / top**2 + (rank * shortfall) ** 2)
-    return Diagnostics(rank, error, jnp.sqrt(top), basis)
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance!r}")
+    most = max(check_count("products", products, 1), k)
+    weights = _FADE ** -jnp.arange(k, dtype=kernel.dtype)
+    values, vectors, short = krylov_step(kernel, weights @ start, min(max(k, 2), most), most, tolerance)
+    rest, scatter = _sample(kernel, vectors[:k], key, check_count("probes", probes, 2))
+    rank = (values[:k].sum() + rest) / values[0]
+    error = jnp.sqrt(scatter / probes / values[0] ** 2 + (rank * short) ** 2)
+    return Diagnostics(rank, error, jnp.sqrt(values[0]), vectors[:k])
 
 
 def subspace_step(
@@ -151,7 +152,7 @@ def frobenius(
 ) -> Estimate:
     """The SQUARED Frobenius norm ``‖J‖_F² = tr(sNTK) = Σ σ_i²``; arguments as in :func:`stable_rank`."""
     if exact:
-        return Estimate(exact_frobenius(kernel), jnp.zeros((), kernel.dtype), 0)
+        return Estimate(exact_frobenius(kernel), jnp.asarray(0, kernel.dtype), 0)
     trace, _, _ = _deflated(kernel, tolerance, key, start, modes, max_products)
     return trace
 
@@ -181,17 +182,16 @@ def stable_rank(
         Value and standard error; the latter includes the bound on the error of λ_1.
     """
     if exact:
-        top = leading(kernel, 1, tolerance=1e-6, key=key, start=start, max_products=max_products)
-        if top.singular_values[0] == 0:
-            raise ValueError(_ZERO)
-        value = exact_frobenius(kernel) / top.singular_values[0] ** 2
-        return Estimate(value, value * top.residuals[0], top.products)
-    trace, top, error = _deflated(kernel, tolerance, key, start, modes, max_products)
+        found = grow(kernel, 1, 1, 1e-6, key, start, max_products)
+        top, error = float(found.values[0]), float(found.errors[0])
+        trace = Estimate(exact_frobenius(kernel), 0.0, found.products)
+    else:
+        trace, top, error = _deflated(kernel, tolerance, key, start, modes, max_products)
     if top == 0:
         raise ValueError(_ZERO)
-    value = trace.value / top
-    spread = jnp.sqrt((trace.standard_error / top) ** 2 + (value * error) ** 2)
-    return Estimate(value, spread, trace.products)
+    value = float(trace.value) / top
+    spread = math.hypot(float(trace.standard_error), value * error) / top
+    return Estimate(jnp.asarray(value, kernel.dtype), jnp.asarray(spread, kernel.dtype), trace.products)
 
 
 def _deflated(
@@ -201,34 +201,34 @@ def _deflated(
     start: Array | None,
     modes: Modes | None,
     max_products: int,
-) -> tuple[Estimate, Array, float]:
-    """The trace with its error, λ_1, and the relative error bound of λ_1."""
+) -> tuple[Estimate, float, float]:
+    """The trace with its error, λ_1, and the error bound of λ_1."""
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
     check_count("max_products", max_products)
-    key = jax.random.key(0) if key is None else key
-    key, first = jax.random.split(key)
+    k = min(_DEFLATE, *kernel.shape)
     if modes is None:
-        found = grow(kernel, min(_DEFLATE, *kernel.shape), 1, tolerance / 5, first, start, max_products)
-        basis, top, error, products = found.vectors, found.values[0], found.errors[0], float(found.products)
+        found = grow(kernel, k, 1, tolerance / 5, key, start, max_products)
+        basis, values, error, products = found.vectors, found.values, found.errors[0], float(found.products)
     else:
-        basis, top, products = check_start(kernel, modes.vectors), float(modes.singular_values[0]) ** 2, 0.0
-        error = float(modes.residuals[0]) * top
-    basis = basis[: min(_DEFLATE, *kernel.shape)]
-    batch, energy, captured = kernel.h0.shape[0], [], jnp.zeros((), kernel.dtype)
-    least = count = 1 + math.ceil(_FREEDOM / batch)
+        basis, values, products = check_start(kernel, modes.vectors), np.asarray(modes.singular_values) ** 2, 0.0
+        error = modes.residuals[0] * values[0]
+    k, top = min(k, len(values)), float(values[0])
+    captured = float(np.sum(values[:k], dtype=np.float64))
+    probes = 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
+    seeds, sums, done, rounds = generator(key).spawn(1)[0], np.zeros(2), 0, 1
     while True:
-        key, probe = jax.random.split(key)
-        gram, more = _sample(kernel, basis, probe, count)
-        captured, products = jnp.trace(gram), products + (basis.shape[0] + count) / 2
-        energy.append(more)
-        rest, variance = _sum_energy(jnp.concatenate(energy, axis=1))
-        value, spread = captured + rest, jnp.sqrt(variance)
-        ratio = float(spread) / (0.8 * tolerance * max(float(value), np.finfo(np.float64).tiny))
+        seed = seeds.integers(2**63)
+        sums += rounds * np.asarray(_rounds(kernel, basis, seed, np.int32(rounds), k, probes), np.float64)
+        done, products = done + rounds, products + rounds * probes / 2
+        rest, spread = sums[0] / done, math.sqrt(sums[1] / done / (done * probes))
+        value = captured + rest
+        ratio = spread / (0.8 * tolerance * max(value, np.finfo(np.float64).tiny))
         if ratio <= 1 or products >= max_products:
-            return Estimate(value, spread, products), jnp.asarray(top, kernel.dtype), error / top if top > 0 else 0.0
-        done = sum(e.shape[1] for e in energy)
-        count = min(least * math.ceil(done * (ratio**2 - 1) / least), 32)
+            estimate = Estimate(jnp.asarray(value, kernel.dtype), jnp.asarray(spread, kernel.dtype), products)
+            return estimate, top, float(error)
+        affordable = math.ceil((max_products - products) * 2 / probes)
+        rounds = min(math.ceil(done * (ratio**2 - 1)), 8 * done, affordable)
 
 
 @jax.jit
@@ -239,35 +239,38 @@ def _power_step(kernel: SNTK, start: Array) -> tuple[Array, Array]:
     return values[::-1], orthonormal(rotation.T[::-1] @ images)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def _rounds(kernel: SNTK, vectors: Array, seed: Array, rounds: Array, k: int, probes: int) -> Float[Array, "2"]:
+    """The mean of :func:`_sample` over many rounds, with the first k vectors as basis."""
+    key, basis = jax.random.key(seed), vectors[:k]
+
+    def add(i, total):
+        return total + jnp.stack(_sample(kernel, basis, jax.random.fold_in(key, i), probes)) / rounds.astype(
+            total.dtype
+        )
+
+    return jax.lax.fori_loop(0, rounds, add, jnp.zeros(2, kernel.dtype))
+
+
 def _sample(
     kernel: SNTK, basis: Float[Array, "k m"], key: PRNGKeyArray, probes: int
-) -> tuple[Float[Array, "k k"], Float[Array, "batch probes"]]:
-    """``Q JᵀJ Qᵀ`` on an orthonormal basis Q, and ``‖J_b (I − QᵀQ) z_b‖²`` of every trajectory's own probes."""
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """``Σ_b`` of the mean and of the variance of ``‖J_b (I − QᵀQ) z_b‖²`` over every trajectory's own probes."""
     cell, observer = linearised(kernel)
-    k, directions = basis.shape[0], kernel.unflatten(basis)
+    directions = kernel.unflatten(basis)
     drive = cell.drive(directions)
 
     def work(h0, path, index):
-        batch = h0.shape[0]
         probe = cell.probes(key, index, probes, directions)
 
-        def both(site):
-            return jnp.concatenate([drive(site), probe.drive(site)], axis=1)
+        def deflated(site):
+            return probe.drive(site) - jnp.einsum("bsk,bkn->bsn", probe.overlap, drive(site))
 
         def emit(h, dh):
-            y = observer.push(h, dh)
-            modes, rest = y[:, :k], y[:, k:]
-            rest = rest - jnp.einsum("bsk,bko->bso", probe.overlap, modes)
-            return jnp.einsum("bko,blo->kl", modes, modes), jnp.sum(rest**2, axis=2)
+            return jnp.sum(observer.push(h, dh) ** 2, axis=2)
 
-        dh = jnp.zeros((batch, k + probes, h0.shape[1]), h0.dtype)
-        gram, energy = tangent(cell, h0, path, dh, both, emit, kernel.horizon)[1]
-        return gram.sum(axis=0), energy.sum(axis=0)
+        dh = jnp.zeros((h0.shape[0], probes, h0.shape[1]), h0.dtype)
+        energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon)[1].sum(axis=0)
+        return (energy.mean(axis=1).sum(), energy.var(axis=1, ddof=1).sum()), ()
 
-    return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))
-
-
-def _sum_energy(energy: Float[Array, "batch probes"]) -> tuple[Array, Array]:
-    """Sum over the batch of the mean over probes, and its variance from each trajectory's own scatter."""
-    return energy.mean(axis=1).sum(), energy.var(axis=1, ddof=1).sum() / energy.shape[1]
+    return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))[0]

@@ -7,6 +7,7 @@ each for a block of k vectors at once. Arrays are time-major inside a sweep: sta
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -76,8 +77,8 @@ class _Cell(NamedTuple):
 
     def probes(self, key: PRNGKeyArray, index: Array, count: int, directions: Any) -> Probes:
         leaves, structure = jax.tree.flatten(self.selected)
-        batch, keys = index.shape[0], jax.random.split(key, len(leaves))
-        z = [_signs(k, index, (count, *p.shape), p.dtype) for k, p in zip(keys, leaves, strict=True)]
+        batch = index.shape[0]
+        z = _signs(key, index, [(count, *p.shape) for p in leaves], leaves[0].dtype)
         overlap = sum(
             jnp.einsum("bsm,km->bsk", x.reshape(batch, count, -1), v.reshape(v.shape[0], -1))
             for x, v in zip(z, jax.tree.leaves(directions), strict=True)
@@ -172,11 +173,11 @@ class AffineCell(NamedTuple):
         independent Rademacher variables, and the quadratic forms of two trajectories are uncorrelated.
         """
         state, dtype, batch = self.model.weight.shape[0], self.model.weight.dtype, index.shape[0]
-        key_left, key_right, key_shared, key_bias = jax.random.split(key, 4)
-        left = _signs(key_left, index, (1, state), dtype)
-        right = _signs(key_right, index, (state,), dtype)
-        shared = jax.random.rademacher(key_shared, (count, state, state), dtype)
-        bias = _signs(key_bias, index, (count, state), dtype)
+        key_each, key_shared = jax.random.split(key)
+        left, right, bias = _signs(key_each, index, [(1, state), (state,), (count, state)], dtype)
+        (shared,) = _unpack(
+            jax.random.bits(key_shared, (-(-count * state * state // 32),), jnp.uint32), [(count, state, state)], dtype
+        )
         overlap = jnp.zeros((), dtype)
         if self.wrt_weight:
             product = shared[:, None] * directions.weight[None]
@@ -195,9 +196,19 @@ class AffineCell(NamedTuple):
         return Probes(force, overlap)
 
 
-def _signs(key: PRNGKeyArray, index: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+def _signs(key: PRNGKeyArray, index: Array, shapes: list[tuple[int, ...]], dtype: Any) -> list[Array]:
     """Random signs, those of trajectory ``index[b]`` at b, whichever part of the batch that is in."""
-    return jax.vmap(lambda i: jax.random.rademacher(jax.random.fold_in(key, i), shape, dtype))(index)
+    words = -(-sum(map(math.prod, shapes)) // 32)
+    each = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (words,), jnp.uint32))
+    return _unpack(each(index), shapes, dtype)
+
+
+def _unpack(words: Array, shapes: list[tuple[int, ...]], dtype: Any) -> list[Array]:
+    """Every bit of ``words`` (…, count) a sign, cut into arrays of the given shapes after the leading axes."""
+    lead, places = words.shape[:-1], jnp.arange(32, dtype=words.dtype)
+    signs = 1 - 2 * (words[..., None] >> places & 1).astype(dtype).reshape(*lead, -1)
+    ends = itertools.accumulate(map(math.prod, shapes))
+    return [signs[..., end - math.prod(s) : end].reshape(*lead, *s) for end, s in zip(ends, shapes, strict=True)]
 
 
 def linear_cell(selected: Any, rest: Any) -> Any:

@@ -24,7 +24,9 @@ from rnn.task import Task
 __all__ = ["DivergedError", "Progress", "begin", "recorded", "train"]
 
 _DIAGNOSTICS = ("stable_rank", "standard_error", "singular_value")
-_CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 4
+_CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
+_COST = {"products": 4, "probes": 2, "tolerance": 2e-3}  # of a diagnosis: a few training steps' time
+_COLD = 8  # how often the first is repeated, until its modes are found
 _SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
 
 
@@ -131,7 +133,7 @@ def train(
     while done < steps:
         clock = time.perf_counter()
         length = min(chunk, steps - done)
-        state, row = _chunk(state, task, optimizer, length, save_every, diagnose_every)
+        state, row = _chunk(state, task, optimizer, length, save_every, diagnose_every, done == 0)
         loss = row["loss"]
         if not np.all(np.isfinite(loss)):
             bad = done + int(np.argmin(np.isfinite(loss)))
@@ -192,6 +194,7 @@ def _chunk(
     length: int,
     save_every: int,
     diagnose_every: int,
+    first: bool,
 ) -> tuple[_State, dict[str, np.ndarray]]:
     """``length`` steps in blocks of ``diagnose_every``: diagnostics, then one compiled scan.
 
@@ -202,7 +205,8 @@ def _chunk(
     for begin in range(0, length, size):
         found: dict[str, Any] = {}
         if diagnose_every:
-            state, found = _diagnose(state, task)
+            for _ in range(_COLD if first and begin == 0 else 1):
+                state, found = _diagnose(state, task)
         state, record = _advance(state, task, optimizer, min(size, length - begin), save_every)
         for name, value in (record | found).items():
             rows.setdefault(name, []).append(value)
@@ -239,9 +243,11 @@ def _advance(
     return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *records)
 
 
+@eqx.filter_jit
 def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
     key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
-    found = diagnostics(with_bias(state.model(task)), task.h0, task.horizon, state.modes, draw)
+    model = with_bias(state.model(task))
+    found = diagnostics(model, task.h0, task.horizon, state.modes, draw, **_COST)
     values = {name: getattr(found, name)[None] for name in _DIAGNOSTICS}
     return state._replace(modes=found.start, key=jax.random.key_data(key)), values
 

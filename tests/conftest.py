@@ -28,7 +28,18 @@ def pytest_unconfigure():
 
 
 # Modules whose time is compilation: many small programs, each run a few times.
-_COMPILING = {"bifurcations", "factors", "fixed_points", "frobenius", "jets", "kernel", "krylov", "spectrum", "sweeps"}
+_COMPILING = {
+    "bifurcations",
+    "density",
+    "factors",
+    "fixed_points",
+    "frobenius",
+    "jets",
+    "kernel",
+    "krylov",
+    "spectrum",
+    "sweeps",
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
