@@ -166,24 +166,30 @@ def fast(seeds, steps, rate, rank):
 
 
 def rivals(seeds):
-    """Adam, momentum and clipping at their best rate of a grid, per seed, and SGD's time per step beside them."""
+    """Adam, momentum and clipping at their best rate per seed, and SGD's time per step beside them.
+
+    The first seed tries the whole grid, the others the rates that came in there, the best three at most. A rate that
+    has not arrived when the best so far had is not run to its end.
+    """
+    grids, most = {"adam": ADAM, "momentum": MOMENTUM, "clipped": CLIPPED}, {"adam": 6_000}
     for seed in seeds:
         task = rnn.student_teacher(seed)
-        for name, rates, most in (("adam", ADAM, 6_000), ("momentum", MOMENTUM, 12_000), ("clipped", CLIPPED, 12_000)):
-            best = None
+        for name, rates in grids.items():
+            arrived = {}
             for rate in rates:
-                # a rate that has not arrived by then is not the best
-                run = lane(task, name, rate)
-                plain = lane(task, "sgd", 5e-3)
+                run, plain = lane(task, name, rate), lane(task, "sgd", 5e-3)
                 plain.advance()
-                steps, seconds = run.until(GOAL, most if best is None else best[1])
-                if steps > 0 and (best is None or steps < best[1]):
-                    best = rate, steps, seconds, variation(run.losses), plain.seconds[0] / len(plain.loss[0])
-            if best is None:
-                show(seed=seed, optimizer=name, steps=-1)
+                cap = min((steps for steps, _ in arrived.values()), default=most.get(name, 12_000))
+                steps, seconds = run.until(GOAL, cap)
+                if steps > 0:
+                    unit = plain.seconds[0] / len(plain.loss[0])
+                    arrived[rate] = steps, {"seconds": seconds, "variation": variation(run.losses), "sgd_step": unit}
+            order = sorted(arrived, key=lambda rate: arrived[rate][0])
+            if order:
+                grids[name] = tuple(order[:3])
+                show(seed=seed, optimizer=name, rate=order[0], steps=arrived[order[0]][0], **arrived[order[0]][1])
             else:
-                keys = ("rate", "steps", "seconds", "variation", "sgd_step")
-                show(seed=seed, optimizer=name, **dict(zip(keys, best, strict=True)))
+                show(seed=seed, optimizer=name, steps=-1)
 
 
 def smooth(seeds, steps, biases, chunk=500):
