@@ -6,7 +6,7 @@ The bias is trained because that is where gradient descent at 5e-3 jumps; with t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -99,6 +99,8 @@ def descents(
     out: str | Path | None = None,
     resume: bool = False,
     steps: int | None = None,
+    others: Sequence[str] = ("fast", "Adam", "momentum", "clipped"),
+    rates: Sequence[float] = _RATES,
     progress: Callable[[str, float, float], None] | None = None,
 ) -> Descents:
     """Train the same student by each optimizer.
@@ -109,15 +111,19 @@ def descents(
         out: folder for the training records; without it nothing is written.
         resume: continue from what ``out`` holds.
         steps: in place of the preset's.
+        others: optimizers beside SGD and smooth mode, of ``"fast"``, ``"Adam"``, ``"momentum"``, ``"clipped"``.
+        rates: learning rates at which SGD and smooth mode are held against each other; may be empty.
         progress: called with (stage, share done, estimated seconds left).
 
     Raises:
-        ValueError: unknown preset.
+        ValueError: unknown preset or optimizer.
         RecordError: ``out`` holds other runs.
         DivergedError: an optimizer diverged.
     """
     if preset not in _PLANS:
         raise ValueError(f"preset must be one of {', '.join(_PLANS)}, got {preset!r}")
+    if unknown := set(others) - set(_OPTIMIZERS):
+        raise ValueError(f"others must be of {', '.join(_OPTIMIZERS)}, got {', '.join(sorted(unknown))}")
     count = steps or _PLANS[preset]
     task = student_teacher(seed, bias="trained")
     say = progress or (lambda *_: None)
@@ -131,11 +137,11 @@ def descents(
             for name in ("SGD", "smooth"):
                 _train(task, name, part, folder)
             say("descents", 0.8 * k / _ROUNDS, float("nan"))
-        runs = {name: _train(task, name, min(count, most), folder) for name, (_, most) in _OPTIMIZERS.items()}
+        names = ("SGD", "smooth", *others)
+        runs = {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in names}
         say("descents", 0.95, float("nan"))
-    ways = [min(_WAY / rate, count) for rate in _RATES]
-    variation = [[_calm(task, natural, r, way) for r, way in zip(_RATES, ways, strict=True)] for natural in (0, 1)]
-    return Descents(runs, np.asarray(_RATES), np.asarray(variation))
+    variation = [[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)]
+    return Descents(runs, np.asarray(rates, float), np.asarray(variation, float))
 
 
 def _train(task: Task, name: str, steps: int, folder: Path) -> Descent:

@@ -82,12 +82,13 @@ def figure4(study: Descents) -> Figure:
         axes["C"].semilogy(np.arange(low, high), study.runs[name].loss[low:high], label=name, lw=1.2, **_LOOKS[name])
     axes["C"].set(xlabel="training step, at SGD's largest rise", ylabel="loss (mean squared error)")
     axes["C"].legend()
-    for name, row in zip(("SGD", "smooth"), study.variation, strict=True):
+    for name, row in zip(("SGD", "smooth"), study.variation, strict=True) if len(study.rates) else ():
         axes["D"].plot(study.rates, np.where(np.isfinite(row), row, np.nan), "o-", label=name, **_LOOKS[name])
     axes["D"].set(xlabel="learning rate", ylabel="positive variation of log loss", xscale="log")
     axes["D"].set_yscale("symlog", linthresh=1e-3)
     axes["D"].set_ylim(bottom=0)
-    axes["D"].legend()
+    if len(study.rates):
+        axes["D"].legend()
     for name, ax in axes.items():
         ax.set_title(name, loc="left", fontweight="bold")
     return figure

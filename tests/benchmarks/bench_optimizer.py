@@ -217,10 +217,31 @@ def smooth(seeds, steps, biases, chunk=500):
             )
 
 
+def peak(seeds, steps):
+    """Single steps timed: the first, those that refresh the subspace and the others, over SGD's median."""
+    for seed in seeds:
+        task = rnn.student_teacher(seed, bias="trained")
+        run, plain = lane(task, "smooth", 5e-3, chunk=1), lane(task, "sgd", 5e-3, chunk=1)
+        for _ in range(steps):
+            plain.advance()
+            run.advance()
+        unit, taken = np.median(plain.seconds), np.asarray(run.seconds)
+        refreshed = run.column("waited") == 1
+        refreshed[0] = False
+        show(
+            seed=seed,
+            first=float(taken[0] / unit),
+            refreshing=float(np.median(taken[refreshed]) / unit),
+            others=float(np.median(taken[~refreshed]) / unit),
+            average=float(taken.mean() / np.mean(plain.seconds)),
+            refreshes=int(refreshed.sum()),
+        )
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("fast", "smooth", "rivals"))
+    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rank", type=int, default=8)
@@ -230,6 +251,8 @@ def main() -> None:
     seeds = range(args.seeds)
     if args.mode == "fast":
         fast(seeds, args.steps or 200, args.rate, args.rank)
+    elif args.mode == "peak":
+        peak(seeds, args.steps or 600)
     elif args.mode == "rivals":
         rivals(seeds)
     else:
