@@ -12,7 +12,7 @@ import pytest
 import rnn
 from rnn.leaves import Leaves
 from rnn.model import partition
-from rnn.subspace import follow, ladder, learn, random_subspace
+from rnn.subspace import follow, ladder, learn, orthonormal, random_subspace
 
 SIZE = 12
 EIGENVALUES = np.concatenate([[400.0, 90.0, 11.0], np.geomspace(1.0, 1e-3, SIZE - 3)])
@@ -126,6 +126,17 @@ def test_an_observed_pair_is_learnt():
     np.testing.assert_allclose((space.values * (space.vectors @ d)) @ space.vectors, matrix @ d, rtol=1e-9, atol=1e-9)
     same = learn(known, d, -(matrix @ d))
     np.testing.assert_array_equal(same.vectors, known.vectors)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (4, 9)])
+@pytest.mark.parametrize("rank", [0, 1, 9])
+def test_rows_are_factored_whatever_their_rank(shape, rank):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1]))
+    q, lower = orthonormal(jnp.asarray(rows))
+    np.testing.assert_allclose(lower @ q, rows, atol=1e-14)
+    np.testing.assert_allclose(q @ q.T, np.eye(shape[0]), atol=1e-14)
+    np.testing.assert_array_equal(np.triu(lower, 1), 0)
 
 
 def test_ladder_doubles_up_to_the_cap():
