@@ -28,7 +28,19 @@ def pytest_unconfigure():
 
 
 # Modules whose time is compilation: many small programs, each run a few times.
-_COMPILING = {"bifurcations", "factors", "fixed_points", "frobenius", "jets", "kernel", "krylov", "spectrum", "sweeps"}
+_COMPILING = {
+    "bifurcations",
+    "detector",
+    "factors",
+    "fixed_points",
+    "frobenius",
+    "jets",
+    "kernel",
+    "krylov",
+    "optimizer",
+    "spectrum",
+    "sweeps",
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
