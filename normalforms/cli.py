@@ -14,6 +14,7 @@ from normalforms import cli_law
 __all__ = ["main"]
 
 _FORMAT = 1
+_STUDIES = {"fig3", "fig4"}
 _FIGURES = ("fig1", "fig2", "fig3", "fig4")
 
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     story.add_argument("--out", default="reproduction", help="output folder")
     story.add_argument("--seed", type=int, default=0)
     story.add_argument("--resume", action="store_true", help="continue, or redraw, what the output folder holds")
-    story.add_argument("--only", help="figures, of " + ",".join(_FIGURES))
+    story.add_argument("--only", help="figures, of " + ",".join(_FIGURES) + "; fig1,fig2 unless given")
     story.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     story.set_defaults(run=_reproduce)
 
@@ -74,9 +75,6 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     unknown = set(only) - set(_FIGURES)
     if unknown:
         raise _RefusedError(f"--only names {', '.join(sorted(unknown))}; known are {', '.join(_FIGURES)}")
-    later = set(only) & {"fig3", "fig4"}
-    if later:
-        raise _RefusedError(f"{', '.join(sorted(later))} is not part of this version; use --only fig1,fig2")
     out = Path(arguments.out)
     _claim(out, arguments)
     try:
@@ -130,28 +128,41 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
         if "fig2" in only:
             figures["figure2"] = figure2()
 
+    show = None if arguments.json else _Meter()
+    run = {"seed": arguments.seed, "out": out / "run", "resume": arguments.resume}
     if "fig1" not in only:
         laws()
+        facts = {}
+        if set(only) & _STUDIES:
+            from rnn.studies import studies
+
+            made = studies(only, arguments.preset, **run, progress=show)
+            figures.update({study.name: study.figure for study in made})
+            facts = {study.key: study.facts for study in made}
+            (out / "summary.json").write_text(json.dumps(facts, indent=1))
         _draw(out, figures)
+        if arguments.json and facts:
+            print(json.dumps(facts))
         print(f"wrote {out / 'figures'}", file=sys.stderr)
         return 0
     from rnn.figures import figure1, figure_bias
     from rnn.narrative import document, headline, summary
     from rnn.record import write_atomic
     from rnn.reproduce import reproduce
+    from rnn.studies import studies
 
-    show = None if arguments.json else _Meter()
-    run = {"seed": arguments.seed, "out": out / "run", "resume": arguments.resume}
     story = reproduce(arguments.preset, **run, progress=show, meanwhile=laws)
+    made = studies(only, arguments.preset, **run, progress=show)
     drawing = time.perf_counter()
     figures["figure1"] = figure1(story)
     if story.bias is not None:
         figures["figure_bias"] = figure_bias(story)
+    figures.update({study.name: study.figure for study in made})
     images = _draw(out, figures)
     done = time.perf_counter()
     seconds = story.seconds | {"figures": done - drawing, "total": done - began}
-    facts = summary(story, seconds)
-    page = document(story, seconds, images)
+    facts = summary(story, seconds) | {study.key: study.facts for study in made}
+    page = document(story, seconds, images, [study.section(images[study.name]) for study in made])
     write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
     write_atomic(out / "report.html", lambda f: f.write(page.encode()))
     if show is not None:

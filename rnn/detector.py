@@ -1,21 +1,32 @@
-"""Bifurcations announced while a network trains: the multipliers of a followed fixed point, extrapolated.
+"""Bifurcations announced while a network trains: will the loss push the critical multiplier through one, and when?
 
-With ρ the largest modulus of the multipliers at the followed point, looked at now and then, the crossing ``ρ = 1`` is
-extrapolated from a straight line through the last looks. Beside it stands σ_1² of the state-space NTK over its
-running minimum, which the amplification law makes grow like ``Σ_t (t+1)² ρ^{2t}`` as the point loses stability.
+With ρ the largest modulus of the multipliers at a followed fixed point and ``g = ∇_θ ρ``, descent moves ρ at the rate
+``s(ρ) = −⟨∇L, g⟩`` times the learning rate. The same slope at the network displaced to other moduli,
+
+    s(z) = −⟨∇L(θ + (z − ρ) g/‖g‖²), g⟩,
+
+says what the loss will want there: ``s(1) > 0`` where the way leads through the bifurcation, ``s(1) < 0`` where the
+teacher lies short of it. With the rate ρ̇ at which ρ grows now, and s exponential in between, the crossing is due in
+
+    n = (1 − ρ)/ρ̇ · ln(κ)/(κ − 1),   κ = s(1)/s(ρ)
+
+steps; a straight line through the past would say ``(1 − ρ)/ρ̇`` and know nothing of where the loss ends.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn.model import Model
+from rnn.model import Model, partition
 from rnn.record import flatten
 from rnn.spectrum import subspace_step
 
@@ -26,6 +37,8 @@ Kind = Literal["steady", "period_doubling", "neimark_sacker"]
 _NEWTON = 8
 _LOST = 1e-3  # residual beyond which the point counts as lost
 _REAL = 1e-6  # imaginary part, relative to the modulus, up to which a multiplier is real
+_THROUGH = 1.05  # the loss must still push there: a minimum at the bifurcation itself is not a crossing
+_LOOKS = 2  # that must agree
 
 
 @dataclass(frozen=True)
@@ -53,15 +66,17 @@ class Watch:
     """A fixed point followed through training; made by :func:`watch`, moved on by :meth:`look`.
 
     Attributes:
+        loss: what training lowers, a function of the model.
         h0, horizon: batch and T on which the kernel is taken.
         point: the followed fixed point, (state,).
         direction: leading parameter direction, (1, m): where the next power step starts.
         steps, multipliers, energies: of the looks so far: step, critical multiplier, Ritz value of ``JᵀJ``.
+        slopes: of the looks so far, ``s`` at the modulus as it is, at 1 and at 1.05.
         lost: the point has left the reach of Newton's method.
         ahead: how many steps ahead to warn.
-        window: looks through which the line is drawn.
     """
 
+    loss: Callable[[Any], Any]
     h0: Array
     horizon: int
     point: Array
@@ -69,12 +84,12 @@ class Watch:
     steps: tuple[float, ...] = ()
     multipliers: tuple[complex, ...] = ()
     energies: tuple[float, ...] = ()
+    slopes: tuple[tuple[float, float, float], ...] = ()
     lost: bool = False
-    ahead: float = 400.0
-    window: int = 5
+    ahead: float = 200.0
 
     def look(self, model: Model, step: float) -> Watch:
-        """The watch after one look at ``model``: Newton, one Jacobian's eigenvalues and one kernel product.
+        """The watch after one look at ``model``: Newton, one Jacobian's eigenvectors, one kernel product, three slopes.
 
         Raises:
             ValueError: ``step`` does not increase.
@@ -84,9 +99,11 @@ class Watch:
         point, jacobian, residual = _settle(model, self.point)
         if not float(residual) < _LOST:
             return replace(self, lost=True)
-        multipliers = np.linalg.eigvals(np.asarray(jacobian, np.float64))
-        critical = complex(multipliers[np.argmax(np.abs(multipliers))])
+        critical, covector, vector = _critical(np.asarray(jacobian, np.float64))
         values, direction = subspace_step(model, self.h0, self.horizon, self.direction)
+        parts = (covector.real, covector.imag, vector.real, vector.imag)
+        parts = [jnp.asarray(part, point.dtype) for part in parts]
+        slopes = _slopes(self.loss, model, point, jacobian, jnp.asarray(abs(critical), point.dtype), parts)
         return replace(
             self,
             point=point,
@@ -94,6 +111,7 @@ class Watch:
             steps=(*self.steps, float(step)),
             multipliers=(*self.multipliers, critical),
             energies=(*self.energies, float(values[0])),
+            slopes=(*self.slopes, tuple(map(float, slopes))),
             lost=False,
         )
 
@@ -107,22 +125,32 @@ class Watch:
     def notice(self) -> Notice | None:
         """The warning, or the confirmation; ``None`` while nothing is near.
 
-        A warning needs ρ to have grown through the last ``window`` looks and its line to meet 1 within ``ahead``
-        steps. The growth of the kernel is reported and does not gate.
+        A warning needs two looks in a row at which the crossing is due within ``ahead`` steps. The growth of the
+        kernel is reported and does not gate.
         """
         if not self.multipliers:
             return None
-        critical, radius = self.multipliers[-1], np.abs(self.multipliers)
-        kind = _kind(critical)
-        if radius[-1] >= 1 or (self.lost and radius[-1] > 0.9):
+        critical = self.multipliers[-1]
+        kind, radius = _kind(critical), abs(critical)
+        if radius >= 1 or (self.lost and radius > 0.9):
             return Notice(kind, 0.0, True, critical, self.growth)
-        if self.lost or len(radius) < self.window:
+        due = [self._due(look) for look in range(-_LOOKS, 0)]
+        if self.lost or max(due) > self.ahead:
             return None
-        slope = np.polyfit(self.steps[-self.window :], radius[-self.window :], 1)[0]
-        rising = np.all(np.diff(radius[-self.window :]) > 0)
-        if not rising or (1 - radius[-1]) > slope * self.ahead:
-            return None
-        return Notice(kind, float((1 - radius[-1]) / slope), False, critical, self.growth)
+        return Notice(kind, due[-1], False, critical, self.growth)
+
+    def _due(self, look: int) -> float:
+        """Steps from a look, counted from the last, to the crossing; infinite where none is foreseen."""
+        if len(self.steps) < 1 - look:
+            return math.inf
+        radius, before = abs(self.multipliers[look]), abs(self.multipliers[look - 1])
+        speed = (radius - before) / (self.steps[look] - self.steps[look - 1])
+        here, there, beyond = self.slopes[look]
+        if not min(speed, here, there, beyond) > 0:
+            return math.inf
+        ratio = there / here
+        bend = math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
+        return (1 - radius) / speed * bend
 
 
 def watch(
@@ -130,9 +158,9 @@ def watch(
     h0: Float[Array, "batch state"],
     horizon: int,
     *,
+    loss: Callable[[Any], Any],
     point: Float[Array, " state"] | None = None,
-    ahead: float = 400.0,
-    window: int = 5,
+    ahead: float = 200.0,
 ) -> Watch:
     """Begin to watch a fixed point of a network in training; nothing is looked at yet.
 
@@ -140,21 +168,22 @@ def watch(
         model: the network as it is, for the shapes.
         h0: initial states of the kernel, shape (batch, state); a few dozen do.
         horizon: T, in steps.
+        loss: what training lowers, a differentiable function of the model such as ``task.loss``. A look takes three
+            slopes of it, about two training steps' work. Keep one function: each new one is compiled.
         point: near which fixed point to begin; the origin unless given.
         ahead: how many training steps ahead to warn.
-        window: looks, at least 2, through which the line is drawn.
 
     Raises:
-        ValueError: ``ahead`` is not positive, or ``window`` is not an integer of at least 2.
+        ValueError: ``loss`` is not callable, or ``ahead`` is not positive.
     """
+    if not callable(loss):
+        raise ValueError(f"loss must be a function of the model, got {loss!r}")
     if not ahead > 0:
         raise ValueError(f"ahead must be positive, got {ahead!r}")
-    if isinstance(window, bool) or not isinstance(window, int) or window < 2:
-        raise ValueError(f"window must be an integer of at least 2, got {window!r}")
     size, dtype = flatten(model).size, h0.dtype
     direction = jax.random.normal(jax.random.key(0), (1, size), dtype)
     start = jnp.zeros(h0.shape[1], dtype) if point is None else jnp.asarray(point, dtype)
-    return Watch(h0, horizon, start, direction, ahead=ahead, window=window)
+    return Watch(loss, h0, horizon, start, direction, ahead=ahead)
 
 
 def _kind(multiplier: complex) -> Kind:
@@ -163,12 +192,60 @@ def _kind(multiplier: complex) -> Kind:
     return "steady" if multiplier.real > 0 else "period_doubling"
 
 
+def _critical(jacobian: np.ndarray) -> tuple[complex, np.ndarray, np.ndarray]:
+    """The critical multiplier μ, the covector ``(μ̄/|μ|) p`` and the vector q, with ``p·q = 1``."""
+    values, vectors = np.linalg.eig(jacobian)
+    k = int(np.argmax(np.abs(values)))
+    mu, vector = complex(values[k]), vectors[:, k]
+    others, covectors = np.linalg.eig(jacobian.T)
+    covector = covectors[:, int(np.argmin(np.abs(others - mu)))]
+    phase = mu.conjugate() / abs(mu) if mu else 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):  # a defective multiplier has no gradient: its slopes are NaN
+        return mu, phase * covector / (covector @ vector), vector
+
+
+@eqx.filter_jit
+def _slopes(
+    loss: Callable[[Any], Any], model: Model, point: Array, jacobian: Array, modulus: Array, parts: list[Array]
+) -> Array:
+    """``s`` at the modulus as it is, at 1 and at ``_THROUGH``.
+
+    ``ρ = Re(μ̄/|μ| p·D_hF(h*, θ) q)``, whose gradient is that of the modulus with p and q held; the fixed point moves
+    with θ by one Newton step.
+    """
+    parameters, rest = partition(model)
+    u, v, a, b = parts
+
+    def radius(parameters: Any) -> Array:
+        moving = eqx.combine(parameters, rest)
+        step = jnp.linalg.solve(jnp.eye(point.shape[0], dtype=point.dtype) - jacobian, moving(point) - point)
+        _, push = jax.linearize(moving, point + step)
+        return u @ push(a) - v @ push(b)
+
+    gradient = jax.grad(radius)(parameters)
+    square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
+
+    def slope(at: Array) -> Array:
+        moved = jax.tree.map(lambda p, g: p + (at - modulus) / square * g, parameters, gradient)
+        return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (moved,), (gradient,))[1]
+
+    places = [modulus, jnp.ones_like(modulus), jnp.full_like(modulus, _THROUGH)]
+    return jax.lax.map(slope, jnp.stack(places))
+
+
+@eqx.filter_jit
 def _settle(model: Model, point: Array) -> tuple[Array, Array, Array]:
     """Newton from ``point``: where it ends, the Jacobian there and the residual."""
     one = jnp.eye(point.shape[0], dtype=point.dtype)
-    for _ in range(_NEWTON):
-        miss = model(point) - point
-        if float(jnp.linalg.norm(miss)) < 10 * float(jnp.finfo(point.dtype).eps):
-            break
-        point = point + jnp.linalg.solve(one - jax.jacfwd(model)(point), miss)
+    small = 10 * jnp.finfo(point.dtype).eps
+
+    def improve(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        k, point = state
+        return k + 1, point + jnp.linalg.solve(one - jax.jacfwd(model)(point), model(point) - point)
+
+    def unsettled(state: tuple[Array, Array]) -> Array:
+        k, point = state
+        return (k < _NEWTON) & ~(jnp.linalg.norm(model(point) - point) < small)
+
+    _, point = jax.lax.while_loop(unsettled, improve, (jnp.asarray(0), point))
     return point, jax.jacfwd(model)(point), jnp.linalg.norm(model(point) - point)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -144,15 +145,16 @@ def headline(story: Story) -> list[str]:
     return lines
 
 
-def document(story: Story, seconds: dict[str, float], figures: dict[str, bytes]) -> str:
-    """The report as one self-contained HTML page, the ``figures`` in it as PNG."""
+def document(story: Story, seconds: dict[str, float], figures: dict[str, bytes], more: Sequence[str] = ()) -> str:
+    """The report as one self-contained HTML page, the ``figures`` in it as PNG, ``more`` sections of it given."""
     parts = [_laws(figures)] if "figure2" in figures else []
     parts = [
         _training(story, figures),
         _kernel(story),
         _bias_section(story, figures),
         *parts,
-        _rest(story, seconds),
+        *more,
+        _rest(story, seconds, not more),
     ]
     return report.page("State-space NTK collapse at a bifurcation", _lead(story), parts)
 
@@ -386,11 +388,11 @@ def _laws(figures: dict[str, bytes]) -> str:
     )
 
 
-def _rest(story: Story, seconds: dict[str, float]) -> str:
-    planned = "Figures 3 (two unstable modes) and 4 (natural gradient) of the paper are not part of this version."
+def _rest(story: Story, seconds: dict[str, float], short: bool) -> str:
+    asked = "Figures 3 (two unstable modes) and 4 (natural gradient) are made on request: --only fig1,fig2,fig3,fig4."
     return report.section(
         "Settings, versions and times",
-        report.paragraph(planned),
+        *([report.paragraph(asked)] if short else []),
         report.table(("stage", "seconds"), [(k, float(v)) for k, v in seconds.items()]),
         report.table(("package", "version"), list(_versions().items())),
         report.paragraph(f"Preset {story.preset}, seed {story.seed}, {story.run.steps} steps of SGD at 5e-3."),

@@ -249,11 +249,10 @@ def _refreshed(
     due = first | alarmed | (state.waited >= state.interval)
 
     def refresh(state: LowRankState) -> tuple[Subspace, Array, Array]:
-        one = jnp.ones_like(rate)
-        rounds = jnp.where(first, _START_ROUNDS - 1, 0)
-        space = jax.lax.fori_loop(0, rounds, lambda _, s: follow(product, s, one)[0], state.space)
-        space = jax.lax.cond(alarmed, lambda s: learn(s, *seen), lambda s: s, space)
-        space, missed = follow(product, space, jnp.where(first, one, _SHARE))
+        space = jax.lax.cond(alarmed, lambda s: learn(s, *seen), lambda s: s, state.space)
+        rounds, share = jnp.where(first, _START_ROUNDS, 1), jnp.where(first, 1, _SHARE).astype(rate.dtype)
+        none = jnp.zeros_like(space.values)
+        space, missed = jax.lax.fori_loop(0, rounds, lambda _, s: follow(product, s[0], share), (space, none))
         leak = jnp.max(rate * space.values * missed)
         interval = jnp.where(leak > _LEAK[1], state.interval // 2, state.interval)
         interval = jnp.where(leak < _LEAK[0], state.interval * 2, interval)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-__all__ = ["Subspace", "follow", "ladder", "learn", "random_subspace"]
+__all__ = ["Subspace", "follow", "ladder", "learn", "orthonormal", "random_subspace"]
 
 
 class Subspace(NamedTuple):
@@ -37,8 +37,37 @@ def random_subspace(rank: int, size: int, dtype: jnp.dtype, seed: int = 0) -> Su
     """Random orthonormal directions with unknown values, at most ``size`` of them."""
     rows = min(rank, size)
     block = jax.random.normal(jax.random.key(seed), (size, rows), dtype)
-    vectors = jnp.linalg.qr(block)[0].T
+    vectors = orthonormal(block.T)[0]
     return Subspace(vectors, jnp.zeros(rows, dtype), jnp.asarray(rows, jnp.int32), jnp.zeros((), jnp.int32))
+
+
+@jax.jit
+def orthonormal(rows: Float[Array, "k m"]) -> tuple[Float[Array, "k m"], Float[Array, "k k"]]:
+    """``rows = L Q`` with orthonormal rows of Q, (k, m), whatever the rank, and a lower triangle L, (k, k); k ≤ m.
+
+    Householder's reflections, written out: LAPACK's factorisation starts threads of its own, which fight those of the
+    product before it for the cores. On two busy ones that made it thirty times the work of the product.
+    """
+    count, size = rows.shape
+    if count == 0:
+        return rows, jnp.zeros((0, 0), rows.dtype)
+    place = jnp.arange(size)
+
+    def reflect(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        rows, axes = state
+        x = jnp.where(place < j, 0, rows[j])
+        x = x.at[j].add(jnp.where(x[j] < 0, -1, 1).astype(x.dtype) * jnp.linalg.norm(x))
+        length = jnp.linalg.norm(x)
+        x = x / jnp.where(length > 0, length, 1)
+        return rows - 2 * jnp.outer(rows @ x, x), axes.at[j].set(x)
+
+    def undo(k: Array, q: Array) -> Array:
+        x = axes[count - 1 - k]
+        return q - 2 * jnp.outer(q @ x, x)
+
+    lower, axes = jax.lax.fori_loop(0, count, reflect, (rows, jnp.zeros_like(rows)))
+    q = jax.lax.fori_loop(0, count, undo, jnp.eye(count, size, dtype=rows.dtype))
+    return q, jnp.tril(lower[:, :count])
 
 
 def ladder(rows: int) -> tuple[int, ...]:
@@ -76,10 +105,9 @@ def follow(
             norms = jnp.linalg.norm(seen, axis=1)
             # unit rows, the old ones where a product is zero: conditioning, and directions that survive F = 0
             unit = jnp.where(norms[:, None] > 0, seen / jnp.where(norms > 0, norms, 1)[:, None], block)
-            q, r = jnp.linalg.qr(jnp.concatenate([unit, vectors[width:]]).T)
-            left, found, _ = jnp.linalg.svd(r[:width, :width] * norms)
-            leading = left.T @ q[:, :width].T
-            return jnp.concatenate([leading, q[:, width:].T]), jnp.concatenate([found, values[width:]])
+            q, lower = orthonormal(jnp.concatenate([unit, vectors[width:]]))
+            left, found, _ = jnp.linalg.svd(lower[:width, :width].T * norms)
+            return jnp.concatenate([left.T @ q[:width], q[width:]]), jnp.concatenate([found, values[width:]])
 
         return step
 

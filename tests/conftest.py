@@ -31,12 +31,14 @@ def pytest_unconfigure():
 _COMPILING = {
     "bifurcations",
     "density",
+    "detector",
     "factors",
     "fixed_points",
     "frobenius",
     "jets",
     "kernel",
     "krylov",
+    "optimizer",
     "spectrum",
     "sweeps",
 }

@@ -52,7 +52,6 @@ def test_law_prints_a_formula(capsys):
         ["reduce", "--map", "r*x", "--state", "x", "--parameter", "r", "--at", "x"],
         ["reproduce", "--preset", "unknown"],
         ["reproduce", "--only", "fig9"],
-        ["reproduce", "--only", "fig4"],
         [],
     ],
 )

@@ -9,7 +9,7 @@ import jupytext
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-NAMES = ("figure1", "figure2")
+NAMES = ("figure1", "figure2", "natural_gradient")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,3 +31,12 @@ def test_figure1_runs(monkeypatch):
     with jax.enable_x64(False):
         story = runpy.run_path(str(FOLDER / "figure1.py"))["story"]
     assert story.events[0].kind == "pitchfork"
+
+
+def test_natural_gradient_runs(monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_STEPS", "250")
+    with jax.enable_x64(False):
+        shown = runpy.run_path(str(FOLDER / "natural_gradient.py"))
+    assert shown["study"].runs["fast"].loss[-1] < 5e-4 < shown["study"].runs["SGD"].loss[-1]
+    assert shown["notices"][shown["last"]].confirmed
+    assert shown["first"] <= shown["last"] - 100

@@ -1,16 +1,20 @@
-"""Low-rank natural gradient beside what a user would pick, on the student–teacher task; prints ratios.
+"""Low-rank natural gradient beside what a user would pick, on the student–teacher task; prints one line per run.
 
-    python tests/benchmarks/bench_optimizer.py fast --seeds 5 --adam
-    python tests/benchmarks/bench_optimizer.py smooth --seeds 5 --steps 35000
-    python tests/benchmarks/bench_optimizer.py cost
+    python tests/benchmarks/bench_optimizer.py fast --seeds 5
+    python tests/benchmarks/bench_optimizer.py smooth --seeds 5 --steps 35000 --bias trained
+    python tests/benchmarks/bench_optimizer.py rivals --seeds 5
 
-Times are of compiled code, compilation printed apart; the runs of one seed follow each other in one process.
+Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
+machine disturb less. ``fast`` and ``rivals`` train every optimizer of one seed in turn in
+one process; ``smooth`` changes between SGD and natural gradient every 500 steps, so that both see the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
+from dataclasses import dataclass, field
 
 import equinox as eqx
 import jax
@@ -21,30 +25,101 @@ import rnn
 from rnn.model import partition
 
 GOAL = 5e-4
-ADAM = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 3e-2)
+ADAM = (3e-3, 2e-3, 5e-3, 1e-3, 1e-2, 3e-4, 3e-2, 1e-4)  # the likely best first: it shortens the others
+MOMENTUM = (2e-3, 1e-3, 5e-3, 5e-4)
+CLIPPED = (5e-2, 2e-2, 1e-1, 1e-2)
+
+BUILD = {
+    "sgd": optax.sgd,
+    "adam": optax.adam,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "clipped": lambda rate: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(rate)),
+    "smooth": rnn.low_rank_natural_gradient,
+}
 
 
-def measure(task, optimizer, steps):
-    """Train; losses, state after every step (numbers only), final model, seconds, seconds of compilation."""
-    start, rest = partition(task.student)
-    optimizer, fisher = optax.with_extra_args_support(optimizer), rnn.fisher_of(task)
+@dataclass
+class Lane:
+    """One optimizer on one task, trained a chunk at a time."""
 
-    def step(carry, _):
-        parameters, state = carry
-        loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
-        update, state = optimizer.update(gradient, state, parameters, value=loss, fisher=fisher)
-        low_rank = isinstance(state, rnn.LowRankState)
-        seen = (state.rejected, state.space.turn, state.clipped, state.space.width) if low_rank else ()
-        return (optax.apply_updates(parameters, update), state), (loss, *seen)
+    task: rnn.Task
+    step: object
+    carry: object
+    rate: float
+    loss: list = field(default_factory=list)
+    seen: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)
+    work: list = field(default_factory=list)
 
-    carry = start, optimizer.init(start)
-    clock = time.perf_counter()
-    run = jax.jit(lambda c: jax.lax.scan(step, c, length=steps)).lower(carry).compile()
-    compiled = time.perf_counter() - clock
-    clock = time.perf_counter()
-    (parameters, _), (loss, *seen) = jax.block_until_ready(run(carry))
-    seconds = time.perf_counter() - clock
-    return np.asarray(loss), [np.asarray(s) for s in seen], eqx.combine(parameters, rest), seconds, compiled
+    def advance(self):
+        """One chunk."""
+        clock, work = time.perf_counter(), time.process_time()
+        self.carry, (loss, seen) = jax.block_until_ready(self.step(self.carry, self.task, self.rate))
+        self.seconds.append(time.perf_counter() - clock)
+        self.work.append(time.process_time() - work)
+        self.loss.append(np.asarray(loss))
+        self.seen.append(seen)
+
+    def until(self, goal, most):
+        """Train to the goal or for ``most`` steps: steps (−1 if not reached), seconds to it."""
+        done = 0
+        while done < most:
+            self.advance()
+            done += len(self.loss[-1])
+            if not np.isfinite(self.loss[-1]).all():
+                break
+            if (self.loss[-1] <= goal).any():
+                at = int(np.argmax(self.loss[-1] <= goal))
+                part = at / len(self.loss[-1])
+                steps = done - len(self.loss[-1]) + at
+                return steps, float(sum(self.seconds[:-1]) + part * self.seconds[-1])
+        return -1, float(sum(self.seconds))
+
+    @property
+    def losses(self):
+        return np.concatenate(self.loss)
+
+    def column(self, name):
+        """What the optimizer's state showed after every step."""
+        return np.concatenate([np.asarray(getattr(s, name)) for s in self.seen])
+
+    @property
+    def model(self):
+        return eqx.combine(self.carry[0], partition(self.task.student)[1])
+
+
+_COMPILED = {}
+
+
+def lane(task, name, rate, *, chunk=250, build=None):
+    """A fresh lane, its chunk compiled once for each name, chunk and shape of task."""
+    make = BUILD[name] if build is None else build
+
+    def run(carry, task, rate):
+        rest = partition(task.student)[1]
+        optimizer = optax.with_extra_args_support(make(rate))
+        fisher = rnn.fisher_of(task)
+
+        def step(carry, _):
+            parameters, state = carry
+            loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
+            update, state = optimizer.update(gradient, state, parameters, value=loss, fisher=fisher)
+            seen = state._replace(space=state.space.width, parameters=0, gradient=0) if _low_rank(state) else ()
+            return (optax.apply_updates(parameters, update), state), (loss, seen)
+
+        return jax.lax.scan(step, carry, length=chunk)
+
+    start = partition(task.student)[0]
+    key = name, chunk, str(jax.tree.map(lambda x: (x.shape, x.dtype), eqx.filter(task, eqx.is_array)))
+    rate = np.float32(rate)
+    carry = start, make(rate).init(start)
+    if key not in _COMPILED:
+        _COMPILED[key] = jax.jit(run).lower(carry, task, rate).compile()
+    return Lane(task, _COMPILED[key], carry, rate)
+
+
+def _low_rank(state):
+    return isinstance(state, rnn.LowRankState)
 
 
 def variation(loss, rejected=None):
@@ -54,100 +129,139 @@ def variation(loss, rejected=None):
     return float(np.maximum(np.diff(np.log(loss)), 0).sum())
 
 
-def first_below(loss, goal=GOAL):
-    """The first step whose loss is at most ``goal``; -1 if there is none."""
-    return int(np.argmax(loss <= goal)) if np.any(loss <= goal) else -1
-
-
 def multipliers(model):
     """The two leading moduli at the origin."""
     return np.sort(np.abs(np.linalg.eigvals(np.asarray(model.weight))))[::-1][:2]
 
 
-def fast(seeds, steps, rate, rank, adam):
+def show(**row):
+    """One line of JSON."""
+    print(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
+
+
+def fast(seeds, steps, rate, rank):
     """Steps and time to the goal, rejections, positive variation, recovered multipliers."""
-    for seed in range(seeds):
+
+    def build(rate):
+        return rnn.low_rank_natural_gradient(rate, mode="fast", rank=rank)
+
+    for seed in seeds:
         task = rnn.student_teacher(seed)
-        _, _, _, plain, _ = measure(task, optax.sgd(5e-3), steps)
-        loss, seen, model, seconds, compiled = measure(
-            task, rnn.low_rank_natural_gradient(rate, mode="fast", rank=rank), steps
+        plain, run = lane(task, "sgd", 5e-3, chunk=50), lane(task, f"fast{rank}", rate, chunk=50, build=build)
+        plain.until(0, 200)
+        at, seconds = run.until(GOAL, steps)
+        while sum(map(len, run.loss)) < steps:
+            run.advance()
+        found = multipliers(run.model)
+        show(
+            seed=seed,
+            rank=rank,
+            steps=at,
+            seconds=seconds,
+            sgd_step=float(np.median(plain.seconds)) / 50,
+            step=float(np.median(run.seconds)) / 50,
+            processor=float(np.median(run.work) / np.median(plain.work)),
+            rejected=int(run.column("rejected")[-1]),
+            variation=variation(run.losses),
+            accepted=variation(run.losses, run.column("rejected")),
+            final=float(run.losses[-1]),
+            multipliers=found.round(4).tolist(),
         )
-        hit = first_below(loss)
-        print(
-            f"seed {seed} fast rank {rank}: {hit} steps to {GOAL:g}, {seen[0][-1]} rejected, variation accepted "
-            f"{variation(loss, seen[0]):.4f} all {variation(loss):.4f}, final {loss[-1]:.2e}, multipliers "
-            f"{multipliers(model).round(4)}, {seconds / plain:.2f} × SGD's time per step, "
-            f"{hit / steps * seconds / (plain / steps):.0f} SGD steps' time to the goal, compiled in {compiled:.1f} s",
-            flush=True,
-        )
-        for value in ADAM if adam else ():
-            loss, _, _, took, _ = measure(task, optax.adam(value), 6_000)
-            at = first_below(loss)
-            cost = f"{at / len(loss) * took / (plain / steps):.0f} SGD steps' time" if at > 0 else "never"
-            print(f"seed {seed} adam {value:g}: {at} steps, {cost}, variation {variation(loss):.2f}", flush=True)
 
 
-def smooth(seeds, steps, rank):
-    """Positive variation, final loss and time against SGD at the same rate."""
-    for seed in range(seeds):
-        for bias in ("frozen", "trained"):
+def rivals(seeds):
+    """Adam, momentum and clipping at their best rate per seed, and SGD's time per step beside them.
+
+    The first seed tries the whole grid, the others the rates that came in there, the best three at most. A rate that
+    has not arrived when the best so far had is not run to its end.
+    """
+    grids, most = {"adam": ADAM, "momentum": MOMENTUM, "clipped": CLIPPED}, {"adam": 6_000}
+    for seed in seeds:
+        task = rnn.student_teacher(seed)
+        for name, rates in grids.items():
+            arrived = {}
+            for rate in rates:
+                run, plain = lane(task, name, rate), lane(task, "sgd", 5e-3)
+                plain.advance()
+                cap = min((steps for steps, _ in arrived.values()), default=most.get(name, 12_000))
+                steps, seconds = run.until(GOAL, cap)
+                if steps > 0:
+                    unit = plain.seconds[0] / len(plain.loss[0])
+                    arrived[rate] = steps, {"seconds": seconds, "variation": variation(run.losses), "sgd_step": unit}
+            order = sorted(arrived, key=lambda rate: arrived[rate][0])
+            if order:
+                grids[name] = tuple(order[:3])
+                show(seed=seed, optimizer=name, rate=order[0], steps=arrived[order[0]][0], **arrived[order[0]][1])
+            else:
+                show(seed=seed, optimizer=name, steps=-1)
+
+
+def smooth(seeds, steps, biases, chunk=500):
+    """Positive variation, final loss, longest step and time against SGD at the same rate."""
+    for bias in biases:
+        for seed in seeds:
             task = rnn.student_teacher(seed, bias=bias)
-            optimizer = rnn.low_rank_natural_gradient(5e-3, rank=rank)
-            loss, seen, _, seconds, _ = measure(task, optimizer, steps)
-            plain, _, _, took, _ = measure(task, optax.sgd(5e-3), steps)
-            print(
-                f"seed {seed} bias {bias}: variation {variation(loss):.4f} against {variation(plain):.4f}, final "
-                f"{loss[-1]:.3e} against {plain[-1]:.3e}, time ratio {seconds / took:.3f}, refreshes {seen[1][-1]}, "
-                f"most modes clipped {seen[2].max()}, widest {seen[3].max()}",
-                flush=True,
+            run, plain = lane(task, "smooth", 5e-3, chunk=chunk), lane(task, "sgd", 5e-3, chunk=chunk)
+            for _ in range(steps // chunk):
+                plain.advance()
+                run.advance()
+            ratio = np.asarray(run.seconds) / np.asarray(plain.seconds)
+            show(
+                seed=seed,
+                bias=bias,
+                variation=variation(run.losses),
+                sgd_variation=variation(plain.losses),
+                final=float(run.losses[-1]),
+                sgd_final=float(plain.losses[-1]),
+                ratio=float(np.median(ratio)),
+                processor=float(np.sum(run.work) / np.sum(plain.work)),
+                quartiles=np.quantile(ratio, [0.25, 0.75]).round(3).tolist(),
+                refreshes=int(run.carry[1].space.turn),
+                clipped=int(run.column("clipped").max()),
+                width=int(run.column("space").max()),
             )
 
 
-def cost(rank, chunk=100, rounds=15):
-    """Time of smooth mode over SGD's: chunks of steps in turn, continued from where they stood; medians."""
-    task = rnn.student_teacher(0)
-    start, rest = partition(task.student)
-    fisher, runs = rnn.fisher_of(task), []
-    for transformation in (optax.sgd(5e-3), rnn.low_rank_natural_gradient(5e-3, rank=rank)):
-        optimizer = optax.with_extra_args_support(transformation)
-
-        def step(carry, _, optimizer=optimizer):
-            parameters, state = carry
-            loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
-            update, state = optimizer.update(gradient, state, parameters, value=loss, fisher=fisher)
-            return (optax.apply_updates(parameters, update), state), loss
-
-        run = jax.jit(lambda c, step=step: jax.lax.scan(step, c, length=chunk)[0])
-        runs.append([run, jax.block_until_ready(run((start, optimizer.init(start)))), []])
-    for _ in range(rounds):
-        for entry in runs:
-            clock = time.perf_counter()
-            entry[1] = jax.block_until_ready(entry[0](entry[1]))
-            entry[2].append(time.perf_counter() - clock)
-    ratios = np.asarray(runs[1][2]) / np.asarray(runs[0][2])
-    print(
-        f"smooth/SGD time over {rounds} chunks of {chunk}: median ratio {np.median(ratios):.3f}, quartiles "
-        f"{np.quantile(ratios, [0.25, 0.75]).round(3)}, ratio of the fastest {min(runs[1][2]) / min(runs[0][2]):.3f}",
-        flush=True,
-    )
+def peak(seeds, steps):
+    """Single steps timed: the first, those that refresh the subspace and the others, over SGD's median."""
+    for seed in seeds:
+        task = rnn.student_teacher(seed, bias="trained")
+        run, plain = lane(task, "smooth", 5e-3, chunk=1), lane(task, "sgd", 5e-3, chunk=1)
+        for _ in range(steps):
+            plain.advance()
+            run.advance()
+        unit, taken = np.median(plain.seconds), np.asarray(run.seconds)
+        refreshed = run.column("waited") == 1
+        refreshed[0] = False
+        show(
+            seed=seed,
+            first=float(taken[0] / unit),
+            refreshing=float(np.median(taken[refreshed]) / unit),
+            others=float(np.median(taken[~refreshed]) / unit),
+            average=float(taken.mean() / np.mean(plain.seconds)),
+            refreshes=int(refreshed.sum()),
+        )
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("fast", "smooth", "cost"))
+    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--rank", type=int)
+    parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--rate", type=float, default=3.0)
-    parser.add_argument("--adam", action="store_true")
+    parser.add_argument("--bias", choices=("frozen", "trained"), nargs="*", default=["trained", "frozen"])
     args = parser.parse_args()
+    seeds = range(args.seeds)
     if args.mode == "fast":
-        fast(args.seeds, args.steps or 200, args.rate, args.rank or 8, args.adam)
-    elif args.mode == "cost":
-        cost(args.rank or 4)
+        fast(seeds, args.steps or 200, args.rate, args.rank)
+    elif args.mode == "peak":
+        peak(seeds, args.steps or 600)
+    elif args.mode == "rivals":
+        rivals(seeds)
     else:
-        smooth(args.seeds, args.steps or 35_000, args.rank or 4)
+        smooth(seeds, args.steps or 35_000, args.bias)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 import rnn
 from rnn.leaves import Leaves
 from rnn.model import partition
-from rnn.subspace import follow, ladder, learn, random_subspace
+from rnn.subspace import follow, ladder, learn, orthonormal, random_subspace
 
 SIZE = 12
 EIGENVALUES = np.concatenate([[400.0, 90.0, 11.0], np.geomspace(1.0, 1e-3, SIZE - 3)])
@@ -73,9 +73,9 @@ def test_descent_beyond_two_over_lambda_does_not_jump():
 
     def run(tx):
         theta = jnp.ones(SIZE)
-        state, losses = tx.init(theta), []
+        state, losses, move = tx.init(theta), [], jax.jit(tx.update)
         for _ in range(40):
-            update, state = tx.update(matrix @ theta, state, theta)
+            update, state = move(matrix @ theta, state, theta)
             theta = optax.apply_updates(theta, update)
             losses.append(float(theta @ matrix @ theta) / 2)
         return np.asarray(losses)
@@ -128,6 +128,17 @@ def test_an_observed_pair_is_learnt():
     np.testing.assert_array_equal(same.vectors, known.vectors)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (4, 9)])
+@pytest.mark.parametrize("rank", [0, 1, 9])
+def test_rows_are_factored_whatever_their_rank(shape, rank):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1]))
+    q, lower = orthonormal(jnp.asarray(rows))
+    np.testing.assert_allclose(lower @ q, rows, atol=1e-14)
+    np.testing.assert_allclose(q @ q.T, np.eye(shape[0]), atol=1e-14)
+    np.testing.assert_array_equal(np.triu(lower, 1), 0)
+
+
 def test_ladder_doubles_up_to_the_cap():
     assert ladder(1) == (1,)
     assert ladder(8) == (2, 4, 8)
@@ -177,17 +188,10 @@ def test_training_in_one_line_and_resuming_to_the_bit(small, tmp_path):
             if progress.step == 20:
                 raise StopError
 
-        whole = rnn.train(small, rnn.low_rank_natural_gradient(rate, mode=mode), steps=60, **options)
+        optimizer = rnn.low_rank_natural_gradient(rate, mode=mode, rank=2)
+        whole = rnn.train(small, optimizer, steps=60, **options)
         with pytest.raises(StopError):
-            rnn.train(
-                small,
-                rnn.low_rank_natural_gradient(rate, mode=mode),
-                steps=60,
-                out=tmp_path / mode,
-                progress=stop,
-                **options,
-            )
-        optimizer = rnn.low_rank_natural_gradient(rate, mode=mode)
+            rnn.train(small, optimizer, steps=60, out=tmp_path / mode, progress=stop, **options)
         again = rnn.train(small, optimizer, steps=60, out=tmp_path / mode, resume=True, **options)
         np.testing.assert_array_equal(whole.loss, again.loss)
         np.testing.assert_array_equal(whole.path.parameters, again.path.parameters)
@@ -219,7 +223,7 @@ def steps_of(task, optimizer, count, student=None):
     ],
 )
 def test_it_composes(small, build):
-    optimizer = build(rnn.low_rank_natural_gradient(0.02))
+    optimizer = build(rnn.low_rank_natural_gradient(0.02, rank=2))
     with jax.numpy_dtype_promotion("standard"):  # Optax's own accumulator mixes integers and floats
         _, loss = jax.jit(lambda: steps_of(small, optimizer, 40))()
     assert np.all(np.isfinite(loss))
@@ -227,12 +231,13 @@ def test_it_composes(small, build):
 
 
 def test_vmap_over_seeds_is_a_loop_over_seeds(small):
-    optimizer = rnn.low_rank_natural_gradient(0.02)
+    optimizer = rnn.low_rank_natural_gradient(0.02, rank=2)
     students = [rnn.student_teacher(s, size=8, batch=16, horizon=6, gain=0.9).student for s in (4, 5)]
     stacked = jax.tree.map(lambda *w: jnp.stack(w), *students)
+    alone = jax.jit(lambda s: steps_of(small, optimizer, 15, s))
     _, together = jax.vmap(lambda s: steps_of(small, optimizer, 15, s))(stacked)
     for row, student in zip(together, students, strict=True):
-        np.testing.assert_allclose(row, steps_of(small, optimizer, 15, student)[1], rtol=1e-4)
+        np.testing.assert_allclose(row, alone(student)[1], rtol=1e-4)
 
 
 def test_state_holds_rank_plus_two_copies(small):
@@ -247,11 +252,11 @@ class TestBadInput:
 
     @pytest.mark.parametrize("mode", ["smooth", "fast"])
     def test_zero_gradient_stays(self, mode):
-        tx = rnn.low_rank_natural_gradient(0.1, mode=mode, fisher=self.fisher)
+        tx = rnn.low_rank_natural_gradient(0.1, mode=mode, rank=2, fisher=self.fisher)
         theta = jnp.ones(SIZE)
-        state = tx.init(theta)
+        state, move = tx.init(theta), jax.jit(tx.update)
         for _ in range(3):
-            update, state = tx.update(jnp.zeros(SIZE), state, theta, value=jnp.ones(()))
+            update, state = move(jnp.zeros(SIZE), state, theta, value=jnp.ones(()))
             np.testing.assert_array_equal(update, 0)
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state))
 

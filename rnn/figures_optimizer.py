@@ -1,0 +1,168 @@
+"""Figures 3 and 4: two unstable modes, and natural gradient beside other optimizers; with what the report says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from normalforms import report
+from normalforms.plot import COLOURS, style
+from rnn.descents import Descents
+from rnn.two_modes import SETTINGS, TwoModes
+
+__all__ = ["descents_section", "descents_summary", "figure3", "figure4", "two_modes_section", "two_modes_summary"]
+
+_GOAL = 5e-4
+_LOOKS = {
+    "SGD": {"color": "0.6"},
+    "smooth": {"color": COLOURS["blue"]},
+    "fast": {"color": COLOURS["red"]},
+    "Adam": {"color": COLOURS["orange"]},
+    "momentum": {"color": COLOURS["green"]},
+    "clipped": {"color": COLOURS["green"], "ls": "--"},
+}
+
+
+@style
+def figure3(study: TwoModes) -> Figure:
+    """Moduli of the first run by descent and by natural gradient, and the ratio of crossings over all of them."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for natural, ax in zip((False, True), axes[:2], strict=True):
+        run = next(r for r in study.runs if r.natural is natural)
+        for mode, (colour, aim) in enumerate(
+            ((COLOURS["blue"], study.first_mode), (COLOURS["orange"], run.second)),
+        ):
+            ax.plot(run.step, run.moduli[:, mode], color=colour, label=f"student, modulus {mode + 1}")
+            ax.axhline(aim, color=colour, ls="--", lw=1)
+        ax.axhline(1, color="0.6", lw=0.8)
+        ax.set(
+            xlabel="training step",
+            ylabel="modulus of the multiplier (dashed: teacher)",
+            title="natural gradient, fast" if natural else "gradient descent, 5e-2",
+        )
+        ax.legend(fontsize=8)
+    _ratios(axes[2], study)
+    return figure
+
+
+def _ratios(ax: Any, study: TwoModes) -> None:
+    for natural, colour, shift in ((False, COLOURS["blue"], -0.12), (True, COLOURS["red"], 0.12)):
+        for place, setting in enumerate(SETTINGS):
+            runs = [r for r in study.runs if (r.second, r.gain) == setting and r.natural is natural]
+            for run in runs:
+                ax.plot(place + shift, run.ratio, "o" if run.seen else "^", color=colour, mfc=None if run.seen else "w")
+        ax.plot([], [], "o", color=colour, label="natural gradient" if natural else "gradient descent")
+    ax.plot([], [], "^", color="0.4", mfc="w", label="at least (second not seen)")
+    ax.set_yscale("log")
+    ax.set_xticks(range(len(SETTINGS)), [f"{second:g}, gain {gain:g}" for second, gain in SETTINGS], fontsize=8)
+    ax.set(xlabel="teacher's second multiplier, student's gain", ylabel="second crossing / first")
+    ax.legend(fontsize=8)
+
+
+@style
+def figure4(study: Descents) -> Figure:
+    """Loss against steps and against time, the largest jump of SGD beside smooth mode, and variation by rate."""
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    axes = figure.subplot_mosaic([["A", "B"], ["C", "D"]])
+    for name, run in study.runs.items():
+        step = np.arange(1, len(run.loss) + 1)
+        axes["A"].loglog(step, run.loss, label=name, lw=1.2, **_LOOKS[name])
+        axes["B"].loglog(step * run.seconds, run.loss, label=name, lw=1.2, **_LOOKS[name])
+    axes["A"].set(xlabel="training step", ylabel="loss (mean squared error)")
+    axes["B"].set(xlabel="wall time, s (compilation left out)", ylabel="loss (mean squared error)")
+    axes["A"].legend()
+    plain = study.runs["SGD"].loss
+    at = int(np.argmax(np.diff(np.log(plain))))
+    low, high = max(at - 150, 0), min(at + 250, len(plain))
+    for name in ("SGD", "smooth"):
+        axes["C"].semilogy(np.arange(low, high), study.runs[name].loss[low:high], label=name, lw=1.2, **_LOOKS[name])
+    axes["C"].set(xlabel="training step, at SGD's largest rise", ylabel="loss (mean squared error)")
+    axes["C"].legend()
+    for name, row in zip(("SGD", "smooth"), study.variation, strict=True) if len(study.rates) else ():
+        axes["D"].plot(study.rates, np.where(np.isfinite(row), row, np.nan), "o-", label=name, **_LOOKS[name])
+    axes["D"].set(xlabel="learning rate", ylabel="positive variation of log loss", xscale="log")
+    axes["D"].set_yscale("symlog", linthresh=1e-3)
+    axes["D"].set_ylim(bottom=0)
+    if len(study.rates):
+        axes["D"].legend()
+    for name, ax in axes.items():
+        ax.set_title(name, loc="left", fontweight="bold")
+    return figure
+
+
+def two_modes_summary(study: TwoModes) -> dict[str, Any]:
+    """Ratios of crossings by gradient descent and by natural gradient; ``at_least`` marks lower bounds."""
+
+    def part(natural: bool) -> dict[str, Any]:
+        runs = [r for r in study.runs if r.natural is natural]
+        return {
+            "ratios": [None if math.isnan(r.ratio) else r.ratio for r in runs],
+            "at_least": [not r.seen for r in runs],
+            "settings": [[r.second, r.gain, r.seed] for r in runs],
+        }
+
+    return {**part(False), "natural": part(True)}
+
+
+def descents_summary(study: Descents) -> dict[str, Any]:
+    """Overhead of a smooth step as a share of SGD's, positive variations, final losses, arrivals at 5e-4."""
+    runs = study.runs
+    stable = [study.stable(k) for k in (0, 1)]
+    return {
+        "overhead": study.overhead,
+        "positive_variation": {"sgd": runs["SGD"].variation, "natural": runs["smooth"].variation},
+        "final_loss": {"sgd": float(runs["SGD"].loss[-1]), "natural": float(runs["smooth"].loss[-1])},
+        "largest_stable_rate": {"sgd": stable[0], "natural": stable[1]},
+        "steps_to_5e-4": {name: _whole(run.arrival(_GOAL)) for name, run in runs.items()},
+        "seconds_to_5e-4": {name: _finite(run.arrival(_GOAL) * run.seconds) for name, run in runs.items()},
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _whole(value: float) -> int | None:
+    return int(value) if math.isfinite(value) else None
+
+
+def two_modes_section(study: TwoModes, image: bytes) -> str:
+    """The report's section on figure 3."""
+    rows = []
+    for second, gain in SETTINGS:
+        for natural in (False, True):
+            runs = [r for r in study.runs if (r.second, r.gain, r.natural) == (second, gain, natural)]
+            ratios = sorted(r.ratio for r in runs)
+            shown = f"{np.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+            seen = f"{sum(r.seen for r in runs)} of {len(runs)}"
+            rows.append([second, gain, "natural gradient" if natural else "gradient descent", shown, seen])
+    head = ("teacher's second multiplier", "gain", "by", "second crossing / first, median (range)", "second seen in")
+    return report.section(
+        "Figure 3: two unstable modes",
+        report.figure(image, "Moduli of the student's multipliers, and how much later than the first the second is."),
+        report.table(head, rows),
+        report.paragraph("Where the second crossing was not seen, its run's length stands for it: a lower bound."),
+    )
+
+
+def descents_section(study: Descents, image: bytes) -> str:
+    """The report's section on figure 4."""
+    rows = []
+    for name, run in study.runs.items():
+        steps = run.arrival(_GOAL)
+        reached = (int(steps), f"{steps * run.seconds:.2f} s") if math.isfinite(steps) else ("not reached", "–")
+        rows.append([name, len(run.loss), f"{run.variation:.4f}", f"{run.loss[-1]:.4g}", *reached])
+    stable = [study.stable(k) for k in (0, 1)]
+    return report.section(
+        "Figure 4: natural gradient beside other optimizers",
+        report.figure(image, "A, B: loss by steps and by time. C: SGD's largest rise. D: variation by learning rate."),
+        report.table(("optimizer", "steps", "positive variation", "final loss", "steps to 5e-4", "time to it"), rows),
+        report.paragraph(
+            f"A smooth step takes {1 + study.overhead:.3f} times as long as a step of SGD. The largest rate of the "
+            f"grid with a variation of at most 0.01 is {stable[0]:g} for SGD and {stable[1]:g} for smooth mode."
+        ),
+    )

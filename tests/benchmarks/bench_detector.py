@@ -1,0 +1,142 @@
+"""How often :func:`rnn.watch` warns before a bifurcation, how early, and how often in vain; prints a table.
+
+    python tests/benchmarks/bench_detector.py
+
+Students of 24 neurons learn teachers with multipliers +σ, −σ or a rotating pair, in their two read-out neurons, by
+gradient descent at 5e-3; a look every 20 steps. Teachers with σ > 1 make students cross, the others must not be warned
+of. The baseline draws a straight line through the modulus of the critical multiplier at the last five looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import rnn
+from rnn.model import partition
+
+SIZE, BATCH, HORIZON, EVERY, LOOKS = 24, 32, 25, 20, 220
+
+
+def rotation(radius, angle):
+    return radius * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def tasks(seed):
+    """Kind of task, task, and the steps over which the rate falls to 1/e (0: it does not)."""
+    for k in range(12):
+        gain = 0.5 + 0.05 * (k % 4)
+        rng = np.random.default_rng((seed, k))
+        yield "paper's teacher", rnn.student_teacher(seed + k, size=SIZE, batch=BATCH, gain=gain), 0
+        for name, block in (
+            ("above, +", np.diag([1.1 + 0.04 * k, 0.6])),
+            ("above, −", np.diag([-1.3 - 0.03 * k, 0.5])),
+            ("above, pair", rotation(1.2 + 0.03 * k, 0.4 + 0.2 * k)),
+            ("above, two modes", np.diag([1.2 + 0.04 * k, 1.05 + 0.02 * k])),
+        ):
+            yield name, imitation(rng, block, gain), 0
+        for name, block in (
+            ("stable", np.diag([0.3 + 0.04 * k, 0.2])),
+            ("just below, +", np.diag([0.9 + 0.007 * k, 0.5])),
+            ("just below, −", np.diag([-0.9 - 0.007 * k, 0.5])),
+            ("just below, pair", rotation(0.9 + 0.007 * k, 0.4 + 0.2 * k)),
+        ):
+            yield name, imitation(rng, block, gain), 0
+        yield "fading rate", imitation(rng, np.diag([1.1 + 0.01 * k, 0.5]), gain), 300 + 40 * k
+
+
+def imitation(rng, block, gain):
+    """The task of following a teacher whose read-out neurons have the multipliers of ``block``, and nothing else."""
+    weight = rng.normal(size=(SIZE, SIZE))
+    weight *= gain / np.max(np.abs(np.linalg.eigvals(weight)))
+    teacher, h0 = np.zeros((SIZE, SIZE)), np.zeros((BATCH, SIZE))
+    teacher[:2, :2], h0[:, :2] = block, rng.uniform(-2, 2, (BATCH, 2))
+    student, teacher = (rnn.VanillaRNN(jnp.asarray(w, jnp.float32)) for w in (weight, teacher))
+    h0 = jnp.asarray(h0, jnp.float32)
+    return rnn.Task(student, h0, rnn.trajectory(teacher, h0, HORIZON)[..., :2], teacher)
+
+
+@jax.jit
+def descend(task, fade):
+    """The student at every look."""
+    start, rest = partition(task.student)
+
+    def step(carry, _):
+        parameters, k = carry
+        gradient = jax.grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
+        rate = 5e-3 * jnp.where(fade > 0, jnp.exp(-k / jnp.where(fade > 0, fade, 1)), 1)
+        return (jax.tree.map(lambda p, g: p - rate * g, parameters, gradient), k + 1), None
+
+    def stretch(carry, _):
+        return jax.lax.scan(step, carry, length=EVERY)[0], carry[0].weight
+
+    return jax.lax.scan(stretch, (start, jnp.zeros(())), length=LOOKS)[1]
+
+
+def straight_line(steps, radius, ahead, window=5):
+    """The baseline: whether the line through the last looks meets 1 within ``ahead`` steps."""
+    if len(radius) < window or not np.all(np.diff(radius[-window:]) > 0):
+        return False
+    return 1 - radius[-1] <= ahead * np.polyfit(steps[-window:], radius[-window:], 1)[0]
+
+
+def judge(task, weights):
+    """Step of the crossing (−1: none), of the first warning and of the baseline's first at 100, 200 and 400 steps."""
+    radius = np.abs(np.linalg.eigvals(np.asarray(weights, np.float64))).max(1)
+    crossed = int(np.argmax(radius >= 1)) if radius.max() >= 1 else -1
+    end = crossed if crossed > 0 else len(radius)
+    steps = np.arange(len(radius)) * EVERY
+    lines = {
+        ahead: next((int(steps[k - 1]) for k in range(1, end + 1) if straight_line(steps[:k], radius[:k], ahead)), -1)
+        for ahead in (100, 200, 400)
+    }
+    warned, said = -1, None
+    seen = rnn.watch(task.student, task.h0, HORIZON, loss=task.loss)
+    for k in range(end):
+        seen = seen.look(rnn.VanillaRNN(weights[k]), float(steps[k]))
+        if seen.notice is not None and not seen.notice.confirmed:
+            warned, said = int(steps[k]), seen.notice.steps
+            break
+    return crossed * EVERY if crossed > 0 else -1, warned, said, lines, float(radius.max())
+
+
+def table(rows):
+    """Warned before, leads and false alarms of the detector and of the baseline."""
+    crossing, quiet = [r for r in rows if r["crossed"] > 0], [r for r in rows if r["crossed"] < 0]
+    print(f"{len(crossing)} runs with a crossing, {len(quiet)} without")
+    for name, warned in (
+        ("rnn.watch", lambda r: r["warned"]),
+        *((f"straight line, {a} ahead", lambda r, a=a: r["lines"][a]) for a in (100, 200, 400)),
+    ):
+        lead = [r["crossed"] - warned(r) for r in crossing if warned(r) >= 0]
+        false = [r["kind"] for r in quiet if warned(r) >= 0]
+        print(
+            f"{name}: warned before {len(lead) / len(crossing):.1%}, lead median {np.median(lead):.0f} "
+            f"(quartiles {np.quantile(lead, 0.25):.0f}, {np.quantile(lead, 0.75):.0f}), "
+            f"false {len(false)}/{len(quiet)} = {len(false) / len(quiet):.1%} {sorted(set(false))}"
+        )
+    date = [r["said"] / (r["crossed"] - r["warned"]) for r in crossing if r["warned"] >= 0]
+    print(f"steps said over true, quartiles: {np.quantile(date, [0.25, 0.5, 0.75]).round(2)}")
+
+
+def main() -> None:
+    """Train, look, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    seed = parser.parse_args().seed
+    rows = []
+    for kind, task, fade in tasks(seed):
+        weights = descend(task, jnp.float32(fade))
+        crossed, warned, said, lines, most = judge(task, weights)
+        rows.append({"kind": kind, "crossed": crossed, "warned": warned, "said": said, "lines": lines, "most": most})
+        print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()
