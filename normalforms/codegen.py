@@ -182,6 +182,31 @@ class Program:
             closing=living(self.closing),
         )
 
+    def shared(self) -> Program:
+        """The same program with repeated parts of the loop's body assigned once: NumPy computes what it is told."""
+        names = sp.numbered_symbols("shared", real=True, exclude=list(self.symbols()))
+        common, reduced = sp.cse([e for _, e in self.body], symbols=names)
+        assigned = {s for s, _ in self.body} | {s for s, _ in common}
+        waiting, placed = list(common), set[sp.Symbol]()
+        body: list[tuple[sp.Symbol, sp.Expr]] = []
+
+        def ready() -> None:
+            for pair in [p for p in waiting if (p[1].free_symbols & assigned) <= placed]:
+                waiting.remove(pair)
+                place(*pair)
+
+        def place(symbol: sp.Symbol, expr: sp.Expr) -> None:
+            body.append((symbol, expr))
+            placed.add(symbol)
+
+        for (symbol, _), expr in zip(self.body, reduced, strict=True):
+            size = -1
+            while len(body) != size:
+                size = len(body)
+                ready()
+            place(symbol, expr)
+        return replace(self, body=tuple(body))
+
     def looped(self) -> Iterable[sp.Expr]:
         """Every right-hand side up to the end of the loop."""
         for _, expr in (*self.prelude, *self.body):

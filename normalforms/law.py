@@ -149,13 +149,15 @@ class AmplificationLaw:
         """The finite-time scaling function; see `normalforms.scaling.scaling`."""
         from normalforms.scaling import scaling
 
-        return scaling(self.map, stretch=self.stretch, gain=self.gain)
+        law = _limit(self)
+        return scaling(law.map, stretch=law.stretch, gain=law.gain)
 
     def regimes(self) -> Any:
         """Sub-critical, critical and super-critical laws; see `normalforms.scaling.regimes`."""
         from normalforms.scaling import regimes
 
-        return regimes(self.map, stretch=self.stretch, gain=self.gain)
+        law = _limit(self)
+        return regimes(law.map, stretch=law.stretch, gain=law.gain)
 
     def enclosure(self, g: Any, h0: Any, horizon: int) -> Any:
         """A rigorous ball around ``A_T``; see `normalforms.enclosure.enclosure`."""
@@ -215,11 +217,14 @@ def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> Amplifica
 
     Args:
         source: a `Map`, or a `NormalForm`. The law of a normal form is that of its family, rescaled by its
-            coefficients, in the critical multiplier and the coordinate along the critical eigenvector.
+            coefficients, in the critical multiplier and the coordinate along the critical eigenvector. That of a flip
+            keeps its quadratic term; that of a Neimark–Sacker point is in ``|λ|`` at fixed rotation and
+            ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` averaged over a turn; that of a
+            cusp is in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
         at: values of state and parameter at the bifurcation, for a map that does not carry them.
 
     Raises:
-        ValueError: not a map or normal form, or a degenerate normal form, which has no family.
+        ValueError: not a map or normal form, or a degenerate normal form other than a cusp, which has no family.
 
     >>> amplification(maps.pitchfork()).map.name
     'pitchfork'
@@ -240,13 +245,20 @@ def _of_normal_form(form: Any) -> AmplificationLaw:
     c = form.coefficients
     if form.kind == "stability_flip":
         return AmplificationLaw(maps.stability_flip(), gain=_exact(c["dlambda"]) ** 2)
-    if form.kind in ("pitchfork", "period_doubling"):
+    if form.kind == "pitchfork":
         return _cubic(form.kind, _exact(c["c3"]), _exact(c["dlambda"]))
+    if form.kind == "period_doubling":
+        return _doubling(_exact(c["c2"]), _exact(c["c3"]), _exact(c["dlambda"]))
     if form.kind == "transcritical":
         stretch = -_exact(c["c2"])
         return AmplificationLaw(maps.transcritical(), stretch=stretch, gain=_exact(c["dlambda"]) ** 2 / stretch**2)
     if form.kind == "saddle_node":
         return AmplificationLaw(maps.saddle_node(), stretch=-_exact(c["c2"]), gain=_exact(c["c0"]) ** 2)
+    if form.kind == "neimark_sacker":
+        family = maps.neimark_sacker(_exact(c["omega"]), _exact(c["d"]))
+        return AmplificationLaw(family, gain=2 * _exact(c["dmodulus"]) ** 2)
+    if form.kind == "degenerate" and form.multiplier == 1 and c["c2"] == 0 != c["c3"] and c["c0"] != 0:
+        return AmplificationLaw(_cusp(_exact(c["c3"])))
     raise ValueError(f"a {form.kind} normal form has no scalar amplification law; its coefficients are {dict(c)}")
 
 
@@ -258,6 +270,39 @@ def _cubic(kind: str, c3: sp.Expr, slope: sp.Expr) -> AmplificationLaw:
         linear = family.steps[0].coeff(h, 1) * h
         family = Map(linear - sign * h**3, h, g, dict(family.critical), name=f"subcritical_{kind}")
     return AmplificationLaw(family, stretch=sp.sqrt(sp.Abs(c3)), gain=slope**2 / sp.Abs(c3))
+
+
+_ROUNDING = sp.Float(1e-14)
+
+
+def _doubling(c2: sp.Expr, c3: sp.Expr, slope: sp.Expr) -> AmplificationLaw:
+    """``u' = −g u + c₂ u² + (c₃ − c₂²) u³``, whose cubic coefficient is ``c₃`` once the quadratic term is removed."""
+    if c2**2 <= _ROUNDING**2 * sp.Abs(c3):
+        return _cubic("period_doubling", c3, slope)
+    odd = maps.period_doubling()
+    h, g = odd.states[0], odd.parameters[0]
+    rest = c3 / c2**2 - 1
+    rest = sp.Rational(float(rest)) if rest.has(sp.Float) else sp.nsimplify(rest)
+    family = Map(-g * h + h**2 + rest * h**3, h, g, dict(odd.critical), name="period_doubling_with_quadratic_term")
+    return AmplificationLaw(family, stretch=c2, gain=slope**2 / c2**2)
+
+
+def _limit(law: AmplificationLaw) -> AmplificationLaw:
+    """The law with the same scaling limit and regimes: a flip's quadratic term leaves its cubic coefficient there."""
+    m = law.map
+    if m.dimension > 1 or len(m.parameters) > 1 or not m.steps[0].is_polynomial(m.states[0], m.parameters[0]):
+        return law
+    terms = dict(sp.Poly(m.steps[0], m.states[0], m.parameters[0]).terms())
+    if terms.pop((1, 1), None) != -1 or (2, 0) not in terms or terms.keys() - {(2, 0), (3, 0)}:
+        return law
+    odd = _cubic("period_doubling", terms.get((3, 0), sp.Integer(0)) + terms[2, 0] ** 2, sp.Integer(1))
+    return AmplificationLaw(odd.map, stretch=odd.stretch * law.stretch, gain=odd.gain * law.gain)
+
+
+def _cusp(c3: sp.Expr) -> Map:
+    family = maps.cusp()
+    (beta, g), h = family.parameters, family.states[0]
+    return family if c3 == -1 else Map(beta + g * h + c3 * h**3, h, (beta, g), dict(family.critical))
 
 
 def _exact(value: Any) -> sp.Expr:

@@ -76,7 +76,9 @@ def assignments(terms: Sequence[sp.Symbol], prefix: str = "pade_") -> tuple[Assi
     for j in range(1, M + 1):
         tails.append(tails[-1] + (terms[L - j + 1] if L - j + 1 >= 0 else 0))  # S_L − S_{L−j}
     change = sp.Add(*(x * tail for x, tail in zip(b, tails, strict=True)))
-    value = tape(sp.Add(*terms[: L + 1]) - change / sp.Add(*b), "value")
+    # past a pole on the way from the first term there is no law: its root then has no value
+    root = tape(sp.sqrt(sp.Add(*b)), "root")
+    value = tape(sp.Add(*terms[: L + 1]) - change / root**2, "value")
     return tuple(tape.steps), value
 
 

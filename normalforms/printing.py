@@ -257,32 +257,7 @@ def _horner(coefficients: Sequence[float], x: str) -> str:
 
 def _moment_text(f: str, k: int, rising: Sequence[float], falling: Sequence[float], language: str) -> str:
     if language in ("numpy", "jax"):
-        np = "numpy" if language == "numpy" else "jax.numpy"
-        lines = [
-            f"def {f}(z):",
-            f"    safe = {np}.where(z == 0, 1.0, z)",
-            f"    near = {np}.where({np}.abs(z) < 1e-150, 0.0, 1.0)" if k == 0 else "",
-            f"    v = {np}.expm1(safe)/safe",
-        ]
-        if k == 0:
-            # 1 + z/2 keeps the derivative right at zero for automatic differentiation
-            return f"def {f}(z):\n    far = {np}.abs(z) > 1e-5\n    safe = {np}.where(far, z, 1.0)\n" + (
-                f"    return {np}.where(far, {np}.expm1(safe)/safe, 1.0 + z*(0.5 + z*(1.0/6.0 + z/24.0)))\n"
-            )
-        lines = [
-            f"def {f}(z):",
-            f"    far = {np}.abs(z) >= {float(k)}",
-            f"    x = {np}.where(far, z, 1.0)",
-            f"    v = {np}.expm1(x)/x",
-        ]
-        lines += [f"    v = ({np}.exp(x) - {float(j)}*v)/x" for j in range(1, k + 1)]
-        lines += [
-            f"    x = {np}.where(far, 0.0, z)",
-            f"    up = {_horner(rising, 'x')}",
-            f"    down = {np}.exp(x)*({_horner(falling, '(-x)')})",
-            f"    return {np}.where(far, v, {np}.where(x < 0, down, up))\n",
-        ]
-        return "\n".join(lines)
+        return _moment_arrays(f, k, rising, falling, language)
     prefix, head, indent = _WORDS[language]
     end = {"python": "", "c": "}\n", "julia": "end\n"}[language]
     stop = ";" if language == "c" else ""
@@ -300,6 +275,36 @@ def _moment_text(f: str, k: int, rising: Sequence[float], falling: Sequence[floa
     return "\n".join([*lines, f"{indent}return v{stop}", end])
 
 
+def _moment_arrays(f: str, k: int, rising: Sequence[float], falling: Sequence[float], language: str) -> str:
+    np = "numpy" if language == "numpy" else "jax.numpy"
+    lines = [f"def {f}(z):"]
+    if k == 0:
+        # 1 + z/2 keeps the derivative right at zero for automatic differentiation
+        lines += [
+            f"    far = {np}.abs(z) > 1e-5",
+            f"    safe = {np}.where(far, z, 1.0)",
+            f"    return {np}.where(far, {np}.expm1(safe)/safe, 1.0 + z*(0.5 + z*(1.0/6.0 + z/24.0)))\n",
+        ]
+        return "\n".join(lines)
+    lines += [
+        f"    far = {np}.abs(z) >= {float(k)}",
+        f"    x = {np}.where(far, z, 1.0)",
+        f"    v = {np}.expm1(x)/x",
+        *(f"    v = ({np}.exp(x) - {float(j)}*v)/x" for j in range(1, k + 1)),
+    ]
+    up, down = _horner(rising, "x"), f"{np}.exp(x)*({_horner(falling, '(-x)')})"
+    if language == "numpy":
+        return "\n".join([*lines, *_few("~far & (z >= 0)", up), *_few("~far & (z < 0)", down), "    return v\n"])
+    lines += [f"    x = {np}.where(far, 0.0, z)", f"    up = {up}", f"    down = {down}"]
+    return "\n".join([*lines, f"    return {np}.where(far, v, {np}.where(x < 0, down, up))\n"])
+
+
+def _few(where: str, value: str) -> list[str]:
+    """NumPy: ``v`` replaced by a long ``value`` of ``x``, computed at the points that need it alone."""
+    lines = [f"near = {where}", "if near.any():", "    v, x = numpy.array(v), numpy.asarray(z)[near]"]
+    return [f"    {line}" for line in (*lines, f"    v[near] = {value}")]
+
+
 def _if(language: str) -> Any:
     def python(condition: str, action: str) -> list[str]:
         return [f"    if {condition.replace('&&', 'and')}:", f"        {action}"]
@@ -314,23 +319,9 @@ def _if(language: str) -> Any:
 
 
 def _clifford_text(f: str, k: int, series: Sequence[float], language: str) -> str:
-    limit = CLIFFORD_LIMIT * (k + 1) if k >= 0 else 1e-8
+    limit = CLIFFORD_LIMIT * (k + 1) if k > 0 else 1e-8
     if language in ("numpy", "jax"):
-        np = "numpy" if language == "numpy" else "jax.numpy"
-        lines = [
-            f"def {f}(z):",
-            f"    far = {np}.abs(z) >= {limit}",
-            f"    x = {np}.where(far, z, 1.0)",
-            f"    r = {np}.sqrt({np}.abs(x))",
-            f"    a = {np}.where(x < 0, {np}.cos(r), {np}.cosh({np}.where(x < 0, 0.0, r)))",
-            f"    v = {np}.where(x < 0, {np}.sin(r), {np}.sinh({np}.where(x < 0, 0.0, r)))/r",
-        ]
-        lines += [f"    a, v = v, (a - {2.0 * j + 1.0}*v)/x" for j in range(k)]
-        lines += [
-            f"    x = {np}.where(far, 0.0, z)",
-            f"    return {np}.where(far, {'a' if k < 0 else 'v'}, {_horner(series, 'x')})\n",
-        ]
-        return "\n".join(lines)
+        return _clifford_arrays(f, k, _horner(series, "x"), limit, language)
     prefix, head, indent = _WORDS[language]
     stop = ";" if language == "c" else ""
     end = {"python": "", "c": "}\n", "julia": "end\n"}[language]
@@ -353,3 +344,26 @@ def _clifford_text(f: str, k: int, series: Sequence[float], language: str) -> st
             f"{indent}v = w{stop}",
         ]
     return "\n".join([*lines, f"{indent}return {'a' if k < 0 else 'v'}{stop}", end])
+
+
+def _clifford_arrays(f: str, k: int, near: str, limit: float, language: str) -> str:
+    np = "numpy" if language == "numpy" else "jax.numpy"
+    lines = [
+        f"def {f}(z):",
+        f"    far = {np}.abs(z) >= {limit}",
+        f"    x = {np}.where(far, z, 1.0)",
+        f"    r = {np}.sqrt({np}.abs(x))",
+    ]
+    for name, wave, grown, last in (("a", "cos", "cosh", ""), ("v", "sin", "sinh", "/r")):
+        if (name, k) in (("a", 0), ("v", -1)):
+            continue
+        both = f"{np}.where(x < 0, {np}.{wave}(r), {np}.{grown}({np}.where(x < 0, 0.0, r))){last}"
+        quick = f"{np}.{grown}(r){last} if numpy.all(x >= 0) else " if language == "numpy" else ""
+        lines.append(f"    {name} = {quick}{both}")
+    lines += [f"    a, v = v, (a - {2.0 * j + 1.0}*v)/x" for j in range(k)]
+    if k < 0:
+        lines.append("    v = a")
+    if language == "numpy":
+        return "\n".join([*lines, *_few("~far", near), "    return v\n"])
+    lines.append(f"    x = {np}.where(far, 0.0, z)")
+    return "\n".join([*lines, f"    return {np}.where(far, v, {near})\n"])

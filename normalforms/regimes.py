@@ -147,7 +147,7 @@ def _above(g: Any, *_: Any) -> Any:
 
 def _plateau(g: sp.Expr, h: sp.Expr, T: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     gap = 1 - g**2
-    return h**2 * (1 + g**2) / gap**3, h**2 * g ** (2 * T) * (T + 1 / gap) ** 2 / gap
+    return h**2 * (1 + g**2) / gap**3, h**2 * g ** (2 * T) * ((T + 1 / gap) ** 2 + g**2 / gap**2) / gap
 
 
 def _sine(z: sp.Expr, order: int) -> sp.Expr:
@@ -215,14 +215,16 @@ def _cubic_above(g: sp.Expr, h: sp.Expr, T: sp.Expr, twist: sp.Expr) -> _Law:
 def _transcritical(g: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     plateau, tail = _plateau(g, h, T)
     mu, y = g - 1, T * h
-    at = T * y**2 * (4 + 3 * y) / (12 * (1 + y) ** 3)
+    numerator = T * y**2 * (4 + 3 * y) / 12
+    at = numerator / (1 + y) ** 3
+    at_error = (3 / T + 2 * T * sp.Abs(mu) + sp.Abs(h)) * sp.Abs((2 + y) / (1 + y))
     L = sp.log(mu / h)
     above = T + ((L - 1) ** 2 + _pi2 / 3 - 8) / (6 * mu)
     above_error = 1 + L**2 + h * (1 + sp.Abs(L)) / mu**2 + T * mu * g**-T / h + (1 + L**2) * g**-T / (6 * h)
     cubic = 2 * sp.Abs(h) ** 3 / (3 * (1 - g) ** 4)
     return (
         _Law(plateau, cubic + tail, "g < 1, T (1 − g) ≫ 1, |h0| ≪ 1 − g", _below),
-        _Law(at, at * (3 / T + 2 * T * sp.Abs(mu) + sp.Abs(h)), "T |g − 1| ≪ 1, T h0 > −1"),
+        _Law(at, at_error, "T |g − 1| ≪ 1, T h0 > −1", None, numerator * sp.exp(-3 * _log1p(y))),
         _Law(above, above_error, "0 < h0 ≪ g − 1 ≪ 1 and captured: g^T h0 ≫ g − 1", _above),
     )
 
@@ -237,6 +239,7 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     at = T**3 * 2 * (sp.sinh(3 * w) - 3 * w) / (27 * y**3)
     M: Any = ExpMoment(0, v)
     stable = 2 * T**3 * _sine(3 * v, 3) / M**3
+    at_error = (3 / T + T**2 * sp.Abs(mu) + sp.Abs(h)) * sp.Abs((2 + y) / (1 + y))
     above = T / (4 * mu) + (_pi2 - 6) / (72 * root**3) - (1 + 8 * sp.log(2)) * h / (12 * mu**2)
     above_error = 1 / mu + h**2 / root**5 + (1 + T * root) * sp.exp(-2 * T * root) / root**3
     return (
@@ -245,7 +248,7 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
             passage_error,
             "g < 1, next to the escape at t_e = [π/2 + arctan(h0/√(1−g))]/√(1−g): ln t_e ≪ t_e − T ≪ t_e",
         ),
-        _Law(at, 3 / T + T**2 * sp.Abs(mu) + sp.Abs(h), "T² |g − 1| ≪ 1, T h0 > −1", None, stable),
+        _Law(at, at_error, "T² |g − 1| ≪ 1, T h0 > −1", None, stable),
         _Law(above, above_error, "h0² ≪ g − 1 ≪ 1, T √(g − 1) ≫ 1"),
     )
 

@@ -7,6 +7,7 @@ functions and one dilogarithm.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,9 +18,10 @@ import sympy as sp
 
 from normalforms import scaling_numerics as numerics
 from normalforms.cusp_scaling import CuspScaling, cusp_scaling
-from normalforms.formula import check_horizon, check_real, symbols
+from normalforms.formula import DomainWarning, check_horizon, check_real, symbols
 from normalforms.maps import Map
 from normalforms.regimes import Regime, regimes
+from normalforms.special import clifford, expmoment
 from normalforms.unfolding import Unfolding, is_cusp, unfolding
 
 __all__ = ["CuspScaling", "Peak", "Regime", "Scaling", "regimes", "scaling"]
@@ -69,6 +71,7 @@ class Scaling:
     inputs: tuple[sp.Symbol, sp.Symbol, sp.Symbol]
     _psi: Callable[[Any, Any], Any] = field(repr=False)
     _peaks: bool = field(repr=False)
+    _error: Callable[[Any, Any], Any] = field(repr=False)
 
     @property
     def symbols(self) -> tuple[sp.Symbol, sp.Symbol]:
@@ -104,7 +107,8 @@ class Scaling:
             g: parameter. h0: initial state (Neimark–Sacker: its modulus). horizon: steps.
 
         Returns:
-            A float or an array; relative error O(1/T) at fixed x and y.
+            A float or an array; relative error O(1/T) at fixed x and y. A call warns where that is estimated to
+            exceed a half, or the limiting flow escapes.
 
         Raises:
             ValueError: complex, NaN or infinite input, a horizon that is no positive integer.
@@ -112,7 +116,17 @@ class Scaling:
         g, h0, T = check_real(g, "g"), check_real(h0, "h0"), check_horizon(horizon)
         inner = (self.x, self.y, self.prefactor)
         x, y, prefactor = (_lambdify(e, self.inputs)(g, h0, float(T)) for e in inner)
-        return prefactor * self.evaluate(x, y)
+        value = prefactor * self.evaluate(x, y)
+        with np.errstate(all="ignore"):
+            outside = ~((self._error(x, y) / T <= 0.5) & np.isfinite(value))
+        if np.any(outside):
+            warnings.warn(
+                f"{int(np.sum(outside))} of {outside.size} values lie outside the domain of this scaling law: T so"
+                f" large that x = {self.x} and y = {self.y} change little in a step, before the escape",
+                DomainWarning,
+                stacklevel=2,
+            )
+        return value
 
     def peak(self, y: float) -> Peak:
         """Place and height of the maximum of Ψ(·, y).
@@ -321,7 +335,30 @@ def scaling(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Any:
         x, y, prefactor = c * T**2 * (g - 1), c * T * state, T**3
     psi, peaks = made.pop("psi"), made.pop("peaks")
     peaks = peaks and not (u.kind in ("pitchfork", "period_doubling") and c.is_negative)
-    return Scaling(x, y, sp.sympify(gain) * prefactor, **made, inputs=u.inputs, _psi=psi, _peaks=peaks)
+    return Scaling(
+        x, y, sp.sympify(gain) * prefactor, **made, inputs=u.inputs, _psi=psi, _peaks=peaks, _error=_flow_error(u.kind)
+    )
+
+
+def _flow_error(kind: str) -> Callable[[Any, Any], Any]:
+    """``T`` times the size of the relative error of a scaling law, as its comparison with iteration shows it.
+
+    The leading terms ``3 + x² + |y|`` (``|x|`` in the fold), over the distance ``D`` to the escape.
+    """
+
+    def error(x: Any, y: Any) -> Any:
+        if kind == "stability_flip":
+            return 3 + x**2
+        if kind == "saddle_node":
+            return (3 + np.abs(x) + np.abs(y)) / _near(clifford(-1, x) + y * clifford(0, x))
+        power = 1 if kind == "transcritical" else 2
+        return (3 + x**2 + np.abs(y)) / _near(1 + power * y * expmoment(0, power * x))
+
+    return error
+
+
+def _near(distance: Any) -> Any:
+    return np.clip(distance, 0, 1)
 
 
 def _parts(u: Unfolding) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from normalforms import uniform_cusp
-from normalforms.formula import Formula, symbols
+from normalforms.codegen import Program
+from normalforms.formula import Formula, compiled, symbols
+from normalforms.grid import on_product, product_axes
 from normalforms.maps import Map
 from normalforms.unfolding import is_cusp
 from normalforms.uniform_families import check_order, flow
@@ -26,6 +30,7 @@ class Uniform(Formula):
         equations: the law in print, left and right sides, where it has abbreviations.
         relation: the equation that ``h_t`` solves, where the law is implicit.
         matrix: with two parameters, ``Σ_t ∂_a h_t ∂_b h_t``, of which the law is the top eigenvalue.
+        stays: whether the orbit stays, a predicate of the arguments; the value is ``nan`` where it does not.
 
     >>> from normalforms.maps import pitchfork
     >>> uniform_law(pitchfork(), 0).orbit.expr
@@ -35,6 +40,7 @@ class Uniform(Formula):
     equations: Equations = field(default=(), kw_only=True)
     relation: sp.Basic | None = field(default=None, kw_only=True)
     matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
+    stays: Callable[..., Any] | None = field(default=None, kw_only=True)
 
     def __call__(self, *arguments: Any) -> Any:
         """The value, elementwise over broadcast arguments; components of a planar state are a last axis."""
@@ -43,6 +49,22 @@ class Uniform(Formula):
             return super().__call__(*arguments)
         parts = [replace(self, program=replace(self.stable, results=(r,))) for r in results]
         return np.stack([part(*arguments) for part in parts], axis=-1)
+
+    @cached_property
+    def _numbers(self) -> Callable[..., Any]:
+        program = self.stable.shared()
+        each = compiled(program, "numpy")
+        summand = _summand(program)
+        term = None if summand is None else compiled(summand, "numpy")
+
+        def numbers(*values: Any) -> Any:
+            stays = np.bool_(True) if self.stays is None else self.stays(*values)
+            places = None if term is None else product_axes(list(values[:-1]))
+            if term is None or places is None:
+                return np.where(stays, each(*values), np.nan)
+            return _on_grid(term, places, values, stays)
+
+        return numbers
 
     def latex(self) -> str:
         """The law as LaTeX: equations with abbreviations, where it has them."""
@@ -57,6 +79,31 @@ class Uniform(Formula):
 
     def __str__(self) -> str:
         return "; ".join(f"{a} = {b}" for a, b in self.equations) if self.equations else super().__str__()
+
+
+def _summand(program: Program) -> Program | None:
+    """The term of ``t`` of a program that is a sum over ``t``, as a program of its inputs and ``t``."""
+    if len(program.carries) != 1 or program.closing or program.counter is None:
+        return None
+    total = program.carries[0]
+    term = program.results[0].xreplace({total.symbol: total.update - total.symbol})
+    return Program((*program.inputs[:-1], program.counter), (term,), prelude=(*program.prelude, *program.body))
+
+
+def _on_grid(term: Callable[..., Any], places: tuple[int, int], values: tuple[Any, ...], stays: Any) -> np.ndarray:
+    """The sum over ``t`` of ``term`` where two arguments span a product grid and the others are numbers."""
+    *arguments, horizon = values
+    x, y = (arguments[i] for i in places)
+    shape = np.broadcast_shapes(*(v.shape for v in arguments))
+    i, j = (np.broadcast_to(np.arange(v.size).reshape(v.shape), shape) for v in (x, y))
+    wanted = np.empty((x.size, y.size), dtype=bool)
+    wanted[i, j] = stays
+
+    def at(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+        varying = dict(zip(places, (a, b), strict=True))
+        return term(*(varying[k] if k in varying else v.ravel()[0] for k, v in enumerate(arguments)), t)
+
+    return on_product(at, x.ravel(), y.ravel(), horizon, wanted)[i, j]
 
 
 def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> Uniform:
@@ -89,7 +136,9 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         states = motion.explicit()
         return sp.Tuple(*states) if len(states) > 1 else states[0]
 
-    orbit = Uniform(state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations)
+    orbit = Uniform(
+        state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations, stays=motion.stays
+    )
     total = motion.weight * sp.Sum(sp.Abs(sp.Derivative(sp.Symbol("h_t"), motion.inputs[0])) ** 2, (t, 1, T))
     equations = ((sp.Symbol("A"), total), *motion.equations) if motion.equations else ()
     return Uniform(
@@ -99,6 +148,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         program=motion.amplification,
         orbit=orbit,
         equations=equations,
+        stays=motion.stays,
     )
 
 

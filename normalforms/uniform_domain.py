@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,9 @@ from normalforms.uniform_fold import Fold
 __all__ = ["DEEPEST", "ERRORS", "FOLD_RANGE", "FOLD_REACH", "RANGE", "bernoulli_domain", "fold_domain"]
 
 _Q = sp.Rational
+Predicate = Callable[..., Any]
+_BLOCK = 8192
+"""Numbers per array: they stay in a processor's cache."""
 
 RANGE = {
     "pitchfork": ("69/100", "73/50", "1/9"),
@@ -51,41 +55,64 @@ def bernoulli_domain(
     blocks: tuple[Block, ...],
     u: sp.Expr,
     margin: sp.Expr | None = None,
-) -> Domain:
-    """The range of the measurements, ``margin ≥ 0``, and ``u`` not escaped to negative values."""
+) -> tuple[Domain, Predicate]:
+    """The range of the measurements, with ``margin ≥ 0``; and whether ``u`` has not escaped to negative values."""
     order = len(law.shift)
     texts = (*RANGE[kind], DEEPEST[min(order, 1)])
     least, most, high, low = (float(_Q(v)) for v in texts)
-    inside = _compiled((law.growth, law.start, u, margin or sp.Integer(0)), inputs, blocks)
+    at_once = _compiled((law.growth, law.start, sp.sympify(margin or 0)), inputs, blocks[:1])
+    end = _compiled((u,), inputs, blocks)
 
     def holds(*values: Any) -> Any:
-        growth, start, end, spare = inside(*values)
-        measured = (growth >= least) & (growth <= most) & (spare >= 0)
-        stays = (start >= 0) | ((end >= low) & (end <= 0))
-        return measured & (start >= low) & (start <= high) & stays
+        growth, start, spare = at_once(*values)
+        return (growth >= least) & (growth <= most) & (spare >= 0) & (start >= low) & (start <= high)
+
+    def stays(*values: Any) -> Any:
+        _, start, _ = at_once(*values)
+        return _where(start < 0, values, lambda *some: np.abs(end(*some) - low / 2) <= -low / 2)
 
     extra = f", {margin} ≥ 0" if margin is not None else ""
     text = (
         f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, {texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes"
     )
-    return Domain(_sentence(text, kind, order), holds)
+    return Domain(_sentence(text, kind, order), holds), stays
 
 
-def fold_domain(law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, d: sp.Expr) -> Domain:
-    """The range of the measurements, until the orbit leaves."""
-    inside = _compiled((law.nu, law.start, x, d), inputs, blocks)
+def fold_domain(
+    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, d: sp.Expr
+) -> tuple[Domain, Predicate]:
+    """The range of the measurements; and whether the orbit has not left it."""
+    at_once, ending = _compiled((law.nu, law.start), inputs, blocks[:1]), _compiled((x, d), inputs, blocks)
     size = FOLD_REACH[min(law.order, 1)]
     least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
 
     def holds(*values: Any) -> Any:
-        nu, start, end, d = inside(*values)
+        nu, start = at_once(*values)
+        return (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
+
+    def remains(*values: Any) -> Any:
+        (nu, start), (end, d) = at_once(*values), ending(*values)
         root = np.sqrt(np.maximum(-nu, 0))
         first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
-        measured = (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
-        return measured & (d > 0) & (end >= -reach) & ((nu >= 0) | first)
+        return (d > 0) & (end >= -reach) & ((nu >= 0) | first)
+
+    def stays(*values: Any) -> Any:
+        nu, start = at_once(*values)
+        return _where((nu < 0) | (start < -np.sqrt(np.maximum(nu, 0))), values, remains)
 
     text = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}, until the orbit leaves that range"
-    return Domain(_sentence(text, "saddle_node", law.order), holds)
+    return Domain(_sentence(text, "saddle_node", law.order), holds), stays
+
+
+def _where(doubtful: np.ndarray, values: tuple[Any, ...], rule: Predicate) -> np.ndarray:
+    """``rule`` where it is in doubt, true elsewhere."""
+    shape = np.broadcast_shapes(doubtful.shape, *(np.shape(v) for v in values))
+    found, unsure = np.ones(shape, dtype=bool), np.broadcast_to(doubtful, shape)
+    some = [np.broadcast_to(v, shape)[unsure] for v in values[:-1]]
+    if some[0].size:
+        blocks = (slice(i, i + _BLOCK) for i in range(0, some[0].size, _BLOCK))
+        found[unsure] = np.concatenate([rule(*(v[b] for v in some), values[-1]) for b in blocks])
+    return found
 
 
 def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...]) -> Any:

@@ -116,16 +116,18 @@ def _scalar(
     now = law.assigned(prelude, solve, body)
     frame = state(now)
     u, start = symbols("u"), sp.Symbol("u_0")
+    domain, stays = bernoulli_domain(law, kind, inputs, (prelude, solve, body), now.u)
     return Flow(
         inputs,
         prelude.assignments,
         solve.assignments,
         body.assignments,
         (sign * frame,),
-        bernoulli_domain(law, kind, inputs, (prelude, solve, body), now.u),
+        domain,
         lambda: (law.explicit(lambda now: sign * state(now)),),
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
+        stays=stays,
     )
 
 
@@ -148,15 +150,17 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
     law = Fold(found.coefficient * (g - 1), scale * h0, order)
     prelude, solve, body = _blocks(g, h0)
     x, d = law.assigned(prelude, solve, body)
+    domain, stays = fold_domain(law, (g, h0), (prelude, solve, body), x, d)
     return Flow(
         (g, h0),
         prelude.assignments,
         solve.assignments,
         body.assignments,
         (x / scale,),
-        fold_domain(law, (g, h0), (prelude, solve, body), x, d),
+        domain,
         lambda: (law.explicit() / scale,),
         _head("h_t", symbols("x") / scale, law.equations()),
+        stays=stays,
     )
 
 
@@ -187,16 +191,19 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         written = lambda i: lambda now: planar(now, coefficients[0], coefficients[1:], omega * _t)[i]  # noqa: E731
         return law.explicit(written(0)), law.explicit(written(1))
 
+    margin = g**2 - shear * (g**2 - 1) - _Q(3, 4)
+    domain, stays = bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now.u, margin)
     return Flow(
         inputs,
         prelude.assignments,
         solve.assignments,
         body.assignments,
         planar(now, chi, theta, omega * _t),
-        bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now.u, g**2 - shear * (g**2 - 1) - _Q(3, 4)),
+        domain,
         explicit,
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
+        stays=stays,
     )
 
 

@@ -60,11 +60,12 @@ class Flow:
         body: assignments after that; at the root, nothing changes with the symbols of ``solve``, so that a first
             derivative leaves them alone.
         states: components of ``h_t``.
-        domain: where it holds; its predicate takes ``inputs`` and the horizon.
+        domain: where it holds, for orbits that stay; its predicate takes ``inputs`` and the horizon.
         explicit: builds ``h_t`` as expressions of ``inputs`` and ``t``, for reading.
         equations: the law in print, left and right sides.
         frame: the state in a frame where ``∂_g`` has the same length, and less to compute; by default ``states``.
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
+        stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
     """
 
     inputs: tuple[sp.Symbol, ...]
@@ -77,6 +78,7 @@ class Flow:
     equations: Equations = ()
     frame: tuple[sp.Expr, ...] | None = None
     weight: sp.Expr = sp.S.One
+    stays: Callable[..., Any] | None = None
 
     def orbit(self) -> Program:
         """The program of ``h_t``."""

@@ -90,3 +90,48 @@ def test_bad_arguments_are_refused(call):
 def test_law_of_a_normal_form_carries_its_scales():
     law = nf.amplification(nf.reduce(nf.pitchfork()))
     assert float(law(1.02, 0.05, 20)) == pytest.approx(float(precise("pitchfork", 1.02, 0.05, 20)), rel=1e-12)
+
+
+@pytest.mark.parametrize("cubic", [0, "1/3", "-7/4"])
+def test_law_of_a_flip_keeps_its_quadratic_term(cubic):
+    m = nf.parse_map(f"-g*x + 3/2*x^2 + ({cubic})*x^3", state="x", parameter="g")
+    law, plain = nf.amplification(nf.reduce(m, at={"x": 0, "g": 1})), nf.amplification(m, at={"x": 0, "g": 1})
+    h0 = np.linspace(-0.1, 0.1, 7)
+    for g in (0.95, 1.0, 1.03):
+        np.testing.assert_allclose(law(g, h0, 25), plain(g, h0, 25), rtol=1e-12)
+        np.testing.assert_allclose(law.uniform()(g, h0, 25), plain.uniform()(g, h0, 25), rtol=1e-12)
+    np.testing.assert_allclose(law.exact(6, 5)(1.01, h0 / 20), plain.exact(6, 5)(1.01, h0 / 20), rtol=1e-12)
+    scaling, size = law.scaling(), 1e-4
+    assert float(scaling(1 + 1e-5, size, 4000)) == pytest.approx(float(law(1 + 1e-5, size, 4000)), rel=5e-3)
+    assert set(law.regimes()) == set(nf.amplification(nf.period_doubling()).regimes())
+
+
+def test_law_of_a_neimark_sacker_normal_form():
+    family = nf.neimark_sacker(1, "-1 + I/2")
+    law, plain = nf.amplification(nf.reduce(family)), nf.amplification(family)
+    h0 = np.array([[0.1, 0.02], [-0.03, 0.05]])
+    for g in (0.95, 1.0, 1.04):
+        np.testing.assert_allclose(law(g, h0 / np.sqrt(2), 25), plain(g, h0, 25), rtol=1e-12)
+        ours, theirs = law.uniform(1)(g, *h0.T / np.sqrt(2), 25), plain.uniform(1)(g, *h0.T, 25)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    r = np.linalg.norm(h0, axis=1) / 10
+    ours, theirs = law.series(4)(1.0, r / np.sqrt(2), 10), plain.series(4)(1.0, r, 10)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert float(law.enclosure(1, (0.1, 0.02), 10).mid) > 0
+
+
+def test_law_of_a_cusp():
+    form = nf.reduce(nf.cusp(), parameter="beta")
+    law, plain = nf.amplification(form), nf.amplification(nf.cusp())
+    assert law((0.001, 1.01), 0.1, 20) == pytest.approx(plain((0.001, 1.01), 0.1, 20), rel=1e-14)
+    assert law.uniform(1)(0.001, 1.01, 0.1, 20) == pytest.approx(plain.uniform(1)(0.001, 1.01, 0.1, 20), rel=1e-14)
+    steeper = nf.reduce(nf.parse_map("b + g*x - 2*x^3", state="x", parameter=("g", "b")), at={"x": 0, "g": 1, "b": 0})
+    wide = nf.amplification(steeper)
+    top = nf.amplification(nf.parse_map("b + g*x - 2*x^3", state="x", parameter=("b", "g")))
+    assert wide((0.001, 1.01), 0.1, 20) == pytest.approx(top((0.001, 1.01), 0.1, 20), rel=1e-12)
+
+
+def test_a_degenerate_normal_form_has_no_law():
+    m = nf.parse_map("g*x - x^4", state="x", parameter="g")
+    with pytest.raises(ValueError, match="degenerate normal form has no scalar amplification law"):
+        nf.amplification(nf.reduce(m, at={"x": 0, "g": 1}))

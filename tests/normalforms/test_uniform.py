@@ -153,7 +153,7 @@ def test_the_stated_error_holds_inside_the_stated_domain(name, order):
     checked = 0
     for horizon in (1, 2, 5, 10, 30, 100, 400):
         g, h0 = inside(rng, name, order, 300)
-        keep = uniform.domain.holds(g, h0, horizon) & (h0 != 0)
+        keep = uniform.domain.holds(g, h0, horizon) & uniform.stays(g, h0, horizon) & (h0 != 0)
         g, h0 = g[keep], h0[keep]
         true = law(g, h0, horizon)
         assert np.all(np.isfinite(true))
@@ -170,7 +170,8 @@ def test_neimark_sacker_inside_its_domain(d, order):
     for horizon in (1, 10, 100, 400):
         g, turn, r = rng.uniform(0.69, 1.25, 200), rng.uniform(0, 6, 200), rng.uniform(0.001, 0.33, 200)
         h0 = np.stack([r * np.cos(turn), r * np.sin(turn)], axis=-1)
-        keep = uniform.domain.holds(g, h0[:, 0], h0[:, 1], horizon)
+        arguments = g, h0[:, 0], h0[:, 1], horizon
+        keep = uniform.domain.holds(*arguments) & uniform.stays(*arguments)
         value = uniform(g[keep], h0[keep, 0], h0[keep, 1], horizon)
         assert np.max(np.abs(value / law(g[keep], h0[keep], horizon) - 1)) < ERRORS["neimark_sacker"][order]
         checked += np.sum(keep)

@@ -1,0 +1,100 @@
+"""Values on a product grid against the same law point by point."""
+
+from __future__ import annotations
+
+import warnings
+
+import mpmath
+import numpy as np
+import pytest
+
+import normalforms as nf
+from normalforms.grid import gram_rule, on_product, product_axes
+from normalforms.zoo import logistic
+
+GRIDS = {
+    "pitchfork": (np.linspace(0.97, 1.03, 150), np.linspace(-0.05, 0.05, 151)),
+    "transcritical": (np.linspace(0.96, 1.04, 150), np.linspace(-0.002, 0.05, 150)),
+    "saddle_node": (np.linspace(0.9995, 1.01, 150), np.linspace(-0.05, 0.05, 150)),
+    "period_doubling": (np.geomspace(0.7, 1.45, 150), np.geomspace(1e-6, 0.3, 150)),
+    "stability_flip": (np.linspace(0.9, 1.1, 150), np.linspace(0.0, 2.0, 150)),
+}
+
+
+@pytest.mark.parametrize("family", GRIDS)
+@pytest.mark.parametrize("order", [0, 2])
+def test_a_grid_has_the_values_of_its_points(family, order):
+    g, h0 = GRIDS[family]
+    law = nf.amplification(getattr(nf, family)()).uniform(order)
+    rng = np.random.default_rng(order)
+    i, j = rng.integers(0, g.size, 300), rng.integers(0, h0.size, 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nf.DomainWarning)
+        grid, points = law(g[:, None], h0, 120), law(g[i], h0[j], 120)
+    np.testing.assert_allclose(grid[i, j], points, rtol=1e-12)
+
+
+def test_escaped_orbits_have_no_value_on_a_grid_either():
+    law = nf.amplification(nf.saddle_node()).uniform(1)
+    g, h0 = np.linspace(0.998, 1.01, 150), np.linspace(-0.1, 0.1, 150)
+    with pytest.warns(nf.DomainWarning, match="have no value"):
+        grid = law(g[:, None], h0, 60)
+    with pytest.warns(nf.DomainWarning, match="have no value"):
+        points = law(*(v.ravel()[::50] for v in np.meshgrid(g, h0, indexing="ij")), 60)
+    np.testing.assert_array_equal(np.isnan(grid.ravel()[::50]), np.isnan(points))
+    assert 0 < np.sum(np.isnan(grid)) < grid.size / 2
+
+
+def test_axes_of_a_grid_come_in_any_order():
+    law = nf.amplification(nf.pitchfork()).uniform()
+    g, h0 = np.linspace(0.98, 1.02, 60).reshape(1, 3, 1, 20), np.linspace(0.01, 0.1, 400).reshape(20, 1, 20, 1)
+    grid = law(g, h0, 40)
+    assert grid.shape == (20, 3, 20, 20)
+    np.testing.assert_allclose(grid[7, 2, 5, 11], law(g[0, 2, 0, 11], h0[7, 0, 5, 0], 40), rtol=1e-12)
+
+
+def test_planar_states_and_a_map_with_alternating_terms():
+    planar = nf.amplification(nf.neimark_sacker(1, "-1 + I/2")).uniform(1)
+    g, x0 = np.linspace(0.98, 1.02, 150), np.linspace(-0.1, 0.1, 150)
+    grid = planar(g[:, None], x0, 0.03, 50)
+    np.testing.assert_allclose(grid[::40, ::40], planar(g[::40, None], x0[::40], 0.03, 50), rtol=1e-12)
+    doubling = nf.amplification(logistic()).uniform()
+    r, h0 = np.linspace(2.99, 3.02, 150), np.linspace(0.66, 0.67, 150)
+    grid = doubling(r[:, None], h0, 50)
+    np.testing.assert_allclose(grid[::40, ::40], doubling(r[::40, None], h0[::40], 50), rtol=1e-12)
+
+
+def test_a_grid_of_equal_values():
+    law = nf.amplification(nf.pitchfork()).uniform(1)
+    grid = law(np.full((150, 1), 1.01), np.linspace(0.01, 0.02, 150), 90)
+    np.testing.assert_allclose(grid[0], law(1.01, np.linspace(0.01, 0.02, 150), 90), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "horizon"), [(1, 1), (5, 9), (12, 300), (27, 1000)])
+def test_the_quadrature_is_exact_on_polynomials(count, horizon):
+    t, w = gram_rule(count, horizon)
+    for degree in range(0, 2 * count, max(1, count // 3)):
+        true = mpmath.fsum((mpmath.mpf(k) / horizon) ** degree for k in range(1, horizon + 1))
+        assert abs(float(w @ (t / horizon) ** degree) / float(true) - 1) < 1e-12
+
+
+@pytest.mark.parametrize("steepness", [1.0, 300.0])
+def test_a_layer_narrower_than_the_quadrature_is_summed_step_by_step(steepness):
+    x, y = np.linspace(1, 2, 150), np.linspace(1, 2, 150)
+    found = on_product(
+        lambda a, b, t: 1 / (1 + (steepness * (a * b - t / 100)) ** 2), x, y, 400, np.ones((150, 150), bool)
+    )
+    t = np.arange(1, 401)
+    for i, j in [(0, 0), (31, 77), (149, 149), (80, 3)]:
+        true = np.sum(1 / (1 + (steepness * (x[i] * y[j] - t / 100)) ** 2))
+        assert abs(found[i, j] / true - 1) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(400, 1), (300,), (20_000,)], [(300,), (300,)], [(100, 1), (100,)], [(200, 1), (200, 200)]]
+)
+def test_what_is_no_product_grid(shapes):
+    values = [np.ones(s) for s in shapes]
+    if shapes[0] == (400, 1):
+        values[2] = np.ones((400, 300))
+    assert product_axes(values) is None

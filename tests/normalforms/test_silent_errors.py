@@ -1,0 +1,83 @@
+"""No form returns a wrong number without a word: random points in and out of every domain against 60 digits."""
+
+from __future__ import annotations
+
+import warnings
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import normalforms as nf
+from normalforms.uniform_domain import ERRORS
+
+POINTS = 60
+STEPS = {  # h', ∂h'/∂h, ∂h'/∂g
+    "stability_flip": lambda h, g: (g * h, g, h),
+    "pitchfork": lambda h, g: (g * h - h**3, g - 3 * h * h, h),
+    "transcritical": lambda h, g: (g * h - h * h, g - 2 * h, h),
+    "saddle_node": lambda h, g: (h + g - 1 - h * h, 1 - 2 * h, mp.mpf(1)),
+    "period_doubling": lambda h, g: (-g * h + h**3, -g + 3 * h * h, -h),
+}
+
+
+def precise(name, g, h0, horizon):
+    """``A_T`` by 60-digit iteration; infinite where the orbit has left."""
+    with mp.workdps(60):
+        g, h, s, total = mp.mpf(g), mp.mpf(h0), mp.mpf(0), mp.mpf(0)
+        for _ in range(horizon):
+            if name != "stability_flip" and abs(h) > 10:
+                return mp.inf
+            following, slope, drive = STEPS[name](h, g)
+            s, h = slope * s + drive, following
+            total += s * s
+        return total
+
+
+def points(rng):
+    """Parameters at, next to and away from 1; initial states of any size and sign; horizons from 1 to 300."""
+    for _ in range(POINTS):
+        near, fold = rng.choice([-1, 1]) * 10 ** rng.uniform(-13, -3), rng.uniform(-0.02, 0.06)
+        offset = (0.0, near, rng.uniform(-0.3, 0.5), fold)[rng.integers(4)]
+        h0 = rng.choice([-1, 1]) * 10 ** rng.uniform(-8, -0.3) * (rng.random() > 0.05)
+        yield float(1 + offset), float(h0), int(rng.choice([1, 2, 3, 5, 10, 30, 100, 300]))
+
+
+def forms(name):
+    """Every form of a family and the relative error that it states; twice that of an estimate."""
+    law = nf.amplification(getattr(nf, name)())
+    for order in (2, 8):
+        yield f"series({order})", law.series(order), 0.02
+    yield "series(8, pade)", law.series(8, pade=True), 0.02
+    stated = ERRORS.get("pitchfork" if name == "period_doubling" else name, (1e-11,) * 4)
+    for order in range(4):
+        yield f"uniform({order})", law.uniform(order), stated[order]
+    yield "scaling", law.scaling(), 1.0
+    for regime, formula in law.regimes().items():
+        yield regime, formula, 1.0
+
+
+def wrong(form, stated, point, true):
+    """Whether a form is off by more than it states, and says nothing."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        value = float(form(*point))
+    if said or np.isnan(value):
+        return False
+    if mp.isinf(true):
+        return not np.isinf(value)
+    return abs(value - true) > stated * abs(true)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_value_is_right_or_something_is_said(name):
+    rng = np.random.default_rng(len(name))
+    tried = [(point, precise(name, *point)) for point in points(rng)]
+    for label, form, stated in forms(name):
+        bad = [(point, true) for point, true in tried if wrong(form, stated, point, true)]
+        assert not bad, (label, bad[:3])
+
+
+def test_a_form_that_is_wrong_is_seen():
+    law = nf.amplification(nf.pitchfork())
+    assert wrong(lambda *point: 1.02 * law(*point), 0.01, (1.01, 0.1, 30), precise("pitchfork", 1.01, 0.1, 30))
