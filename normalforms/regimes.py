@@ -186,12 +186,13 @@ def _cubic(g: sp.Expr, h: sp.Expr, T: sp.Expr, sign: sp.Expr, twist: sp.Expr) ->
 
 
 def _cubic_critical(mu: sp.Expr, h: sp.Expr, T: sp.Expr, sign: sp.Expr, twist: sp.Expr) -> _Law:
-    """``T² [sinh 2w − 2w + twist² (sinh 2w − 8 sinh w + 6w)]/32y²``, ``w = ln(1 + 2y)``, ``y = ± T h0²``."""
+    """``T² [U − 4w + twist² (U − 8u + 8/u + 12w)]/64y²``, ``U = u² − u⁻²``, ``w = ln u``, ``u = 1 + 2y``."""
     y = sign * T * h**2
-    w, v = sp.log(1 + 2 * y), _log1p(2 * y)
+    u, v = 1 + 2 * y, _log1p(2 * y)
     M: Any = ExpMoment(0, v)
-    expr = sp.sinh(2 * w) - 2 * w + twist**2 * (sp.sinh(2 * w) - 8 * sp.sinh(w) + 6 * w)
-    expr = sign * T**2 * expr / (32 * y**2)
+    w, double = sp.log(u), u**2 - u**-2
+    expr = double - 4 * w + twist**2 * (double - 8 * u + 8 / u + 12 * w)
+    expr = sign * T**2 * expr / (64 * y**2)
     # v = 2y/M: the quotient is regular at y = 0
     stable = 2 * _sine(2 * v, 3) / M**3 + 8 * twist**2 * y**2 * (4 * _sine(2 * v, 5) - _sine(v, 5)) / M**5
     stable = sign * T**2 * y * stable
@@ -235,8 +236,8 @@ def _saddle_node(mu: sp.Expr, h: sp.Expr, T: sp.Expr) -> Laws:
     left = escape - T
     passage = (escape + h / (nu + h**2)) ** 2 / (12 * nu**2 * left**3)
     passage_error = 2 * passage * (left / escape + (1 + sp.log(escape / left)) / left)
-    w, v = sp.log(1 + y), _log1p(y)
-    at = T**3 * 2 * (sp.sinh(3 * w) - 3 * w) / (27 * y**3)
+    u, v = 1 + y, _log1p(y)
+    at = T**3 * (u**3 - u**-3 - 6 * sp.log(u)) / (27 * y**3)
     M: Any = ExpMoment(0, v)
     stable = 2 * T**3 * _sine(3 * v, 3) / M**3
     at_error = (3 / T + T**2 * sp.Abs(mu) + sp.Abs(h)) * sp.Abs((2 + y) / (1 + y))
