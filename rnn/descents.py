@@ -29,7 +29,7 @@ from rnn.train import train
 __all__ = ["RATE", "Descent", "Descents", "descents"]
 
 RATE = 5e-3
-_CHUNK, _ROUNDS, _WAY = 250, 10, 15.0
+_CHUNK, _ROUNDS, _WAY = 250, 5, 15.0
 _RATES = (5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
 _PLANS = {"quick": 2_000, "paper": 35_000}
 _OPTIMIZERS = {  # with the steps after which they have long arrived; Adam's, momentum's and clipping's rates are tuned
@@ -132,13 +132,13 @@ def descents(
         if not resume and any(folder.glob("*/run.json")):
             raise RecordError(f"{folder} already holds runs; pass resume=True, or choose another folder")
         # SGD and smooth mode in turn, so that both see the same machine
-        for k in range(1, _ROUNDS + 1):
-            part = min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count)
+        stops = sorted({min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count) for k in range(1, _ROUNDS + 1)})
+        runs = {}
+        for stop in stops:
             for name in ("SGD", "smooth"):
-                _train(task, name, part, folder)
-            say("descents", 0.8 * k / _ROUNDS, float("nan"))
-        names = ("SGD", "smooth", *others)
-        runs = {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in names}
+                runs[name] = _train(task, name, stop, folder)
+            say("descents", 0.8 * stop / count, float("nan"))
+        runs |= {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in others}
         say("descents", 0.95, float("nan"))
     variation = [[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)]
     return Descents(runs, np.asarray(rates, float), np.asarray(variation, float))
