@@ -24,7 +24,7 @@ from rnn.model import partition
 from rnn.optimizer import low_rank_natural_gradient
 from rnn.record import Folder, RecordError
 from rnn.task import Task, student_teacher
-from rnn.train import train
+from rnn.train import DivergedError, train
 
 __all__ = ["RATE", "Descent", "Descents", "descents"]
 
@@ -36,9 +36,9 @@ _OPTIMIZERS = {  # with the steps after which they have long arrived; Adam's, mo
     "SGD": (optax.sgd(RATE), 10**9),
     "smooth": (low_rank_natural_gradient(RATE), 10**9),
     "fast": (low_rank_natural_gradient(3.0, mode="fast"), 500),
-    "Adam": (optax.adam(3e-3), 6_000),
-    "momentum": (optax.sgd(2e-3, momentum=0.9), 12_000),
-    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(5e-2)), 12_000),
+    "Adam": (optax.adam(3e-2), 6_000),
+    "momentum": (optax.sgd(5e-3, momentum=0.9), 12_000),
+    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1e-1)), 12_000),
 }
 
 
@@ -118,7 +118,7 @@ def descents(
     Raises:
         ValueError: unknown preset or optimizer.
         RecordError: ``out`` holds other runs.
-        DivergedError: an optimizer diverged.
+        DivergedError: an optimizer diverged at once; one that does so later counts with its steps until then.
     """
     if preset not in _PLANS:
         raise ValueError(f"preset must be one of {', '.join(_PLANS)}, got {preset!r}")
@@ -146,7 +146,12 @@ def descents(
 
 def _train(task: Task, name: str, steps: int, folder: Path) -> Descent:
     out = folder / name
-    train(task, _OPTIMIZERS[name][0], steps, out=out, resume=True, save_every=100, diagnose_every=0, chunk=_CHUNK)
+    options = {"save_every": 100, "diagnose_every": 0, "chunk": _CHUNK}
+    try:
+        train(task, _OPTIMIZERS[name][0], steps, out=out, resume=True, **options)
+    except DivergedError:
+        if not any(Folder(out).chunks()):
+            raise  # else the steps before it are the result
     chunks = list(Folder(out).chunks())
     loss = np.concatenate([c["loss"] for c in chunks])
     paces = [float(c["seconds"]) / len(c["loss"]) for c in chunks]
