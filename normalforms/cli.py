@@ -81,6 +81,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         return _tell(out, only, arguments)
     except KeyboardInterrupt:
         again = f"normalforms reproduce --preset {arguments.preset} --seed {arguments.seed} --out {out} --resume"
+        again += f" --only {arguments.only}" if arguments.only else ""
         return _say(f"interrupted; continue with: {again}", 130)
 
 

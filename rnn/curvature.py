@@ -24,7 +24,7 @@ and so is the result. ``turn`` counts the calls, as an integer array: it chooses
 """
 
 
-def fisher_of(task: Task, *, samples: int = 32) -> Fisher:
+def fisher_of(task: Task, *, samples: int | None = None) -> Fisher:
     """The Gauss–Newton matrix of a task's loss, on contiguous sub-batches that take turns.
 
     ``F = 2/count · JᵀJ`` with J the Jacobian of the readout and count its number of entries: the Hessian of the mean
@@ -32,7 +32,8 @@ def fisher_of(task: Task, *, samples: int = 32) -> Fisher:
 
     Args:
         task: what is trained.
-        samples: trajectories per product, at most all; the ``turn``-th product takes the ``turn``-th stretch of them.
+        samples: trajectories per product, at most all; an eighth of them, and no fewer than 8, unless given. The
+            ``turn``-th product takes the ``turn``-th stretch of them.
 
     Raises:
         ValueError: ``samples`` is not a positive integer.
@@ -54,7 +55,7 @@ def gauss_newton(
     batch: Any,
     *,
     loss: Callable[[Any, Any], Array] | None = None,
-    samples: int | None = 32,
+    samples: int | None = None,
 ) -> Fisher:
     """The generalised Gauss–Newton matrix of any model, ``F = Jᵀ H J``.
 
@@ -65,7 +66,7 @@ def gauss_newton(
         outputs: ``outputs(parameters, batch)``, an array or pytree of what the loss compares with its targets.
         batch: pytree of arrays with the samples as leading axis.
         loss: ``loss(outputs, batch)``, the mean over samples; ``None`` for the mean squared error.
-        samples: samples per product, in turns as in :func:`fisher_of`; ``None`` for all of them.
+        samples: samples per product, in turns and as many as in :func:`fisher_of` unless given.
 
     Raises:
         ValueError: ``samples`` is not a positive integer, or ``batch`` has no common leading axis.
@@ -74,7 +75,7 @@ def gauss_newton(
     if len(sizes) != 1 or sizes == {()}:
         raise ValueError(f"batch must hold arrays that share their leading axis, got leading shapes {sorted(sizes)}")
     size = sizes.pop()[0]
-    taken = size if samples is None else _size(samples, size)
+    taken = _size(samples, size)
 
     def fisher(parameters: Any, block: Any, turn: Array) -> Any:
         part = jax.tree.map(lambda x: _stretch(x, taken, turn), batch)
@@ -93,7 +94,9 @@ def gauss_newton(
     return fisher
 
 
-def _size(samples: int, batch: int) -> int:
+def _size(samples: int | None, batch: int) -> int:
+    if samples is None:
+        return min(max(8, -(-batch // 8)), batch)
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise ValueError(f"samples must be a positive integer, got {samples!r}")
     return min(samples, batch)

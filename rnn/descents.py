@@ -24,21 +24,21 @@ from rnn.model import partition
 from rnn.optimizer import low_rank_natural_gradient
 from rnn.record import Folder, RecordError
 from rnn.task import Task, student_teacher
-from rnn.train import train
+from rnn.train import DivergedError, train
 
 __all__ = ["RATE", "Descent", "Descents", "descents"]
 
 RATE = 5e-3
-_CHUNK, _ROUNDS, _WAY = 250, 10, 15.0
+_CHUNK, _ROUNDS, _WAY = 250, 5, 15.0
 _RATES = (5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
 _PLANS = {"quick": 2_000, "paper": 35_000}
 _OPTIMIZERS = {  # with the steps after which they have long arrived; Adam's, momentum's and clipping's rates are tuned
     "SGD": (optax.sgd(RATE), 10**9),
     "smooth": (low_rank_natural_gradient(RATE), 10**9),
     "fast": (low_rank_natural_gradient(3.0, mode="fast"), 500),
-    "Adam": (optax.adam(3e-3), 6_000),
-    "momentum": (optax.sgd(2e-3, momentum=0.9), 12_000),
-    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(5e-2)), 12_000),
+    "Adam": (optax.adam(3e-2), 6_000),
+    "momentum": (optax.sgd(5e-3, momentum=0.9), 12_000),
+    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1e-1)), 12_000),
 }
 
 
@@ -118,7 +118,7 @@ def descents(
     Raises:
         ValueError: unknown preset or optimizer.
         RecordError: ``out`` holds other runs.
-        DivergedError: an optimizer diverged.
+        DivergedError: an optimizer diverged at once; one that does so later counts with its steps until then.
     """
     if preset not in _PLANS:
         raise ValueError(f"preset must be one of {', '.join(_PLANS)}, got {preset!r}")
@@ -132,13 +132,13 @@ def descents(
         if not resume and any(folder.glob("*/run.json")):
             raise RecordError(f"{folder} already holds runs; pass resume=True, or choose another folder")
         # SGD and smooth mode in turn, so that both see the same machine
-        for k in range(1, _ROUNDS + 1):
-            part = min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count)
+        stops = sorted({min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count) for k in range(1, _ROUNDS + 1)})
+        runs = {}
+        for stop in stops:
             for name in ("SGD", "smooth"):
-                _train(task, name, part, folder)
-            say("descents", 0.8 * k / _ROUNDS, float("nan"))
-        names = ("SGD", "smooth", *others)
-        runs = {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in names}
+                runs[name] = _train(task, name, stop, folder)
+            say("descents", 0.8 * stop / count, float("nan"))
+        runs |= {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in others}
         say("descents", 0.95, float("nan"))
     variation = [[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)]
     return Descents(runs, np.asarray(rates, float), np.asarray(variation, float))
@@ -146,7 +146,12 @@ def descents(
 
 def _train(task: Task, name: str, steps: int, folder: Path) -> Descent:
     out = folder / name
-    train(task, _OPTIMIZERS[name][0], steps, out=out, resume=True, save_every=100, diagnose_every=0, chunk=_CHUNK)
+    options = {"save_every": 100, "diagnose_every": 0, "chunk": _CHUNK}
+    try:
+        train(task, _OPTIMIZERS[name][0], steps, out=out, resume=True, **options)
+    except DivergedError:
+        if not any(Folder(out).chunks()):
+            raise  # else the steps before it are the result
     chunks = list(Folder(out).chunks())
     loss = np.concatenate([c["loss"] for c in chunks])
     paces = [float(c["seconds"]) / len(c["loss"]) for c in chunks]

@@ -6,9 +6,7 @@ The first mode draws the kernel to itself as it becomes critical, and the second
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,22 +144,21 @@ def two_modes(
         for natural in (False, True)
     ]
     runs = []
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
-        for done, (second, gain, number, natural) in enumerate(plans):
-            if progress is not None:
-                progress("two modes", done / len(plans), float("nan"))
-            run = train(
-                two_mode_task(number, second, gain),
-                _FAST if natural else _SGD,
-                min(long, short) if natural else long,
-                out=folder / f"{second:g}-{gain:g}-{number}-{'natural' if natural else 'descent'}",
-                resume=resume,
-                save_every=1 if natural else 10,
-                diagnose_every=0,
-                chunk=_CHUNK,
-            )
-            runs.append(_crossings(run, second, gain, number, natural))
+    for done, (second, gain, number, natural) in enumerate(plans):
+        if progress is not None:
+            progress("two modes", done / len(plans), float("nan"))
+        name = f"{second:g}-{gain:g}-{number}-{'natural' if natural else 'descent'}"
+        run = train(
+            two_mode_task(number, second, gain),
+            _FAST if natural else _SGD,
+            min(long, short) if natural else long,
+            out=None if out is None else Path(out) / name,
+            resume=resume,
+            save_every=1 if natural else 10,
+            diagnose_every=0,
+            chunk=_CHUNK,
+        )
+        runs.append(_crossings(run, second, gain, number, natural))
     return TwoModes(tuple(runs))
 
 

@@ -25,9 +25,9 @@ import rnn
 from rnn.model import partition
 
 GOAL = 5e-4
-ADAM = (3e-3, 2e-3, 5e-3, 1e-3, 1e-2, 3e-4, 3e-2, 1e-4)  # the likely best first: it shortens the others
-MOMENTUM = (2e-3, 1e-3, 5e-3, 5e-4)
-CLIPPED = (5e-2, 2e-2, 1e-1, 1e-2)
+ADAM = (3e-2, 1e-2, 5e-3, 3e-3, 6e-2, 1e-3, 1e-1, 3e-4)  # the likely best first: it shortens the others
+MOMENTUM = (5e-3, 1e-2, 2e-2, 2e-3)
+CLIPPED = (1e-1, 2e-1, 5e-2, 2e-2)
 
 BUILD = {
     "sgd": optax.sgd,

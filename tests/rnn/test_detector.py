@@ -121,24 +121,6 @@ def test_a_fold_is_confirmed_when_its_point_is_gone():
     assert 0.002 * warned < fold
 
 
-def test_training_is_warned_before_its_pitchfork():
-    task = rnn.student_teacher(0, size=32, batch=32)
-    run = rnn.train(task, steps=800, diagnose_every=0, save_every=20)
-    seen, warned, crossed = rnn.watch(task.student, task.h0, task.horizon, loss=task.loss), None, None
-    for step in range(0, 800, 20):
-        seen = seen.look(run.model(step), step)
-        if seen.notice is not None and warned is None:
-            warned = step
-        if seen.notice is not None and seen.notice.confirmed:
-            crossed = step
-            break
-    assert crossed is not None
-    assert warned is not None
-    assert warned <= crossed - 100
-    assert seen.notice.kind == "steady"
-    assert seen.notice.growth > 10
-
-
 def test_bad_input_is_named():
     model = rnn.VanillaRNN(jnp.eye(3) / 2)
     loss = toward(np.inf, [[1.0]])

@@ -164,9 +164,17 @@ def test_task_fisher_is_the_dense_gauss_newton_matrix():
         np.testing.assert_allclose(image, dense[:3], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("batch", "taken"), [(5, 5), (40, 8), (100, 13)])
+def test_a_product_takes_an_eighth_of_the_batch(batch, taken):
+    seen = []
+    fisher = rnn.gauss_newton(lambda w, x: seen.append(x.shape[0]) or x @ w, jnp.ones((batch, 2)))
+    fisher(jnp.ones(2), jnp.eye(2), jnp.asarray(3))
+    assert set(seen) == {taken}
+
+
 def test_gauss_newton_of_a_loss_bends_by_its_hessian():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(10, 4)))
-    fisher = rnn.gauss_newton(lambda w, b: b @ w, x, loss=lambda y, b: jnp.mean(jnp.cosh(y)), samples=None)
+    fisher = rnn.gauss_newton(lambda w, b: b @ w, x, loss=lambda y, b: jnp.mean(jnp.cosh(y)), samples=10)
     w = jnp.asarray([0.3, -0.2, 0.1, 0.5])
     hessian = jax.hessian(lambda w: jnp.mean(jnp.cosh(x @ w)))(w)
     np.testing.assert_allclose(fisher(w, jnp.eye(4), jnp.asarray(0)), hessian, rtol=1e-10)
