@@ -3,6 +3,7 @@
 from rnn.bifurcation import bifurcations
 from rnn.continuation import Branch, Place
 from rnn.curvature import fisher_of, gauss_newton
+from rnn.density import Spectrum
 from rnn.detector import Notice, Watch, watch
 from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
@@ -37,6 +38,7 @@ __all__ = [
     "Progress",
     "RecordError",
     "Run",
+    "Spectrum",
     "Sweep",
     "Task",
     "VanillaRNN",

@@ -2,12 +2,14 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 import rnn
 from normalforms.report import png
 from rnn.figures import figure1, figure_bias
+from rnn.model import with_bias
 from rnn.narrative import document, summary
 
 
@@ -40,6 +42,15 @@ def test_estimates_of_the_stable_rank_agree_with_the_exact_value(story):
     estimate = story.rank.value[np.argmin(np.abs(story.rank.step - at))]
     assert estimate == pytest.approx(story.rank.minimum, rel=0.02)
     assert np.all(story.rank.standard_error >= 0)
+
+
+def test_diagnostics_along_the_run_are_exact_within_their_error(story):
+    run, found = story.run, story.run.diagnostics
+    for i in range(0, len(found["step"]), 2):
+        model = with_bias(run.model(float(found["step"][i])))
+        with jax.enable_x64(False):
+            exact = float(rnn.sntk(model, run.task.h0, run.task.horizon).stable_rank(exact=True).value)
+        assert abs(found["stable_rank"][i] - exact) <= min(4 * found["standard_error"][i], 0.025 * exact)
 
 
 def test_dominant_direction_prediction_and_fit(story):
