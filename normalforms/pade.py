@@ -86,8 +86,9 @@ def _before_the_escape(tape: _Tape, terms: Sequence[sp.Expr], M: int) -> sp.Expr
         return sp.Integer(1)
     late = terms[len(terms) - M :]
     same = sp.Abs(sp.Add(*late)) >= (1 - sp.Float(1e-12)) * sp.Add(*(sp.Abs(u) for u in late))
-    grows = [sp.Abs(late[-1]) >= sp.Abs(late[-2]), sp.Abs(late[-2]) > 0]
-    return tape(sp.Piecewise((sp.nan, sp.And(same, *grows)), (sp.Integer(1), True)), "alive")
+    signs = [same, sp.Abs(late[-1]) >= sp.Abs(late[-2]), sp.Abs(late[-2]) > 0]
+    flags = [tape(sp.Piecewise((1, c), (0, True)), f"sign{i}") for i, c in enumerate(signs)]
+    return tape(sp.Piecewise((sp.nan, sp.Mul(*flags) > 0), (sp.Integer(1), True)), "alive")
 
 
 def _growth(tape: _Tape, terms: Sequence[sp.Expr], M: int) -> list[sp.Expr]:
