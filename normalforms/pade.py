@@ -76,10 +76,19 @@ def assignments(terms: Sequence[sp.Symbol], prefix: str = "pade_") -> tuple[Assi
     for j in range(1, M + 1):
         tails.append(tails[-1] + (terms[L - j + 1] if L - j + 1 >= 0 else 0))  # S_L − S_{L−j}
     change = sp.Add(*(x * tail for x, tail in zip(b, tails, strict=True)))
-    # past a pole on the way from the first term there is no law: its root then has no value
-    root = tape(sp.sqrt(sp.Add(*b)), "root")
-    value = tape(sp.Add(*terms[: L + 1]) - change / root**2, "value")
+    value = tape((sp.Add(*terms[: L + 1]) - change / sp.Add(*b)) * _before_the_escape(tape, terms, M), "value")
     return tuple(tape.steps), value
+
+
+def _before_the_escape(tape: _Tape, terms: Sequence[sp.Expr], M: int) -> sp.Expr:
+    """One, and no number where the later terms have one sign and grow: the sum is singular on the way (Pringsheim)."""
+    if M < 2:
+        return sp.Integer(1)
+    late = terms[len(terms) - M :]
+    same = sp.Abs(sp.Add(*late)) >= (1 - sp.Float(1e-12)) * sp.Add(*(sp.Abs(u) for u in late))
+    signs = [same, sp.Abs(late[-1]) >= sp.Abs(late[-2]), sp.Abs(late[-2]) > 0]
+    flags = [tape(sp.Piecewise((1, c), (0, True)), f"sign{i}") for i, c in enumerate(signs)]
+    return tape(sp.Piecewise((sp.nan, sp.Mul(*flags) > 0), (sp.Integer(1), True)), "alive")
 
 
 def _growth(tape: _Tape, terms: Sequence[sp.Expr], M: int) -> list[sp.Expr]:
