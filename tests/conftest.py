@@ -54,17 +54,26 @@ def _programs(request):
 
 
 # The longest first, so that two workers end together.
-_LONG = ("bifurcations", "story", "spectrum", "series", "sharding", "cli", "prediction", "optimizer", "notebooks")
+_LONG = (
+    "experiment",
+    "bifurcations",
+    "departures",
+    "notebooks",
+    "cli",
+    "sharding",
+    "series",
+    "spectrum",
+    "prediction",
+    "optimizer",
+    "uniform",
+    "enclosure",
+    "jets",
+)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A group for each module, and one for all tests of the story, which is then made once and not by every worker."""
-    for item in items:
-        name = "story" if "story" in item.fixturenames else item.module.__name__.removeprefix("test_")
-        item.add_marker(pytest.mark.xdist_group(name))
-    rank = {name: k for k, name in enumerate(_LONG)}
-    items.sort(key=lambda item: rank.get(item.get_closest_marker("xdist_group").args[0], len(rank)))
+    rank = {f"test_{name}": k for k, name in enumerate(_LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")

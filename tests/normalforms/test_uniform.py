@@ -431,7 +431,7 @@ def test_the_normal_form_of_the_logistic_map():
     for horizon in (100, 1600):
         r, u = 3 + 1 / horizon, 0.3 * horizon**-0.5
         h0 = float(m.critical is None) * (1 - 1 / r) + u - 1.5 * u**2  # h = h* + u + (c2/2) u²
-        errors.append(abs(of_form.uniform(1)(r - 2, u, horizon) / direct(r, h0, horizon) - 1))
+        errors.append(abs(of_form.uniform()(r - 2, u, horizon) / direct(r, h0, horizon) - 1))
     assert errors[0] < 0.1
     assert errors[1] < 0.25 * errors[0]
 
