@@ -57,7 +57,6 @@ def _programs(request):
 _LONG = (
     "experiment",
     "bifurcations",
-    "departures",
     "notebooks",
     "cli",
     "sharding",
@@ -74,12 +73,3 @@ _LONG = (
 def pytest_collection_modifyitems(items):
     rank = {f"test_{name}": k for k, name in enumerate(_LONG)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
-
-
-@pytest.fixture(scope="session")
-def story():
-    """The experiment at 1,000 steps, seed 0: real training, made once."""
-    from rnn.reproduce import reproduce
-
-    with jax.enable_x64(False):
-        return reproduce("quick", steps=1_000)

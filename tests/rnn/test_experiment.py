@@ -1,8 +1,11 @@
-"""What the experiment must show, on a real run."""
+"""What the experiment must show, on a real run: that of the notebook."""
 
 import json
+import runpy
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +14,16 @@ from normalforms.report import png
 from rnn.figures import figure1, figure_bias
 from rnn.model import with_bias
 from rnn.narrative import document, summary
+
+NOTEBOOK = Path(__file__).parent.parent.parent / "notebooks" / "figure1.py"
+
+
+@pytest.fixture(scope="module")
+def story():
+    """The notebook of figure 1 at 1,000 steps: real training, made once."""
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(False):
+        patch.setenv("NOTEBOOK_STEPS", "1000")
+        return runpy.run_path(str(NOTEBOOK))["story"]
 
 
 def test_teacher_has_nine_fixed_points_of_which_four_are_stable(story):
@@ -105,6 +118,53 @@ def test_summary_is_json_and_report_is_self_contained(story):
     assert 'src="http' not in page
     assert "<math" in page
     assert "There is no pitchfork" in page
+
+
+def test_bias_turns_the_pitchfork_into_a_fold(story):
+    assert story.events[0].kind == "pitchfork"
+    bias = story.bias
+    assert bias.events[0].kind == "saddle_node"
+    assert all(event.kind != "pitchfork" for event in bias.events)
+    assert bias.distance > 0.1
+    assert bias.share > 0.9
+
+
+def test_the_readout_alone_shows_no_collapse(story):
+    run = story.run
+    full = rnn.sntk(with_bias(run.model(0)), run.task.h0, run.task.horizon)
+    read = rnn.sntk(with_bias(run.model(0)), run.task.h0, run.task.horizon, readout=lambda h: h[:2])
+    assert float(full.stable_rank().value) > 10
+    assert float(read.stable_rank().value) < 3
+
+
+def test_the_sharpest_collapse_is_one_trajectory(story):
+    run, shares = story.run, {}
+    for step in (story.events[0].step, story.rank.minimum_step):
+        kernel = rnn.sntk(with_bias(run.model(step)), run.task.h0, run.task.horizon)
+        y = np.asarray(kernel.jvp(kernel.leading(1, tolerance=1e-3).vectors[0]))
+        shares[step] = np.sum(y**2, axis=(1, 2)) / np.sum(y**2)
+    crossing, smallest = shares.values()
+    assert 1 / np.sum(crossing**2) > 200  # of 256: the whole batch takes part
+    assert np.max(smallest) > 0.8
+    values, vectors = np.linalg.eig(np.asarray(run.model(story.rank.minimum_step).weight, np.float64).T)
+    p = np.real(vectors[:, np.argmax(np.abs(values))])
+    distance = np.abs(np.tanh(np.asarray(run.task.h0)) @ p)
+    assert np.argmax(smallest) == np.argmin(distance)
+
+
+def test_prediction_improves_rung_by_rung(story):
+    prediction = story.restricted.prediction
+    errors = [prediction.max_relative_error(rung) for rung in ("cubic", "scalar", "response")]
+    assert errors[0] > 0.3
+    assert errors[1] < 0.15
+    assert errors[2] < 0.02
+
+
+def test_prediction_fails_without_a_spectral_gap(story):
+    assert story.control.sweep.gap > 0.85
+    good, bad = story.restricted.prediction, story.control.prediction
+    assert bad.max_relative_error("scalar") > 2 * good.max_relative_error("scalar")
+    assert jnp.isfinite(bad.r2())
 
 
 def test_resumed_training_is_bit_identical(tmp_path):
