@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.model import Model
+from rnn.model import Model, VanillaRNN
 
 __all__ = [
     "cycle_jacobians",
@@ -110,7 +110,8 @@ def _piece(left: int, n: int) -> int:
 
 @eqx.filter_jit
 def _linearised(model: Model, states: Any) -> tuple[Any, Any]:
-    return jax.vmap(lambda h: (model(h), jax.jacfwd(model)(h)))(states)
+    slope = model.jacobian if isinstance(model, VanillaRNN) else jax.jacfwd(model)
+    return jax.vmap(lambda h: (model(h), slope(h)))(states)
 
 
 def orbits(model: Model, starts: np.ndarray, period: int) -> np.ndarray:

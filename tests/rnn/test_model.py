@@ -24,6 +24,15 @@ def test_one_step_is_the_stated_formula(weights, with_bias):
     np.testing.assert_allclose(VanillaRNN(W, b, "tanh(W@h+b)")(h), jnp.tanh(W @ h + shift), rtol=1e-15)
 
 
+@pytest.mark.parametrize("form", ["W@tanh(h)+b", "tanh(W@h+b)"])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_the_jacobian_is_the_derivative(weights, form, with_bias):
+    W, b = weights
+    model = VanillaRNN(W, b if with_bias else None, form)
+    h = jnp.asarray(np.random.default_rng(3).normal(size=5))
+    np.testing.assert_allclose(model.jacobian(h), jax.jacfwd(model)(h), rtol=1e-14, atol=1e-15)
+
+
 def test_the_two_forms_are_conjugate_by_tanh(weights):
     W, b = weights
     h0 = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5)))
