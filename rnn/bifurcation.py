@@ -145,8 +145,7 @@ class _Search:
         for (i, place), low in zip(passed, lows, strict=True):
             self._crossings(i, low, place, k)
         for i, place in ends:
-            self._crossings(i, self.branches[i].places[-1], place, k)
-            self._end(i, place, there)
+            self._go_on(i, place, False, k)
         for i, place in met:
             self._end(i, place, there, met=True)
         self._births(k)
@@ -182,6 +181,15 @@ class _Search:
                     kept[rival] = (i, place)
                 met.append((loser, self.branches[loser].places[-1]))
         return kept, met
+
+    def _go_on(self, i: int, place: Place, reached: bool, k: int) -> None:
+        """Branch ``i`` goes on to ``place``, at sample ``k + 1`` if ``reached``, else it ends short of it."""
+        low = self.branches[i].places[-1]
+        if reached and place.step > low.step:
+            self.branches[i].places.append(place)
+        self._crossings(i, low, place, k)
+        if not reached:
+            self._end(i, place, self.samples[k + 1])
 
     def _leads_back(self, place: Place, i: int) -> bool:
         """Whether the curve through ``place`` is branch ``i``, and not one that meets it and ends."""
@@ -247,12 +255,7 @@ class _Search:
             self._trace_back(i, place, k)
             return
         self.branches.append(Branch(period, [place], born=event))
-        self._crossings(i, place, end, k)
-        if reached:
-            if end.step > place.step:
-                self.branches[i].places.append(end)
-        else:
-            self._end(i, end, toward)
+        self._go_on(i, end, reached, k)
 
     def _end(self, i: int, place: Place, there: float, *, met: bool = False) -> None:
         """Branch ``i`` cannot be followed beyond ``place``: it met another, turned back at a fold, or is lost."""
@@ -306,13 +309,8 @@ class _Search:
         for k in range(now):
             there = self.samples[k + 1]
             for i in self.diagram.alive(self.samples[k]):
-                low = self.branches[i].places[-1]
-                place, reached = self.follower.follow(low, there, self.branches[i].period)
-                if reached:
-                    self.branches[i].places.append(place)
-                self._crossings(i, low, place, k)
-                if not reached:
-                    self._end(i, place, there)
+                place, reached = self.follower.follow(self.branches[i].places[-1], there, self.branches[i].period)
+                self._go_on(i, place, reached, k)
 
     def _elsewhere(self) -> np.ndarray:
         """Where points that attract nothing may be: random states, and between the points that are known."""
