@@ -26,7 +26,7 @@ from rnn.sweeps import AffineCell, rollout, tangent
 __all__ = ["exact_frobenius"]
 
 _WORKING_SET = 2**22  # numbers in flight: small enough for the cache, large enough for matrix products
-_STAGES = 5
+_STAGES = 3
 
 
 def exact_frobenius(kernel: SNTK) -> Float[Array, ""]:

@@ -24,7 +24,7 @@ from rnn.record import Rebuild, Run
 from rnn.restricted import Sweep, amplification_along, dominant, fit, restrict
 from rnn.spectrum import diagnostics
 from rnn.task import Task, student_teacher
-from rnn.train import Progress, train
+from rnn.train import COST, Progress, train
 
 __all__ = ["PRESETS", "BiasStory", "Preset", "RankTrace", "Story", "reproduce"]
 
@@ -270,10 +270,10 @@ class _Ranks:
 
     def _measure(self) -> list[Any]:
         task, found = self.run.task, []
-        warm = _kernel(self.run, float(self.fine[0])).leading(4, tolerance=1e-2).vectors
+        warm = _kernel(self.run, float(self.fine[0])).leading(2, tolerance=1e-2).vectors
         for place, key in zip(self.fine, jax.random.split(jax.random.key(0), len(self.fine)), strict=True):
             model = with_bias(self.run.model(float(place)))
-            found.append(diagnostics(model, task.h0, task.horizon, warm, key))
+            found.append(diagnostics(model, task.h0, task.horizon, warm, key, **COST))
             warm = found[-1].start
         return found
 

@@ -21,11 +21,12 @@ from rnn.record import FORMAT, Folder, ModelPath, Rebuild, RecordError, Run, fin
 from rnn.spectrum import diagnostics
 from rnn.task import Task
 
-__all__ = ["DivergedError", "Progress", "begin", "recorded", "train"]
+__all__ = ["COST", "DivergedError", "Progress", "begin", "recorded", "train"]
 
 _DIAGNOSTICS = ("stable_rank", "standard_error", "singular_value")
 _CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
-_COST = {"products": 4, "probes": 2, "tolerance": 2e-3}  # of a diagnosis: a few training steps' time
+COST = {"products": 4, "probes": 2, "tolerance": 2e-3}
+"""What a diagnosis on the way spends, as options of :func:`rnn.spectrum.diagnostics`: a few training steps' time."""
 _COLD = 8  # how often the first is repeated, until its modes are found
 _SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
 
@@ -247,7 +248,7 @@ def _advance(
 def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
     key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
     model = with_bias(state.model(task))
-    found = diagnostics(model, task.h0, task.horizon, state.modes, draw, **_COST)
+    found = diagnostics(model, task.h0, task.horizon, state.modes, draw, **COST)
     values = {name: getattr(found, name)[None] for name in _DIAGNOSTICS}
     return state._replace(modes=found.start, key=jax.random.key_data(key)), values
 

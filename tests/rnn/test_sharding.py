@@ -44,18 +44,22 @@ def close(a, b, tolerance=1e-12):
     assert a.shape == b.shape and np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(a)), (a.shape, b.shape)
 
 
-def compare(case, devices, **options):
+def compare(case, devices, chosen=("jvp", "mv", "fisher", "vjp", "trace"), **options):
     # against the dense Jacobian, so that nothing is compiled twice
     J, many = kernels.dense(case), case.kernel(devices=devices, **options)
     rng = np.random.default_rng(0)
     v = rng.normal(size=(2, many.shape[1]))
     rows = rng.normal(size=(2, J.shape[0]))
     y = rows.reshape(2, many.h0.shape[0], many.horizon, many.outputs)
-    close(many.jvp(v), (v @ J.T).reshape(y.shape))
-    close(many.mv(y), (rows @ J @ J.T).reshape(y.shape))
-    close(many.fisher_mv(v), v @ J.T @ J)
-    close(many.flatten(many.vjp(y)), rows @ J)
-    close(many.frobenius(exact=True).value, np.sum(J**2))
+    pairs = {
+        "jvp": lambda: (many.jvp(v), (v @ J.T).reshape(y.shape)),
+        "mv": lambda: (many.mv(y), (rows @ J @ J.T).reshape(y.shape)),
+        "fisher": lambda: (many.fisher_mv(v), v @ J.T @ J),
+        "vjp": lambda: (many.flatten(many.vjp(y)), rows @ J),
+        "trace": lambda: (many.frobenius(exact=True).value, np.sum(J**2)),
+    }
+    for name in chosen:
+        close(*pairs[name]())
     return case.kernel(), many
 
 
@@ -68,10 +72,10 @@ def estimate(one, many):
 
 ON_EIGHT = """
 devices = jax.devices()
-compare(kernels.vanilla(batch=16), devices)  # divides
+compare(kernels.vanilla(batch=16), devices, ("jvp", "fisher", "trace"))  # divides
 compare(kernels.vanilla("tanh(W@h+b)", batch=19), devices, chunk=2, remat=True)  # leaves three
-compare(kernels.vanilla(batch=3, readout=kernels.MATRIX), devices)  # fewer than devices
-compare(kernels.gated(batch=9), devices)
+compare(kernels.vanilla(batch=3, readout=kernels.MATRIX), devices, ("vjp", "mv"))  # fewer than devices
+compare(kernels.gated(batch=9), devices, ("fisher", "trace"))
 
 one, many = kernels.vanilla(batch=16).kernel(), kernels.vanilla(batch=16).kernel(devices=devices)
 estimate(one, many)
@@ -95,7 +99,7 @@ print("ok")
 
 ON_TWO_PROCESSES = """
 estimate(*compare(kernels.vanilla(batch=10), jax.devices()))
-compare(kernels.vanilla(batch=7), jax.devices(), chunk=2)  # leaves three
+compare(kernels.vanilla(batch=7), jax.devices(), ("vjp", "fisher", "trace"), chunk=2)  # leaves three
 print("ok")
 """
 
