@@ -136,6 +136,7 @@ class Line:
                 f"not through {span[0]:g} to {span[1]:g}; narrow span or choose another direction"
             )
         s = PchipInterpolator(values, grid)(np.linspace(*span, count))
+        s = np.where(np.abs(s) < 1e-12 * reach, 0.0, s)  # rounding; next to the event I − A is as good as singular
         return s, self._multipliers(self._follow(follower, s)), CubicSpline(grid, path)(s, 1)
 
     def _follow(self, follower: Follower, grid: np.ndarray) -> list[Place]:
