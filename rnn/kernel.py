@@ -77,7 +77,7 @@ class SNTK(eqx.Module):
     h0: Float[Array, "batch state"]
     _rest: _Tree
     _readout: _Tree
-    _path: Float[Array, "horizon+1 batch state"] | None
+    _path: Float[Array, "horizon+1 state batch"] | None
     horizon: int = eqx.field(static=True)
     outputs: int = eqx.field(static=True)
     chunk: int | None = eqx.field(static=True)

@@ -264,13 +264,13 @@ def _sample(
         probe = cell.probes(key, index, probes, directions)
 
         def deflated(site):
-            return probe.drive(site) - jnp.einsum("bsk,bkn->bsn", probe.overlap, drive(site))
+            return probe.drive(site) - jnp.sum(probe.overlap * drive(site)[:, None], axis=2)
 
         def emit(h, dh):
-            return jnp.sum(observer.push(h, dh) ** 2, axis=2)
+            return jnp.sum(observer.push(h, dh) ** 2, axis=0)
 
         dh = jnp.zeros((h0.shape[0], probes, h0.shape[1]), h0.dtype)
         energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon)[1].sum(axis=0)
-        return (energy.mean(axis=1).sum(), energy.var(axis=1, ddof=1).sum()), ()
+        return (energy.mean(axis=0).sum(), energy.var(axis=0, ddof=1).sum()), ()
 
     return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))[0]
