@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from rnn.inputs import cotangents, directions
 from rnn.kernel import SNTK
-from rnn.krylov import orthonormal
 from rnn.products import linearised, over_batch
+from rnn.subspace import orthonormal
 from rnn.sweeps import rollout
 
 __all__ = ["Factors", "Split", "factors", "split"]
@@ -72,7 +72,7 @@ def split(kernel: SNTK, along: Any) -> Split:
         size = jnp.abs(jnp.diagonal(jnp.linalg.qr(scaled.T, mode="r")))
         if block.shape[0] > block.shape[1] or not bool(jnp.all(size > 100 * jnp.finfo(block.dtype).eps)):
             raise ValueError("directions must be finite, not zero and linearly independent; leave out what is not")
-    basis = orthonormal(block)
+    basis, _ = orthonormal(block)
     return Split(kernel, basis, kernel.jvp(basis))
 
 

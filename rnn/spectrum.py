@@ -24,9 +24,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rnn.frobenius import exact_frobenius
 from rnn.inputs import check_count
 from rnn.kernel import SNTK, sntk
-from rnn.krylov import Modes, check_start, generator, grow, krylov_step, leading, orthonormal
+from rnn.krylov import Modes, check_start, generator, grow, krylov_step, leading
 from rnn.model import Model
 from rnn.products import fisher_block, linearised, over_batch
+from rnn.subspace import orthonormal
 from rnn.sweeps import tangent
 
 _DEFLATE = 4  # modes that the trace treats exactly
@@ -233,10 +234,10 @@ def _deflated(
 
 @jax.jit
 def _power_step(kernel: SNTK, start: Array) -> tuple[Array, Array]:
-    basis = orthonormal(check_start(kernel, start))
+    basis, _ = orthonormal(check_start(kernel, start))
     images = fisher_block(kernel, basis)
     values, rotation = jnp.linalg.eigh(basis @ images.T)
-    return values[::-1], orthonormal(rotation.T[::-1] @ images)
+    return values[::-1], orthonormal(rotation.T[::-1] @ images)[0]
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5))
