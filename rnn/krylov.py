@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,7 +29,7 @@ __all__ = [
     "shortfall",
 ]
 
-_CAPACITY = 48  # basis vectors before a thick restart
+_CAPACITY, _WARM = 48, 24  # basis vectors before a thick restart, without and with a start
 _STEPS = 4  # Krylov steps between two looks at the residuals
 
 
@@ -140,23 +141,24 @@ def grow(
     random = generator(key)
     draw = lambda count: random.standard_normal((count, m), kernel.dtype)  # noqa: E731
     block = draw(min(needed, 2)) if start is None else check_start(kernel, start)
-    following = None  # for how many steps a random direction has been followed
-    if start is not None and confirm and block.shape[0] < m:
-        block, following = np.concatenate([block, draw(1)]), 0
-    capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
+    capacity = min(m, max(_CAPACITY if start is None else _WARM, 3 * k, k + 3 * block.shape[0] + 3))
+    following, alone = None, 0  # for how many steps a random direction has been, and will at once be followed
+    if start is not None and confirm and block.shape[0] + _STEPS <= capacity:
+        block, following, alone = jnp.concatenate([block, draw(1)]), 0, _STEPS - 1
     basis = images = np.zeros((capacity, m), kernel.dtype)
     filled = products = 0
     floor = 20 * float(np.finfo(kernel.dtype).eps)
     seen = np.full(needed, np.inf, kernel.dtype)
+    most = min(max(_STEPS, 3 * needed), max_products) if start is None else _STEPS  # products before the next look
     while True:
         width = min(block.shape[0], capacity - filled)
-        depth = max(1, min(_STEPS - (following or 0), (capacity - filled) // width) // width)
-        block = block if width == block.shape[0] else block[-width:]
-        step = _grow(kernel, basis, images, np.int32(filled), block, np.int32(depth), k)
+        depth, most = max(1, min(-(-most // width), (capacity - filled - alone) // width)), _STEPS
+        block = block if width == block.shape[0] else block[:width]
+        step = _grow(kernel, basis, images, np.int32(filled), block, np.int32(depth), alone, k)
         basis, images, block, rotation, vectors = step[:5]
         values, errors, fresh, rank = _on_host(step[5:])
-        filled, products = filled + depth * width, products + depth * width
-        following = None if following is None else following + depth
+        filled, products = filled + depth * width + alone, products + depth * width + alone
+        following, alone = None if following is None else following + depth + alone, 0
         accepted = errors <= 2 * tolerance * values + floor * values[0]
         good = rank >= k and bool(accepted[:needed].all())
         confirmed = not confirm or (following is not None and (following >= _STEPS or fresh == 0))
@@ -165,8 +167,6 @@ def grow(
             return Krylov(values, vectors, errors, accepted, products)
         if fresh == 0 or (good and (following is None or confirmed)):
             block, following = draw(1), 0 if confirm and good else None
-        elif good:
-            block = block[-1:]
         seen = values[:needed] if good else seen
         if rank < filled or capacity - filled < block.shape[0]:
             filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
@@ -259,18 +259,22 @@ def _rotated(rotation: Array, basis: Array, images: Array) -> tuple[Array, Array
     return rotation @ basis, rotation @ images
 
 
-@functools.partial(jax.jit, static_argnums=6)
+@functools.partial(jax.jit, static_argnums=(6, 7))
 def _grow(
-    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array, k: int
+    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array, alone: int, k: int
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]:
     """The first ``filled`` rows extended: basis, images, next block, rotation to the Ritz vectors, k of these, numbers.
 
-    The numbers are k Ritz values and residual norms, how many rows of the next block are new and how many of the basis
-    are filled.
+    After ``depth`` steps with the block its last row makes ``alone`` more by itself. The numbers are k Ritz values,
+    their residual norms, how many rows of the next block are new, and how many of the basis are filled.
     """
     keep = (jnp.arange(basis.shape[0], dtype=filled.dtype) < filled)[:, None]
     basis, images = jnp.where(keep, basis, 0), jnp.where(keep, images, 0)
     basis, images, block, fresh = _extend(kernel, basis, images, filled, block, depth)
+    if alone:
+        filled = filled + depth * block.shape[0]
+        basis, images, last, more = _extend(kernel, basis, images, filled, block[-1:], alone)
+        block, fresh = jnp.concatenate([block[:-1], last]), fresh + more
     values, rotation, rank = _ritz(basis, images)
     vectors, errors = _pairs(basis, images, values[:k], rotation[:k])
     return basis, images, block, rotation, vectors, values[:k], errors, fresh, rank
@@ -299,11 +303,18 @@ def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
     rest = block - (block @ basis.T) @ basis
     rest = rest - (rest @ basis.T) @ basis
     q, lower = orthonormal(rest)
-    new = jnp.abs(jnp.diagonal(lower)) > 50 * jnp.finfo(block.dtype).eps
-    q = q - (q @ basis.T) @ basis
-    size = jnp.linalg.norm(q, axis=1)  # of a unit vector: what was only rounding lies in the space again
-    new = new & (size > 1 / 2)
-    return jnp.where(new[:, None], q / jnp.where(new, size, 1)[:, None], 0), new.sum(dtype=jnp.int32)
+    left, eps = jnp.abs(jnp.diagonal(lower)), float(jnp.finfo(block.dtype).eps)
+
+    def doubtful(q):  # of a unit vector what was only rounding lies in the space again
+        q = q - (q @ basis.T) @ basis
+        size = jnp.linalg.norm(q, axis=1)
+        new = (left > 50 * eps) & (size > 1 / 2)
+        return jnp.where(new[:, None], q / jnp.where(new, size, 1)[:, None], 0), new.sum(dtype=jnp.int32)
+
+    def clear(q):
+        return q, jnp.asarray(q.shape[0], jnp.int32)
+
+    return jax.lax.cond(jnp.all(left > math.sqrt(eps)), clear, doubtful, q)
 
 
 def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array]:

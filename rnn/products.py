@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn.sweeps import adjoint, checkpointed, linear_cell, rollout, tangent
+from rnn.sweeps import adjoint, checkpointed, linear_cell, retrace, rollout, sites, tangent
 
 if TYPE_CHECKING:
     from rnn.kernel import SNTK
@@ -182,13 +182,13 @@ def _pull_states(kernel: SNTK, cell: Any, observer: Observer, h0: Array, path: A
     carry = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype), cell.gradient_like(k)
     if not kernel.remat:
         path = rollout(cell, h0, kernel.horizon) if path is None else path
-        return adjoint(cell, path, y, observer.pull, *carry)[1]
+        return adjoint(cell, sites(cell, path), y, observer.pull, *carry)[1]
 
     def forward(h, steps):
         return jax.lax.fori_loop(0, steps, lambda _, h: cell.step(h), h)
 
     def backward(h, carry, y, steps):
-        return adjoint(cell, rollout(cell, h, steps), y, observer.pull, *carry)
+        return adjoint(cell, sites(cell, rollout(cell, h, steps)), y, observer.pull, *carry)
 
     return checkpointed(kernel.horizon, h0, forward, backward, carry, y)[1]
 
@@ -200,10 +200,8 @@ def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) 
         return tangent(cell, start[0], None, start[1], drive, lambda h, dh: None, steps)[0]
 
     def backward(start, carry, _, steps):
-        h, dh = start
-        path = rollout(cell, h, steps)
-        _, y = tangent(cell, h, path, dh, drive, lambda h, dh: dh, steps)
-        return adjoint(cell, path, y, lambda h, y: y, *carry)
+        passed, y = retrace(cell, *start, drive, steps)
+        return adjoint(cell, (passed, None), y, lambda _, y: y, *carry)
 
     carry = jnp.zeros_like(dh), cell.gradient_like(dh.shape[1])
     return checkpointed(kernel.horizon, (h0, dh), forward, backward, carry, None)[1]

@@ -30,7 +30,7 @@ from rnn.products import fisher_block, linearised, over_batch
 from rnn.subspace import orthonormal
 from rnn.sweeps import tangent
 
-_DEFLATE = 4  # modes that the trace treats exactly
+_DEFLATE = 4  # modes, at most, that the trace treats exactly
 _FADE = 16.0  # of the weights of modes in a Krylov start
 _FREEDOM = 32  # degrees of freedom, at least, behind a standard error
 _ZERO = "J is zero on the selected parameters, so that it has no stable rank; select others with wrt"
@@ -214,9 +214,9 @@ def _deflated(
     else:
         basis, values, products = check_start(kernel, modes.vectors), np.asarray(modes.singular_values) ** 2, 0.0
         error = modes.residuals[0] * values[0]
-    k, top = min(k, len(values)), float(values[0])
+    top, probes = float(values[0]), 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
+    k = min(k, len(values), probes)  # no more than cost as much as the probes
     captured = float(np.sum(values[:k], dtype=np.float64))
-    probes = 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
     seeds, sums, done, rounds = generator(key).spawn(1)[0], np.zeros(2), 0, 1
     while True:
         seed = seeds.integers(2**63)
@@ -265,7 +265,8 @@ def _sample(
         probe = cell.probes(key, index, probes, directions)
 
         def deflated(site):
-            return probe.drive(site) - jnp.sum(probe.overlap * drive(site)[:, None], axis=2)
+            forced = drive(site)  # a sum written out: XLA's own reduction over so few terms takes twice as long
+            return probe.drive(site) - sum(probe.overlap[:, j] * forced[:, None, j] for j in range(forced.shape[1]))
 
         def emit(h, dh):
             return jnp.sum(observer.push(h, dh) ** 2, axis=0)

@@ -20,7 +20,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.model import VanillaRNN
 
-__all__ = ["AffineCell", "Drive", "Probes", "adjoint", "checkpointed", "linear_cell", "rollout", "tangent"]
+__all__ = [
+    "AffineCell",
+    "Drive",
+    "Probes",
+    "adjoint",
+    "checkpointed",
+    "linear_cell",
+    "retrace",
+    "rollout",
+    "sites",
+    "tangent",
+]
 
 Drive = Callable[[Any], Any]
 """``drive(site) -> (state, k, batch)``: the parameter forcing ``D_θF dθ`` of a block at one step."""
@@ -107,6 +118,7 @@ class AffineCell(NamedTuple):
     """
 
     model: VanillaRNN
+    transposed: Float[Array, "state state"]
     wrt_weight: bool
     wrt_bias: bool
 
@@ -151,7 +163,7 @@ class AffineCell(NamedTuple):
         a = self.outer(site, a)
         weight = a.reshape(-1, a.shape[2]) @ site.x.T if self.wrt_weight else None
         bias = a.sum(axis=2) if self.wrt_bias else None
-        columns = self.model.weight.T @ a.reshape(a.shape[0], -1)
+        columns = self.transposed @ a.reshape(a.shape[0], -1)
         return self.inner(site, columns.reshape(a.shape)), (weight, bias)
 
     def gradient_like(self, k: int) -> Any:
@@ -226,7 +238,9 @@ def linear_cell(selected: Any, rest: Any) -> Any:
     """
     if type(selected) is VanillaRNN:
         model = eqx.combine(selected, rest)
-        return AffineCell(model, selected.weight is not None, selected.bias is not None)
+        # Wᵀ in memory: XLA on CPU has no fast product with a transposed left factor, and would undo the transpose
+        transposed = jax.lax.optimization_barrier(model.weight.T)
+        return AffineCell(model, transposed, selected.weight is not None, selected.bias is not None)
     return _Cell(selected, rest)
 
 
@@ -268,19 +282,48 @@ def tangent(
 
     if path is None:
         return jax.lax.scan(recomputing, (h, dh), length=steps)
-    dh, emitted = jax.lax.scan(forward, dh, (cell.site(path[:-1], path[1:]), path[1:]))
+    dh, emitted = jax.lax.scan(forward, dh, sites(cell, path))
     return (path[-1], dh), emitted
+
+
+def sites(cell: Any, path: Float[Array, "steps+1 state batch"]) -> tuple[Any, Array]:
+    """Where the cell is linearised at every step, and the state after it: what :func:`adjoint` goes along."""
+    return cell.site(path[:-1], path[1:]), path[1:]
+
+
+def retrace(
+    cell: Any, h: Float[Array, "state batch"], dh: Float[Array, "state k batch"], drive: Drive, steps: int
+) -> tuple[Any, Float[Array, "steps state k batch"]]:
+    """The sites of every step from state h on, and ``dh_1 … dh_steps``, in one sweep."""
+
+    def forward(carry, _):
+        h, dh = carry
+        h_next = cell.step(h)
+        site = cell.site(h, h_next)
+        dh = cell.push(site, dh, drive)
+        return (h_next, dh), (site, dh)
+
+    return jax.lax.scan(forward, (h, dh), length=steps)[1]
 
 
 def adjoint(
     cell: Any,
-    path: Float[Array, "steps+1 state batch"],
+    along: tuple[Any, Array | None],
     cotangents: Any,
-    lift: Callable[[Array, Any], Array],
+    lift: Callable[[Any, Any], Array],
     a: Float[Array, "state k batch"],
     gradient: Any,
 ) -> tuple[Array, Any]:
-    """``a_t = lift(h_t, y_t) + (D_hF)ᵀ a_{t+1}``, accumulating ``Σ_t (D_θF)ᵀ a_t`` on ``gradient``."""
+    """``a_t = lift(h_t, y_t) + (D_hF)ᵀ a_{t+1}``, accumulating ``Σ_t (D_θF)ᵀ a_t`` on ``gradient``.
+
+    Args:
+        cell: the linearised cell.
+        along: its :func:`sites`; the states may be ``None`` if ``lift`` does not need them.
+        cotangents: y, with the steps as leading axis.
+        lift: takes a cotangent to the states.
+        a: a after the last step.
+        gradient: what is added to.
+    """
 
     def backward(carry, step):
         a, gradient = carry
@@ -288,9 +331,7 @@ def adjoint(
         a, increment = cell.pull(site, a + lift(h_next, y))
         return (a, jax.tree.map(jnp.add, gradient, increment)), None
 
-    return jax.lax.scan(backward, (a, gradient), (cell.site(path[:-1], path[1:]), path[1:], cotangents), reverse=True)[
-        0
-    ]
+    return jax.lax.scan(backward, (a, gradient), (*along, cotangents), reverse=True)[0]
 
 
 def checkpointed(

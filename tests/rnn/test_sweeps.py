@@ -7,7 +7,7 @@ import pytest
 from kernels import CASES, close
 
 from rnn.model import partition
-from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, rollout, tangent
+from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, retrace, rollout, sites, tangent
 
 NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alone", "inner, bias alone", "gru"]
 
@@ -98,6 +98,10 @@ def test_tangent_with_and_without_a_stored_path(name):
         close(a, b, 1e-14)
     close(stored[0], path[1:], 0)
     close(stored[1][-1], tangent_last, 0)
+    passed, dhs = retrace(cell, h0, dh, drive, 5)
+    close(dhs, stored[1], 1e-14)
+    for a, b in zip(jax.tree.leaves(passed), jax.tree.leaves(sites(cell, path)[0]), strict=True):
+        close(a, b, 1e-14)
 
 
 @pytest.mark.parametrize("name", ["outer bias", "inner bias", "gru"])
@@ -108,9 +112,9 @@ def test_adjoint_carries_on_where_another_stopped(name):
     y = jnp.asarray(np.random.default_rng(0).normal(size=(6, case.h0.shape[1], 2, len(case.h0))))
     start = jnp.zeros(y.shape[1:]), cell.gradient_like(2)
     lift = lambda h, y: y  # noqa: E731
-    whole = adjoint(cell, path, y, lift, *start)
-    half = adjoint(cell, path[2:], y[2:], lift, *start)
-    both = adjoint(cell, path[:3], y[:2], lift, *half)
+    whole = adjoint(cell, sites(cell, path), y, lift, *start)
+    half = adjoint(cell, (sites(cell, path[2:])[0], None), y[2:], lift, *start)
+    both = adjoint(cell, sites(cell, path[:3]), y[:2], lift, *half)
     for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(whole), strict=True):
         close(a, b, 1e-13)
 
