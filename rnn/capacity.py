@@ -42,7 +42,7 @@ def product_cost(
 
         stored states       (T+2) bN + (1+k) T bN + 5k bN + 2m + 4km
         in chunks           BN + (2+k) T bN + 5k bN + 2m + 4km
-        rematerialised      BN + ((1+k) ⌊T/S⌋ + (2+k) S) bN + 5k bN + 2m + 4km,   S = ⌈√T⌉
+        rematerialised      BN + (1+k) (⌊T/S⌋ + S) bN + 6k bN + 3m + 4km,   S = ⌈√T⌉
 
     and the operations are ``8k BTN²``, ``(8k + 2) BTN²`` and ``(12k + 4) BTN²``. B is each device's share.
 
@@ -66,7 +66,7 @@ def product_cost(
     rows = at_once * state
     if remat:
         segment = math.isqrt(horizon - 1) + 1
-        sweep = ((1 + k) * (horizon // segment) + (2 + k) * segment) * rows + share * state
+        sweep = (1 + k) * (horizon // segment + segment) * rows + share * state + k * rows + m
         work = 12 * k + 4
     elif devices > 1 or at_once < share:
         sweep, work = (2 + k) * horizon * rows + share * state, 8 * k + 2

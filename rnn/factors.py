@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from rnn.inputs import cotangents, directions
 from rnn.kernel import SNTK
-from rnn.krylov import orthonormal
 from rnn.products import linearised, over_batch
+from rnn.subspace import orthonormal
 from rnn.sweeps import rollout
 
 __all__ = ["Factors", "Split", "factors", "split"]
@@ -72,7 +72,7 @@ def split(kernel: SNTK, along: Any) -> Split:
         size = jnp.abs(jnp.diagonal(jnp.linalg.qr(scaled.T, mode="r")))
         if block.shape[0] > block.shape[1] or not bool(jnp.all(size > 100 * jnp.finfo(block.dtype).eps)):
             raise ValueError("directions must be finite, not zero and linearly independent; leave out what is not")
-    basis = orthonormal(block)
+    basis, _ = orthonormal(block)
     return Split(kernel, basis, kernel.jvp(basis))
 
 
@@ -128,13 +128,13 @@ def factors(kernel: SNTK) -> Factors:
 
 
 def _along(kernel: SNTK, sweep: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
-    """``sweep(cell, sites, *operands)`` on parts of the batch, operands (k, batch, time, state) made time-major."""
+    """``sweep(cell, sites, *operands)`` on parts of the batch, with the operands turned to (time, state, k, batch)."""
     cell, _ = linearised(kernel)
 
     def work(h0, path, *parts):
         path = rollout(cell, h0, kernel.horizon) if path is None else path
-        sums, rows = sweep(cell, cell.site(path[:-1], path[1:]), *(jnp.transpose(x, (2, 0, 1, 3)) for x in parts))
-        return sums, jax.tree.map(lambda x: jnp.transpose(x, (1, 2, 0, 3)), rows)
+        sums, rows = sweep(cell, cell.site(path[:-1], path[1:]), *(jnp.transpose(x, (2, 3, 1, 0)) for x in parts))
+        return sums, jax.tree.map(lambda x: jnp.transpose(x, (3, 2, 0, 1)), rows)
 
     sums, rows = over_batch(kernel, work, *(jnp.moveaxis(x, 0, 1) for x in operands))
     return sums, jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), rows)

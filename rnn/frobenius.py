@@ -62,14 +62,14 @@ def _affine(kernel: SNTK) -> Array:
     def work(h0, _):
         path = rollout(cell, h0, horizon)
         lower = _coordinates(cell, path)
-        rank = lower.shape[2]
-        z = jnp.zeros((h0.shape[0], 0, state), h0.dtype)
+        rank = lower.shape[1]
+        z = jnp.zeros((state, 0, h0.shape[1]), h0.dtype)
         total = jnp.zeros((), h0.dtype)
         bounds = [horizon * i // _STAGES for i in range(_STAGES + 1)]
         for first, last in itertools.pairwise(bounds):
             width = min(last, rank)
             z = jnp.pad(z, ((0, 0), (0, width * state - z.shape[1]), (0, 0)))
-            z, part = _stage(cell, observer, path[first : last + 1], lower[first:last, :, :width], z)
+            z, part = _stage(cell, observer, path[first : last + 1], lower[first:last, :width], z)
             total = total + part
         return total, ()
 
@@ -77,7 +77,7 @@ def _affine(kernel: SNTK) -> Array:
 
 
 def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array) -> tuple[Array, Array]:
-    batch, state = z.shape[0], z.shape[2]
+    state, _, batch = z.shape
     identity = jnp.eye(state, dtype=z.dtype)
 
     def forward(carry, step):
@@ -85,7 +85,7 @@ def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array)
         site, h_next, row = step
 
         def drive(site):
-            return cell.outer(site, (row[:, :, None, None] * identity).reshape(batch, -1, state))
+            return cell.outer(site, (identity[:, None, :, None] * row[:, None]).reshape(state, -1, batch))
 
         z = cell.push(site, z, drive)
         y = observer.push(h_next, z)
@@ -95,14 +95,14 @@ def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array)
     return jax.lax.scan(forward, start, (cell.site(path[:-1], path[1:]), path[1:], lower))[0]
 
 
-def _coordinates(cell: AffineCell, path: Array) -> Float[Array, "horizon batch rank"]:
+def _coordinates(cell: AffineCell, path: Array) -> Float[Array, "horizon rank batch"]:
     """The inputs of every trajectory in an orthonormal basis of their span: the L of X = L Q."""
-    steps, batch, _ = path[:-1].shape
+    steps, _, batch = path[:-1].shape
     parts = [cell.site(path[:-1], path[1:]).x] if cell.wrt_weight else []
-    parts += [jnp.ones((steps, batch, 1), path.dtype)] if cell.wrt_bias else []
-    inputs = jnp.concatenate(parts, axis=2)
-    upper = jnp.linalg.qr(jnp.transpose(inputs, (1, 2, 0)), mode="r")
-    return jnp.transpose(upper, (2, 0, 1))
+    parts += [jnp.ones((steps, 1, batch), path.dtype)] if cell.wrt_bias else []
+    inputs = jnp.concatenate(parts, axis=1)
+    upper = jnp.linalg.qr(jnp.transpose(inputs, (2, 1, 0)), mode="r")
+    return jnp.transpose(upper, (2, 1, 0))
 
 
 @jax.jit
@@ -154,4 +154,4 @@ def _by_rows(kernel: SNTK) -> Array:
 
         return jax.lax.map(row, jnp.arange(horizon * outputs)).sum()
 
-    return over_batch(kernel, lambda h0, _: (jax.vmap(energy)(h0).sum(), ()))[0]
+    return over_batch(kernel, lambda h0, _: (jax.vmap(energy, 1)(h0).sum(), ()))[0]

@@ -87,9 +87,9 @@ def directions(kernel: SNTK, dtheta: Any) -> tuple[Float[Array, "*k m"], bool]:
     Raises:
         ValueError: they do not fit the selected parameters.
     """
-    m, flat = kernel.shape[1], eqx.is_array(dtheta) or isinstance(dtheta, np.ndarray)
+    m, flat = kernel.shape[1], isinstance(dtheta, (jax.Array, np.ndarray))
     if flat:
-        vectors = jnp.asarray(dtheta)
+        vectors = dtheta if isinstance(dtheta, jax.Array) else jnp.asarray(dtheta)
     else:
         _check_tree(kernel, dtheta)
         vectors = kernel.flatten(dtheta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rnn.inputs import check_count
 from rnn.kernel import SNTK
 from rnn.products import fisher_block
+from rnn.subspace import orthonormal
 
 __all__ = [
     "Krylov",
@@ -23,12 +25,11 @@ __all__ = [
     "grow",
     "krylov_step",
     "leading",
-    "orthonormal",
     "ritz_pairs",
     "shortfall",
 ]
 
-_CAPACITY = 48  # basis vectors before a thick restart
+_CAPACITY, _WARM = 48, 24  # basis vectors before a thick restart, without and with a start
 _STEPS = 4  # Krylov steps between two looks at the residuals
 
 
@@ -56,10 +57,10 @@ class Krylov(NamedTuple):
     """A basis with its images and the Ritz pairs on it.
 
     Attributes:
-        values: Ritz values of ``JᵀJ``, descending.
-        vectors: Ritz vectors, rows, orthonormal.
+        values: the k leading Ritz values of ``JᵀJ``, descending.
+        vectors: their Ritz vectors, rows, orthonormal.
         errors: ``‖JᵀJ v − λ v‖`` of each.
-        accepted: which of the wanted ones are within the tolerance.
+        accepted: which are within the tolerance.
         products: products spent.
     """
 
@@ -94,23 +95,23 @@ def leading(
         start: directions to start from, such as the ``vectors`` of a moment ago; random ones, as many as k but at most
             two, if ``None``.
         max_products: budget; a mode that has not converged by then says so in ``converged``.
-        confirm: once all seems found, spend about four products more on a random direction, to see a second mode of
-            a value of more copies than there are start directions, or one that ``start`` does not contain. What it
-            has a component of less than the others' after these steps is still missed.
+        confirm: follow a random direction for four steps, once all seems found or, beside ``start``, from the first
+            step on, to see a second mode of a value of more copies than there are start directions, or one that
+            ``start`` does not contain. What it has a component of less than the others' after these steps is still
+            missed.
 
     Raises:
         ValueError: ``k`` is out of range, ``tolerance`` is not positive, or ``start`` does not fit.
     """
     found = grow(kernel, k, k, tolerance, key, start, max_products, confirm)
-    values = found.values[:k]
-    directions, vectors = _directions(kernel, found.vectors, k)
+    values = found.values
     return Modes(
         jnp.asarray(np.sqrt(values)),
-        directions,
-        vectors,
-        jnp.asarray(found.errors[:k] / np.maximum(values, np.finfo(values.dtype).tiny)),
+        _directions(kernel, found.vectors),
+        found.vectors,
+        jnp.asarray(found.errors / np.maximum(values, np.finfo(values.dtype).tiny)),
         found.products,
-        found.accepted[:k],
+        found.accepted,
     )
 
 
@@ -124,11 +125,12 @@ def grow(
     max_products: int,
     confirm: bool = True,
 ) -> Krylov:
-    """Ritz pairs of ``JᵀJ``, at least k of them and the leading ``needed`` within the tolerance.
+    """The k leading Ritz pairs of ``JᵀJ``, the first ``needed`` of them within the tolerance.
 
     One start vector shows one direction of every eigenspace, so that there are two where two are needed: a double value
     is found like any other. Where the space is exhausted, and with ``confirm`` once all seems found, a random direction
-    is added and followed for a few steps: that shows what is left of higher multiplicities.
+    is added and followed for a few steps: that shows what is left of higher multiplicities. Beside a given start it is
+    there from the first step on, as the last of the block.
     """
     m = kernel.shape[1]
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= min(kernel.shape):
@@ -139,31 +141,37 @@ def grow(
     random = generator(key)
     draw = lambda count: random.standard_normal((count, m), kernel.dtype)  # noqa: E731
     block = draw(min(needed, 2)) if start is None else check_start(kernel, start)
-    capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0]))
+    capacity = min(m, max(_CAPACITY if start is None else _WARM, 3 * k, k + 3 * block.shape[0] + 3))
+    following, alone = None, 0  # for how many steps a random direction has been, and will at once be followed
+    if start is not None and confirm and block.shape[0] + _STEPS <= capacity:
+        block, following, alone = jnp.concatenate([block, draw(1)]), 0, _STEPS - 1
     basis = images = np.zeros((capacity, m), kernel.dtype)
     filled = products = 0
     floor = 20 * float(np.finfo(kernel.dtype).eps)
-    seen = None if confirm else np.inf
+    seen = np.full(needed, np.inf, kernel.dtype)
+    most = min(max(_STEPS, 3 * needed), max_products) if start is None else _STEPS  # products before the next look
     while True:
         width = min(block.shape[0], capacity - filled)
-        depth = max(1, min(_STEPS, (capacity - filled) // width) // width)
+        depth, most = max(1, min(-(-most // width), (capacity - filled - alone) // width)), _STEPS
         block = block if width == block.shape[0] else block[:width]
-        step = _grow(kernel, basis, images, np.int32(filled), block, np.int32(depth))
-        basis, images, block, vectors, targets = step[:5]
+        step = _grow(kernel, basis, images, np.int32(filled), block, np.int32(depth), alone, k)
+        basis, images, block, rotation, vectors = step[:5]
         values, errors, fresh, rank = _on_host(step[5:])
-        filled, products = filled + depth * width, products + depth * width
+        filled, products = filled + depth * width + alone, products + depth * width + alone
+        following, alone = None if following is None else following + depth + alone, 0
         accepted = errors <= 2 * tolerance * values + floor * values[0]
         good = rank >= k and bool(accepted[:needed].all())
-        settled = good and seen is not None and bool(np.all(values[:needed] <= seen * (1 + 2 * tolerance)))
-        if settled or rank == m or products >= max_products:
+        confirmed = not confirm or (following is not None and (following >= _STEPS or fresh == 0))
+        risen = bool(np.any(values[:needed] > seen * (1 + 2 * tolerance)))
+        if (good and confirmed and not risen) or rank == m or products >= max_products:
             return Krylov(values, vectors, errors, accepted, products)
-        if good or fresh == 0:
-            seen = values[:needed] if good else seen
-            block = draw(1)
+        if fresh == 0 or (good and (following is None or confirmed)):
+            block, following = draw(1), 0 if confirm and good else None
+        seen = values[:needed] if good else seen
         if rank < filled or capacity - filled < block.shape[0]:
             filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
             filled = min(filled, rank, capacity - min(block.shape[0], max(1, capacity - k)))
-            basis, images = vectors, targets
+            basis, images = _rotated(rotation, basis, images)
 
 
 def generator(key: PRNGKeyArray | None) -> np.random.Generator:
@@ -196,11 +204,6 @@ def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]
     return start
 
 
-def orthonormal(block: Float[Array, "p m"]) -> Float[Array, "p m"]:
-    """An orthonormal basis of the rows, in order."""
-    return jnp.linalg.qr(block.T)[0].T
-
-
 def krylov_step(
     kernel: SNTK, start: Float[Array, " m"], least: int, most: int, tolerance: float
 ) -> tuple[Array, Array, Array]:
@@ -218,7 +221,8 @@ def krylov_step(
     def extend(state):
         filled, basis, images, block, *_ = state
         basis, images, block, _ = _extend(kernel, basis, images, filled, block, 1)
-        values, vectors, _, errors, _ = _ritz(basis, images)
+        values, rotation, _ = _ritz(basis, images)
+        vectors, errors = _pairs(basis, images, values, rotation)
         return filled + 1, basis, images, block, values, vectors, shortfall(values, errors)
 
     def unsettled(state):
@@ -241,24 +245,39 @@ def ritz_pairs(kernel: SNTK, start: Float[Array, " m"], steps: int) -> tuple[Arr
     """Ritz values, descending, and vectors on ``span{v, JᵀJ v, …}`` of ``steps`` dimensions; zero if it has fewer."""
     empty = jnp.zeros((steps, kernel.shape[1]), kernel.dtype)
     basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], steps)
-    return _ritz(basis, images)[:2]
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _directions(kernel: SNTK, vectors: Array, k: int) -> tuple[Any, Array]:
-    return kernel.unflatten(vectors[:k]), vectors[:k]
+    values, rotation, _ = _ritz(basis, images)
+    return values, rotation @ basis
 
 
 @jax.jit
+def _directions(kernel: SNTK, vectors: Array) -> Any:
+    return kernel.unflatten(vectors)
+
+
+@jax.jit
+def _rotated(rotation: Array, basis: Array, images: Array) -> tuple[Array, Array]:
+    return rotation @ basis, rotation @ images
+
+
+@functools.partial(jax.jit, static_argnums=(6, 7))
 def _grow(
-    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array
+    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array, alone: int, k: int
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]:
-    """The first ``filled`` rows extended: basis, images, next block, Ritz vectors, their images, and four numbers."""
+    """The first ``filled`` rows extended: basis, images, next block, rotation to the Ritz vectors, k of these, numbers.
+
+    After ``depth`` steps with the block its last row makes ``alone`` more by itself. The numbers are k Ritz values,
+    their residual norms, how many rows of the next block are new, and how many of the basis are filled.
+    """
     keep = (jnp.arange(basis.shape[0], dtype=filled.dtype) < filled)[:, None]
     basis, images = jnp.where(keep, basis, 0), jnp.where(keep, images, 0)
     basis, images, block, fresh = _extend(kernel, basis, images, filled, block, depth)
-    values, vectors, targets, errors, rank = _ritz(basis, images)
-    return basis, images, block, vectors, targets, values, errors, fresh, rank
+    if alone:
+        filled = filled + depth * block.shape[0]
+        basis, images, last, more = _extend(kernel, basis, images, filled, block[-1:], alone)
+        block, fresh = jnp.concatenate([block[:-1], last]), fresh + more
+    values, rotation, rank = _ritz(basis, images)
+    vectors, errors = _pairs(basis, images, values[:k], rotation[:k])
+    return basis, images, block, rotation, vectors, values[:k], errors, fresh, rank
 
 
 def _extend(
@@ -283,21 +302,32 @@ def _new_directions(basis: Array, block: Array) -> tuple[Array, Array]:
     block = block / jnp.where(scale > 0, scale, 1)
     rest = block - (block @ basis.T) @ basis
     rest = rest - (rest @ basis.T) @ basis
-    q, upper = jnp.linalg.qr(rest.T)
-    new = jnp.abs(jnp.diagonal(upper)) > 50 * jnp.finfo(block.dtype).eps
-    q = q.T - (q.T @ basis.T) @ basis
-    size = jnp.linalg.norm(q, axis=1)  # of a unit vector: what was only rounding lies in the space again
-    new = new & (size > 1 / 2)
-    return jnp.where(new[:, None], q / jnp.where(new, size, 1)[:, None], 0), new.sum(dtype=jnp.int32)
+    q, lower = orthonormal(rest)
+    left, eps = jnp.abs(jnp.diagonal(lower)), float(jnp.finfo(block.dtype).eps)
+
+    def doubtful(q):  # of a unit vector what was only rounding lies in the space again
+        q = q - (q @ basis.T) @ basis
+        size = jnp.linalg.norm(q, axis=1)
+        new = (left > 50 * eps) & (size > 1 / 2)
+        return jnp.where(new[:, None], q / jnp.where(new, size, 1)[:, None], 0), new.sum(dtype=jnp.int32)
+
+    def clear(q):
+        return q, jnp.asarray(q.shape[0], jnp.int32)
+
+    return jax.lax.cond(jnp.all(left > math.sqrt(eps)), clear, doubtful, q)
 
 
-def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Ritz values (descending), vectors, their images, residual norms and how many; unfilled rows come last, as 0."""
+def _ritz(basis: Array, images: Array) -> tuple[Array, Array, Array]:
+    """Ritz values (descending), the rotation of the basis to their vectors, how many; unfilled rows come last, as 0."""
     gram = basis @ images.T
     empty = ~jnp.any(basis != 0, axis=1)
     gram = (gram + gram.T) / 2 - jnp.diag(jnp.where(empty, jnp.trace(gram) + 1, 0))
     values, rotation = jnp.linalg.eigh(gram)
     values, rotation = jnp.maximum(values[::-1], 0), rotation[:, ::-1].T
-    vectors, targets = rotation @ basis, rotation @ images
-    errors = jnp.linalg.norm(targets - values[:, None] * vectors, axis=1)
-    return values, vectors, targets, errors, (~empty).sum(dtype=jnp.int32)
+    return values, rotation, (~empty).sum(dtype=jnp.int32)
+
+
+def _pairs(basis: Array, images: Array, values: Array, rotation: Array) -> tuple[Array, Array]:
+    """Ritz vectors and their residual norms."""
+    vectors = rotation @ basis
+    return vectors, jnp.linalg.norm(rotation @ images - values[:, None] * vectors, axis=1)

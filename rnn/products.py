@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn.sweeps import adjoint, checkpointed, linear_cell, rollout, tangent
+from rnn.sweeps import adjoint, checkpointed, linear_cell, retrace, rollout, sites, tangent
 
 if TYPE_CHECKING:
     from rnn.kernel import SNTK
@@ -40,7 +40,7 @@ def observe(readout: Any, h: Array) -> Array:
 
 
 class Observer:
-    """Tangents and cotangents of the readout, on blocks (batch, k, ·)."""
+    """Tangents and cotangents of the readout, on blocks (·, k, batch)."""
 
     def __init__(self, readout: Any):
         self.readout = readout
@@ -49,17 +49,17 @@ class Observer:
         if self.readout is None:
             return dh
         if eqx.is_array(self.readout):
-            return dh @ self.readout.T
+            return jnp.tensordot(self.readout, dh, 1)
         one = lambda h, dh: jax.jvp(self.readout, (h,), (dh,))[1]  # noqa: E731
-        return jax.vmap(jax.vmap(one, (None, 0)))(h, dh)
+        return jax.vmap(jax.vmap(one, (None, 1), 1), (1, 2), 2)(h, dh)
 
     def pull(self, h: Array, y: Array) -> Array:
         if self.readout is None:
             return y
         if eqx.is_array(self.readout):
-            return y @ self.readout
+            return jnp.tensordot(self.readout.T, y, 1)
         one = lambda h, y: jax.vjp(self.readout, h)[1](y)[0]  # noqa: E731
-        return jax.vmap(jax.vmap(one, (None, 0)))(h, y)
+        return jax.vmap(jax.vmap(one, (None, 1), 1), (1, 2), 2)(h, y)
 
 
 def over_batch(kernel: SNTK, work: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
@@ -67,18 +67,19 @@ def over_batch(kernel: SNTK, work: Callable[..., tuple[Any, Any]], *operands: Ar
 
     Args:
         kernel: says which parts: chunks, one after the other, of every device's share.
-        work: sees initial states, their path (horizon+1, batch, state) if it is stored, and operands.
+        work: sees initial states (state, batch), their path (horizon+1, state, batch) if it is stored, and operands.
         operands: arrays with the batch as leading axis.
     """
+    turned = lambda h0, *rest: work(h0.T, *rest)  # noqa: E731
     if kernel.mesh is None:
-        return _in_chunks(kernel.chunk, work, kernel.h0, kernel._path, operands)
+        return _in_chunks(kernel.chunk, turned, kernel.h0, kernel._path, operands)
     inputs = (kernel.h0, *operands)
     even = kernel.h0.shape[0] // kernel.mesh.size * kernel.mesh.size
     parts = []
     if even:
-        parts.append(_on_devices(kernel, work, [x[:even] for x in inputs]))
+        parts.append(_on_devices(kernel, turned, [x[:even] for x in inputs]))
     if even < kernel.h0.shape[0]:  # what does not divide is computed by every device, and counted once
-        parts.append(_in_chunks(kernel.chunk, work, kernel.h0[even:], None, [x[even:] for x in operands]))
+        parts.append(_in_chunks(kernel.chunk, turned, kernel.h0[even:], None, [x[even:] for x in operands]))
     return _join(*parts) if len(parts) > 1 else parts[0]
 
 
@@ -138,7 +139,7 @@ def forward_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k
     def work(h0, path):
         dh = jnp.zeros((h0.shape[0], block.shape[0], h0.shape[1]), h0.dtype)
         _, y = tangent(cell, h0, path, dh, drive, observer.push, kernel.horizon)
-        return (), jnp.transpose(y, (1, 2, 0, 3))
+        return (), jnp.transpose(y, (3, 2, 0, 1))
 
     return jnp.moveaxis(over_batch(kernel, work)[1], 1, 0)
 
@@ -150,7 +151,7 @@ def reverse_block(kernel: SNTK, y: Float[Array, "k batch horizon outputs"]) -> F
     k = y.shape[0]
 
     def work(h0, path, y):
-        y = jnp.transpose(y, (2, 0, 1, 3))
+        y = jnp.transpose(y, (2, 3, 1, 0))
         return _pull_states(kernel, cell, observer, h0, path, y, k), ()
 
     gradient, _ = over_batch(kernel, work, jnp.moveaxis(y, 0, 1))
@@ -177,17 +178,17 @@ def fisher_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k 
 
 
 def _pull_states(kernel: SNTK, cell: Any, observer: Observer, h0: Array, path: Array | None, y: Array, k: int) -> Any:
-    """``Jᵀ y`` of one chunk, y time-major (horizon, batch, k, outputs), before ``cell.gradient``."""
+    """``Jᵀ y`` of one chunk, y (horizon, outputs, k, batch), before ``cell.gradient``."""
     carry = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype), cell.gradient_like(k)
     if not kernel.remat:
         path = rollout(cell, h0, kernel.horizon) if path is None else path
-        return adjoint(cell, path, y, observer.pull, *carry)[1]
+        return adjoint(cell, sites(cell, path), y, observer.pull, *carry)[1]
 
     def forward(h, steps):
         return jax.lax.fori_loop(0, steps, lambda _, h: cell.step(h), h)
 
     def backward(h, carry, y, steps):
-        return adjoint(cell, rollout(cell, h, steps), y, observer.pull, *carry)
+        return adjoint(cell, sites(cell, rollout(cell, h, steps)), y, observer.pull, *carry)
 
     return checkpointed(kernel.horizon, h0, forward, backward, carry, y)[1]
 
@@ -199,19 +200,17 @@ def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) 
         return tangent(cell, start[0], None, start[1], drive, lambda h, dh: None, steps)[0]
 
     def backward(start, carry, _, steps):
-        h, dh = start
-        path = rollout(cell, h, steps)
-        _, y = tangent(cell, h, path, dh, drive, lambda h, dh: dh, steps)
-        return adjoint(cell, path, y, lambda h, y: y, *carry)
+        passed, y = retrace(cell, *start, drive, steps)
+        return adjoint(cell, (passed, None), y, lambda _, y: y, *carry)
 
     carry = jnp.zeros_like(dh), cell.gradient_like(dh.shape[1])
     return checkpointed(kernel.horizon, (h0, dh), forward, backward, carry, None)[1]
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def states(selected: Any, rest: Any, h0: Float[Array, "batch state"], horizon: int) -> Array:
-    """The states ``h_0 … h_T``, time-major; ``rest.value`` completes the ``selected`` parameters to a model."""
-    return rollout(linear_cell(selected, rest.value), h0, horizon)
+def states(selected: Any, rest: Any, h0: Array, horizon: int) -> Float[Array, "horizon+1 state batch"]:
+    """The states ``h_0 … h_T``; ``rest.value`` completes the ``selected`` parameters to a model."""
+    return rollout(linear_cell(selected, rest.value), h0.T, horizon)
 
 
 @jax.jit
@@ -219,7 +218,7 @@ def first_bad(kernel: SNTK) -> tuple[Array, Array]:
     """First step with a non-finite state (horizon + 1 if there is none), and the trajectory it happens in."""
     horizon = kernel.horizon
     if kernel._path is not None:
-        bad = ~jnp.isfinite(kernel._path).all(axis=2)
+        bad = ~jnp.isfinite(kernel._path).all(axis=1)
         first = jnp.where(bad.any(axis=0), bad.argmax(axis=0), horizon + 1)
         return first.min(), first.argmin()
     cell, _ = linearised(kernel)
@@ -228,10 +227,10 @@ def first_bad(kernel: SNTK) -> tuple[Array, Array]:
         def forward(carry, t):
             h, first = carry
             h = cell.step(h)
-            bad = ~jnp.isfinite(h).all(axis=1)
+            bad = ~jnp.isfinite(h).all(axis=0)
             return (h, jnp.where((first > t) & bad, t, first)), None
 
-        first = jnp.where(jnp.isfinite(h0).all(axis=1), horizon + 1, 0)
+        first = jnp.where(jnp.isfinite(h0).all(axis=0), horizon + 1, 0)
         (_, first), _ = jax.lax.scan(forward, (h0, first), jnp.arange(1, horizon + 1, dtype=first.dtype))
         return (), first
 

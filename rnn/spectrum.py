@@ -24,12 +24,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rnn.frobenius import exact_frobenius
 from rnn.inputs import check_count
 from rnn.kernel import SNTK, sntk
-from rnn.krylov import Modes, check_start, generator, grow, krylov_step, leading, orthonormal
+from rnn.krylov import Modes, check_start, generator, grow, krylov_step, leading
 from rnn.model import Model
 from rnn.products import fisher_block, linearised, over_batch
+from rnn.subspace import orthonormal
 from rnn.sweeps import tangent
 
-_DEFLATE = 4  # modes that the trace treats exactly
+_DEFLATE = 4  # modes, at most, that the trace treats exactly
 _FADE = 16.0  # of the weights of modes in a Krylov start
 _FREEDOM = 32  # degrees of freedom, at least, behind a standard error
 _ZERO = "J is zero on the selected parameters, so that it has no stable rank; select others with wrt"
@@ -213,9 +214,9 @@ def _deflated(
     else:
         basis, values, products = check_start(kernel, modes.vectors), np.asarray(modes.singular_values) ** 2, 0.0
         error = modes.residuals[0] * values[0]
-    k, top = min(k, len(values)), float(values[0])
+    top, probes = float(values[0]), 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
+    k = min(k, len(values), probes)  # no more than cost as much as the probes
     captured = float(np.sum(values[:k], dtype=np.float64))
-    probes = 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
     seeds, sums, done, rounds = generator(key).spawn(1)[0], np.zeros(2), 0, 1
     while True:
         seed = seeds.integers(2**63)
@@ -233,10 +234,10 @@ def _deflated(
 
 @jax.jit
 def _power_step(kernel: SNTK, start: Array) -> tuple[Array, Array]:
-    basis = orthonormal(check_start(kernel, start))
+    basis, _ = orthonormal(check_start(kernel, start))
     images = fisher_block(kernel, basis)
     values, rotation = jnp.linalg.eigh(basis @ images.T)
-    return values[::-1], orthonormal(rotation.T[::-1] @ images)
+    return values[::-1], orthonormal(rotation.T[::-1] @ images)[0]
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5))
@@ -264,13 +265,14 @@ def _sample(
         probe = cell.probes(key, index, probes, directions)
 
         def deflated(site):
-            return probe.drive(site) - jnp.einsum("bsk,bkn->bsn", probe.overlap, drive(site))
+            forced = drive(site)  # a sum written out: XLA's own reduction over so few terms takes twice as long
+            return probe.drive(site) - sum(probe.overlap[:, j] * forced[:, None, j] for j in range(forced.shape[1]))
 
         def emit(h, dh):
-            return jnp.sum(observer.push(h, dh) ** 2, axis=2)
+            return jnp.sum(observer.push(h, dh) ** 2, axis=0)
 
         dh = jnp.zeros((h0.shape[0], probes, h0.shape[1]), h0.dtype)
         energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon)[1].sum(axis=0)
-        return (energy.mean(axis=1).sum(), energy.var(axis=1, ddof=1).sum()), ()
+        return (energy.mean(axis=0).sum(), energy.var(axis=0, ddof=1).sum()), ()
 
     return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))[0]

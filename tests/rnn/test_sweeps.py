@@ -7,7 +7,7 @@ import pytest
 from kernels import CASES, close
 
 from rnn.model import partition
-from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, rollout, tangent
+from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, retrace, rollout, sites, tangent
 
 NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alone", "inner, bias alone", "gru"]
 
@@ -15,7 +15,7 @@ NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alon
 def linearised(name):
     case = CASES[name]
     selected, rest = partition(case.model, case.wrt)
-    return case, selected, linear_cell(selected, rest), jax.vmap(case.model)
+    return case, selected, linear_cell(selected, rest), jax.vmap(case.model, 1, 1)
 
 
 def block_like(selected, k, seed=0):
@@ -37,30 +37,28 @@ def test_vanilla_cells_are_linearised_by_hand_and_others_by_jax(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_rollout_is_the_loop(name):
     case, _, cell, model = linearised(name)
-    path = rollout(cell, case.h0, 4)
-    h = case.h0
+    path = rollout(cell, case.h0.T, 4)
+    h = case.h0.T
     for t in range(5):
         close(path[t], h, 1e-14)
         h = model(h)
-    close(rollout(cell, case.h0, 0), case.h0[None], 0)
+    close(rollout(cell, case.h0.T, 0), case.h0.T[None], 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_tangent_step_is_jaxs(name):
     case, selected, cell, _ = linearised(name)
     rest = partition(case.model, case.wrt)[1]
-    block, dh = (
-        block_like(selected, 3),
-        jnp.asarray(np.random.default_rng(1).normal(size=(len(case.h0), 3, case.h0.shape[1]))),
-    )
-    found = cell.push(cell.site(case.h0, cell.step(case.h0)), dh, cell.drive(block))
+    h = case.h0.T
+    block, dh = block_like(selected, 3), jnp.asarray(np.random.default_rng(1).normal(size=(len(h), 3, h.shape[1])))
+    found = cell.push(cell.site(h, cell.step(h)), dh, cell.drive(block))
 
     def apply(p, h):
-        return jax.vmap(jax.tree_util.Partial(_joined, rest, p))(h)
+        return jax.vmap(jax.tree_util.Partial(_joined, rest, p), 1, 1)(h)
 
     for i in range(3):
         one = jax.tree.map(lambda x: x[i], block)  # noqa: B023
-        close(found[:, i], jax.jvp(apply, (selected, case.h0), (one, dh[:, i]))[1])
+        close(found[:, i], jax.jvp(apply, (selected, h), (one, dh[:, i]))[1])
 
 
 def _joined(rest, selected, h):
@@ -74,43 +72,49 @@ def test_one_adjoint_step_is_the_transpose_of_the_tangent_step(name):
     """``⟨a, D_hF dh + D_θF dθ⟩ = ⟨(D_hF)ᵀ a, dh⟩ + ⟨(D_θF)ᵀ a, dθ⟩`` for every pair of the block."""
     case, selected, cell, _ = linearised(name)
     rng = np.random.default_rng(2)
-    shape = (len(case.h0), 2, case.h0.shape[1])
+    h = case.h0.T
+    shape = (len(h), 2, h.shape[1])
     block, dh, a = block_like(selected, 2), jnp.asarray(rng.normal(size=shape)), jnp.asarray(rng.normal(size=shape))
-    site = cell.site(case.h0, cell.step(case.h0))
+    site = cell.site(h, cell.step(h))
     pushed = cell.push(site, dh, cell.drive(block))
     pulled, increment = cell.pull(site, a)
     total = jax.tree.map(jnp.add, cell.gradient_like(2), increment)
     gradient = flat(cell.gradient(total))
-    expected = np.einsum("bin,bjn->ij", pulled, dh) + gradient @ flat(block).T
-    close(np.einsum("bin,bjn->ij", a, pushed), expected, 1e-13)
+    expected = np.einsum("nib,njb->ij", pulled, dh) + gradient @ flat(block).T
+    close(np.einsum("nib,njb->ij", a, pushed), expected, 1e-13)
 
 
 @pytest.mark.parametrize("name", ["outer bias", "inner bias", "gru"])
 def test_tangent_with_and_without_a_stored_path(name):
     case, selected, cell, _ = linearised(name)
     drive = cell.drive(block_like(selected, 2))
-    dh = jnp.zeros((len(case.h0), 2, case.h0.shape[1]))
-    path = rollout(cell, case.h0, 5)
+    h0 = case.h0.T
+    dh = jnp.zeros((len(h0), 2, h0.shape[1]))
+    path = rollout(cell, h0, 5)
     emit = lambda h, dh: (h, dh)  # noqa: E731
-    (last, tangent_last), stored = tangent(cell, case.h0, path, dh, drive, emit, 5)
-    (again, tangent_again), recomputed = tangent(cell, case.h0, None, dh, drive, emit, 5)
+    (last, tangent_last), stored = tangent(cell, h0, path, dh, drive, emit, 5)
+    (again, tangent_again), recomputed = tangent(cell, h0, None, dh, drive, emit, 5)
     for a, b in zip((last, tangent_last, *stored), (again, tangent_again, *recomputed), strict=True):
         close(a, b, 1e-14)
     close(stored[0], path[1:], 0)
     close(stored[1][-1], tangent_last, 0)
+    passed, dhs = retrace(cell, h0, dh, drive, 5)
+    close(dhs, stored[1], 1e-14)
+    for a, b in zip(jax.tree.leaves(passed), jax.tree.leaves(sites(cell, path)[0]), strict=True):
+        close(a, b, 1e-14)
 
 
 @pytest.mark.parametrize("name", ["outer bias", "inner bias", "gru"])
 def test_adjoint_carries_on_where_another_stopped(name):
     """Two halves, the second first, are the whole; the gradient is added to."""
     case, _, cell, _ = linearised(name)
-    path = rollout(cell, case.h0, 6)
-    y = jnp.asarray(np.random.default_rng(0).normal(size=(6, len(case.h0), 2, case.h0.shape[1])))
+    path = rollout(cell, case.h0.T, 6)
+    y = jnp.asarray(np.random.default_rng(0).normal(size=(6, case.h0.shape[1], 2, len(case.h0))))
     start = jnp.zeros(y.shape[1:]), cell.gradient_like(2)
     lift = lambda h, y: y  # noqa: E731
-    whole = adjoint(cell, path, y, lift, *start)
-    half = adjoint(cell, path[2:], y[2:], lift, *start)
-    both = adjoint(cell, path[:3], y[:2], lift, *half)
+    whole = adjoint(cell, sites(cell, path), y, lift, *start)
+    half = adjoint(cell, (sites(cell, path[2:])[0], None), y[2:], lift, *start)
+    both = adjoint(cell, sites(cell, path[:3]), y[:2], lift, *half)
     for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(whole), strict=True):
         close(a, b, 1e-13)
 
@@ -149,18 +153,18 @@ def test_probes_are_random_signs_of_each_trajectory_with_the_overlaps_they_state
     rng = np.random.default_rng(5)
     rows, seen = [], []
     for _ in range(2 * m):  # D_θF z_b at many states determines z_b
-        h = jnp.asarray(np.tile(rng.normal(size=(1, case.h0.shape[1])), (batch, 1)))
+        h = jnp.asarray(np.tile(rng.normal(size=(case.h0.shape[1], 1)), (1, batch)))
         site = cell.site(h, cell.step(h))
         units = jax.tree.map(jnp.asarray, _units(selected))
-        rows.append(np.asarray(cell.drive(units)(site))[0])  # (m, state)
-        seen.append(np.asarray(probes.drive(site)))  # (batch, count, state)
+        rows.append(np.asarray(cell.drive(units)(site))[:, :, 0].T)  # (m, state)
+        seen.append(np.asarray(probes.drive(site)).T)  # (batch, count, state)
     operator = np.concatenate(rows, axis=1)  # (m, 2m · state)
     image = np.concatenate(seen, axis=2).reshape(batch * count, -1)
     z = np.linalg.lstsq(operator.T, image.T, rcond=None)[0].T
     if np.linalg.matrix_rank(operator) == m:
         np.testing.assert_allclose(np.abs(z), 1, atol=1e-6)
         overlap = z @ flat(directions).T
-        np.testing.assert_allclose(np.asarray(probes.overlap).reshape(batch * count, -1), overlap, atol=1e-6)
+        np.testing.assert_allclose(np.moveaxis(probes.overlap, 2, 0).reshape(batch * count, -1), overlap, atol=1e-6)
         assert len({tuple(np.sign(row)) for row in z}) > 1
     else:
         assert name == "gru"  # under a constant input some of its parameters act alike
@@ -186,9 +190,9 @@ def test_the_mean_square_of_a_probed_tangent_is_the_squared_norm(name):
 
     def probed(key):
         probes = cell.probes(key, jnp.arange(len(case.h0)), 1, directions)
-        dh = jnp.zeros((len(case.h0), 1, case.h0.shape[1]))
-        emit = lambda h, dh: jnp.sum(dh**2, axis=(1, 2))  # noqa: E731
-        return tangent(cell, case.h0, None, dh, probes.drive, emit, case.horizon)[1].sum(axis=0)
+        dh = jnp.zeros((case.h0.shape[1], 1, len(case.h0)))
+        emit = lambda h, dh: jnp.sum(dh**2, axis=(0, 1))  # noqa: E731
+        return tangent(cell, case.h0.T, None, dh, probes.drive, emit, case.horizon)[1].sum(axis=0)
 
     energy = np.asarray(jax.jit(jax.vmap(probed))(jax.random.split(jax.random.key(1), 4000))).T
     expected = np.sum(J**2, axis=(1, 2))
