@@ -108,8 +108,19 @@ def _linear(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
     return Flow((g, h0), (), (), (), states, Domain("every g and h0: this law is exact"), lambda: states)
 
 
+def _focus(growth: sp.Expr, g: sp.Symbol, critical: sp.Expr = _one) -> Callable[[int], tuple[float, float]]:
+    """Centre and width in ``g`` of the range where a multiplier's power ``growth^T`` stays of size 1."""
+    centre, slope = float(critical), abs(float(growth.diff(g).subs(g, critical)))
+    return lambda horizon: (centre, 1 / (slope * horizon))
+
+
 def _scalar(
-    kind: str, law: Bernoulli, inputs: tuple[sp.Symbol, ...], state: Callable[[Shifted], sp.Expr], sign: sp.Expr
+    kind: str,
+    law: Bernoulli,
+    inputs: tuple[sp.Symbol, ...],
+    state: Callable[[Shifted], sp.Expr],
+    sign: sp.Expr,
+    critical: sp.Expr = _one,
 ) -> Flow:
     """The flow of ``h_t = sign · state``."""
     prelude, solve, body = _blocks(*inputs)
@@ -128,6 +139,7 @@ def _scalar(
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
         stays=stays,
+        focus=_focus(law.growth, inputs[0], critical),
     )
 
 
@@ -151,6 +163,7 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
     prelude, solve, body = _blocks(g, h0)
     x, d = law.assigned(prelude, solve, body)
     domain, stays = fold_domain(law, (g, h0), (prelude, solve, body), x, d)
+    width = abs(float(found.coefficient))
     return Flow(
         (g, h0),
         prelude.assignments,
@@ -161,6 +174,7 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
         lambda: (law.explicit() / scale,),
         _head("h_t", symbols("x") / scale, law.equations()),
         stays=stays,
+        focus=lambda horizon: (1.0, 1 / (width * horizon**2)),
     )
 
 
@@ -204,6 +218,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
         stays=stays,
+        focus=_focus(g, g),
     )
 
 
@@ -256,7 +271,7 @@ def _general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         w = turn * x0 * (s.ratio if power == 1 else s.root)
         return (form.fixed_point + w + bend * w**2) / stretch
 
-    return _scalar("general", law, (g, h0), state, _one)
+    return _scalar("general", law, (g, h0), state, _one, critical)
 
 
 def _two_cycle(form: Local, growth: sp.Expr) -> tuple[sp.Expr, sp.Expr]:

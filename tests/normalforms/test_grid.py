@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import normalforms as nf
-from normalforms.grid import gram_rule, on_product, product_axes
+from normalforms.grid import on_grid, product_axes
+from normalforms.time_sum import TimeSum, gram_rule
 from normalforms.zoo import logistic
 
 GRIDS = {
@@ -81,9 +82,8 @@ def test_the_quadrature_is_exact_on_polynomials(count, horizon):
 @pytest.mark.parametrize("steepness", [1.0, 300.0])
 def test_a_layer_narrower_than_the_quadrature_is_summed_step_by_step(steepness):
     x, y = np.linspace(1, 2, 150), np.linspace(1, 2, 150)
-    found = on_product(
-        lambda a, b, t: 1 / (1 + (steepness * (a * b - t / 100)) ** 2), x, y, 400, np.ones((150, 150), bool)
-    )
+    layer = TimeSum(lambda a, b: (a * b,), lambda product, t: 1 / (1 + (steepness * (product - t / 100)) ** 2), 400)
+    found = on_grid(layer, x[:, None], y)
     t = np.arange(1, 401)
     for i, j in [(0, 0), (31, 77), (149, 149), (80, 3)]:
         true = np.sum(1 / (1 + (steepness * (x[i] * y[j] - t / 100)) ** 2))
