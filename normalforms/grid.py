@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +29,9 @@ _FEWEST = 1500
 """Points of a rectangle below which it is not worth interpolating."""
 _NODES = (32, 64, 112)
 """Chebyshev points per axis that are tried."""
-_SPARE = 6
+_HOPEFUL = 100
+"""Times `_RESOLVED` that more points are expected to leave, of what is tried with them."""
+_SPARE = 8
 """Coefficients kept after the last that counts."""
 _RESOLVED = 1e-13
 """Largest last coefficient of ``ln |A|`` of what counts as resolved."""
@@ -41,6 +44,7 @@ Box = tuple[slice, slice]
 Focus = tuple[float, float]
 """Centre and width of the range in which a function varies fastest."""
 Pairwise = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Transform = Callable[[np.ndarray], np.ndarray]
 
 
 class Source(Protocol):
@@ -153,20 +157,29 @@ class _Axis:
         k = part.start + int(np.sum(np.abs(inside - ends[0]) <= np.abs(ends[1] - ends[0]) / 2))
         return [slice(part.start, k), slice(k, part.stop)] if part.start < k < part.stop else [part]
 
-    def points(self, part: slice, count: int) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray], np.ndarray]:
-        """Chebyshev points of a part, Chebyshev polynomials at values, and the matrix from values to coefficients.
+    def points(self, part: slice, count: int) -> tuple[np.ndarray, Transform, Transform]:
+        """Chebyshev points of a part, Chebyshev polynomials at values, and the map from values to coefficients.
 
-        The matrix is that of the points as they are, after rounding.
+        The points are used as they are after rounding: one step of iterative refinement of the cosine transform.
         """
         ends = self.ends(part)
         middle, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
         half = half or 1e-6 * (abs(middle) if self.focus is None and self.straight else 1.0)
-        at = self.at(middle + half * np.cos(np.pi * (np.arange(count) + 0.5) / count))
+        angles = np.pi * (np.arange(count) + 0.5) / count
+        cosines = 2 / count * np.cos(np.outer(np.arange(count), angles))
+        cosines[0] /= 2
+        at = self.at(middle + half * np.cos(angles))
 
         def polynomials(values: np.ndarray) -> np.ndarray:
             return np.polynomial.chebyshev.chebvander((self.coordinate(values) - middle) / half, count - 1)
 
-        return at, polynomials, np.linalg.inv(polynomials(at))
+        there = polynomials(at)
+
+        def coefficients(values: np.ndarray) -> np.ndarray:
+            first = cosines @ values
+            return first + cosines @ (values - there @ first)
+
+        return at, polynomials, coefficients
 
 
 def _tail(coefficients: np.ndarray) -> float:
@@ -200,42 +213,46 @@ class _Piece:
             return self._direct(box)
         few = [a.points(b, 5)[0] for a, b in zip(self.axes, box, strict=True)]
         value = self.source.near(*(v.ravel() for v in np.meshgrid(*few)))
-        sizes, tails = zip(*(self._size(box, i, few[1 - i][::2], value) for i in (0, 1)), strict=True)
-        if max(tails) > _RESOLVED:
-            return self._halves(box, tails)
+        sizes: list[int] = []
+        for i in (0, 1):
+            size = self._size(box, i, few[1 - i], value)
+            if not size:
+                return self._halves(box, (i,))
+            sizes.append(size)
         if sizes[0] * sizes[1] > count:
             return self._direct(box)
         points = [a.points(b, n) for a, b, n in zip(self.axes, box, sizes, strict=True)]
         (x, rows, left), (y, columns, right) = points
         logs, sign = _logarithms(value, x, y)
-        c = left @ logs @ right.T
-        tails = _tail(c), _tail(c.T)
-        if max(tails) <= _RESOLVED:
+        c = right(left(logs).T).T
+        unresolved = tuple(i for i, tail in enumerate((_tail(c), _tail(c.T))) if tail > _RESOLVED)
+        if not unresolved:
             found = rows(self.axes[0].values[box[0]]) @ c @ columns(self.axes[1].values[box[1]]).T
             np.exp(found, out=found)
             found *= sign
             if self._agrees(box, found):
                 self.out[box] = found if count == found.size else np.where(self.wanted[box], found, np.nan)
                 return []
-        return self._halves(box, tails)
+        return self._halves(box, unresolved or (0, 1))
 
-    def _size(self, box: Box, i: int, others: np.ndarray, value: Pairwise) -> tuple[int, float]:
-        """Points along axis ``i`` that resolve the function at ``others`` of the other axis, and what is left."""
+    def _size(self, box: Box, i: int, others: np.ndarray, value: Pairwise) -> int:
+        """Points along axis ``i`` that resolve the function at ``others`` of the other axis, 0 where none do."""
         tail = np.inf
-        for count in _NODES:
+        for before, count in pairwise((0, *_NODES)):
             at, _, to = self.axes[i].points(box[i], count)
             logs = _logarithms(value, at, others)[0] if i == 0 else _logarithms(value, others, at)[0].T
-            sizes = np.max(np.abs(to @ logs), axis=1)
-            tail = _tail(sizes)
+            sizes = np.max(np.abs(to(logs)), axis=1)
+            last, tail = tail, _tail(sizes)
             if tail <= _RESOLVED:
-                return min(count, int(np.max(np.flatnonzero(sizes > _RESOLVED), initial=0)) + 1 + _SPARE), tail
-        return _NODES[-1], tail
+                return min(count, int(np.max(np.flatnonzero(sizes > _RESOLVED), initial=0)) + 1 + _SPARE)
+            fall = np.log(last / tail) / (count - before) if before else np.inf  # the coefficients' rate of decay
+            if not tail * np.exp(-fall * (_NODES[-1] - count)) <= _HOPEFUL * _RESOLVED:
+                break
+        return 0
 
-    def _halves(self, box: Box, tails: tuple[float, ...]) -> list[Box]:
-        """A box cut across the axis with the larger tail, or both; its values are filled in where that is no cut."""
-        rows, columns = (
-            axis.cut(b) if tail >= max(tails) else [b] for axis, b, tail in zip(self.axes, box, tails, strict=True)
-        )
+    def _halves(self, box: Box, along: tuple[int, ...]) -> list[Box]:
+        """A box cut along one axis, or both; its values are filled in where that is no cut."""
+        rows, columns = (axis.cut(b) if i in along else [b] for i, (axis, b) in enumerate(zip(self.axes, box, strict=True)))
         if len(rows) * len(columns) == 1:
             return self._direct(box)
         return [(r, c) for r in rows for c in columns]

@@ -71,6 +71,34 @@ def test_a_grid_of_equal_values():
     np.testing.assert_allclose(grid[0], law(1.01, np.linspace(0.01, 0.02, 150), 90), rtol=1e-12)
 
 
+SCALED = {
+    "stability_flip": (-9, 6, 0.0, 0.75),
+    "pitchfork": (-9, 6, -0.2, 0.75),
+    "transcritical": (-9, 6, -0.3, 15.0),
+    "saddle_node": (-3, 1800, -0.5, 15.0),
+}
+
+
+@pytest.mark.parametrize("family", SCALED)
+def test_a_scaling_function_on_a_grid_has_the_values_of_its_points(family):
+    low, high, bottom, top = SCALED[family]
+    law = nf.amplification(getattr(nf, family)()).scaling()
+    x, y = np.linspace(low, high, 151), np.linspace(bottom, top, 149)
+    grid = law.evaluate(x[:, None], y)
+    pairs = [v.ravel() for v in np.meshgrid(x, y, indexing="ij")]
+    points = law.evaluate(*pairs).reshape(grid.shape)
+    gone = np.isinf(points)
+    np.testing.assert_array_equal(np.isinf(grid), gone)
+    assert np.any(gone) == (bottom < 0)
+    np.testing.assert_allclose(grid[~gone], points[~gone], rtol=1e-12)
+
+
+def test_the_phase_of_a_scaling_function_on_a_grid():
+    law = nf.amplification(nf.neimark_sacker(1, "-1 + I/2")).scaling()
+    x, y = np.linspace(-4, 4, 150), np.linspace(0.01, 0.5, 150)
+    np.testing.assert_allclose(law.evaluate(x[:, None], y)[::30, ::30], law.evaluate(x[::30, None], y[::30]), rtol=1e-12)
+
+
 @pytest.mark.parametrize(("count", "horizon"), [(1, 1), (5, 9), (12, 300), (27, 1000)])
 def test_the_quadrature_is_exact_on_polynomials(count, horizon):
     t, w = gram_rule(count, horizon)
