@@ -97,9 +97,7 @@ def on_grid(source: Source, x: np.ndarray, y: np.ndarray, wanted: Any = True, fo
     return found.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 
 
-def _on_product(
-    source: Source, x: np.ndarray, y: np.ndarray, wanted: np.ndarray, focus: Focus | None
-) -> np.ndarray:
+def _on_product(source: Source, x: np.ndarray, y: np.ndarray, wanted: np.ndarray, focus: Focus | None) -> np.ndarray:
     """``A(x_i, y_j)``."""
     pieces = [
         (_Axis(x[rows], focus), _Axis(y[columns]), rows, columns)
@@ -252,7 +250,9 @@ class _Piece:
 
     def _halves(self, box: Box, along: tuple[int, ...]) -> list[Box]:
         """A box cut along one axis, or both; its values are filled in where that is no cut."""
-        rows, columns = (axis.cut(b) if i in along else [b] for i, (axis, b) in enumerate(zip(self.axes, box, strict=True)))
+        rows, columns = (
+            axis.cut(b) if i in along else [b] for i, (axis, b) in enumerate(zip(self.axes, box, strict=True))
+        )
         if len(rows) * len(columns) == 1:
             return self._direct(box)
         return [(r, c) for r in rows for c in columns]

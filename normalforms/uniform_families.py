@@ -127,7 +127,7 @@ def _scalar(
     now = law.assigned(prelude, solve, body)
     frame = state(now)
     u, start = symbols("u"), sp.Symbol("u_0")
-    domain, stays = bernoulli_domain(law, kind, inputs, (prelude, solve, body), now.u)
+    domain, stays = bernoulli_domain(law, kind, inputs, (prelude, solve, body), now)
     return Flow(
         inputs,
         prelude.assignments,
@@ -161,8 +161,8 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
     scale = found.coefficient * stretch
     law = Fold(found.coefficient * (g - 1), scale * h0, order)
     prelude, solve, body = _blocks(g, h0)
-    x, d = law.assigned(prelude, solve, body)
-    domain, stays = fold_domain(law, (g, h0), (prelude, solve, body), x, d)
+    x, d, even = law.assigned(prelude, solve, body)
+    domain, stays = fold_domain(law, (g, h0), (prelude, solve, body), x, d / even)
     width = abs(float(found.coefficient))
     return Flow(
         (g, h0),
@@ -206,7 +206,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         return law.explicit(written(0)), law.explicit(written(1))
 
     margin = g**2 - shear * (g**2 - 1) - _Q(3, 4)
-    domain, stays = bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now.u, margin)
+    domain, stays = bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now, margin)
     return Flow(
         inputs,
         prelude.assignments,

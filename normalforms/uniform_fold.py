@@ -50,16 +50,16 @@ class Fold:
     start: sp.Expr
     order: int
 
-    def assigned(self, prelude: Block, solve: Block, body: Block) -> tuple[sp.Expr, sp.Expr]:
-        """``x(σ), D(σ)`` after the assignments before the loop over ``t`` and inside it."""
+    def assigned(self, prelude: Block, solve: Block, body: Block) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+        """``x(σ)``, ``D(σ)`` and its first term after the assignments before the loop over ``t`` and inside it."""
         t = symbols("t")
         nu, start = prelude("nu", self.nu), prelude("start", self.start)
 
-        def at(sigma: sp.Expr, i: int, block: Block) -> tuple[sp.Symbol, sp.Symbol]:
+        def at(sigma: sp.Expr, i: int, block: Block) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol]:
             z = block(f"z{i}", nu * sigma**2)
             even, odd = block(f"even{i}", Clifford(-1, z)), block(f"odd{i}", sigma * Clifford(0, z))
             d = block(f"d{i}", even + start * odd)
-            return block(f"x{i}", (start * even + nu * odd) / d), d
+            return block(f"x{i}", (start * even + nu * odd) / d), d, even
 
         if not self.order:
             return at(t, 0, body)
@@ -68,7 +68,7 @@ class Fold:
         sigma: sp.Expr = t
         for i in range(STEPS):
             block = solve if i < STEPS - 1 else body
-            x, d = at(sigma, i, block)
+            x, d, _ = at(sigma, i, block)
             late = eta * sigma - 2 * K * sp.log(d) + horner([0, *r], x) - offset - t
             slope = eta - 2 * K * x + horner([j * c for j, c in enumerate(r, 1)], x) * (nu - x**2)
             sigma = block(f"sigma{i}", sigma - late / slope)
