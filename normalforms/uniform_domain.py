@@ -31,8 +31,8 @@ RANGE = {
 """Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
 pitchfork's branch is approached in alternating jumps, which no flow has."""
 _CANCELLED = 1e-11
-"""Least ``D`` next to its first term. Below it rounding decides on which side of the unstable branch an orbit starts, and
-so where it goes: of the law's digits none are left."""
+"""Least ``D`` next to its first term. Below it rounding decides on which side of the unstable branch an orbit starts,
+and so where it goes: of the law's digits none are left."""
 DEEPEST = ("-1/30", "-1/10")
 """How far an escaping orbit is followed, at order 0 and above."""
 FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
