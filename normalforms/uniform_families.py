@@ -19,27 +19,28 @@ from normalforms.uniform_domain import bernoulli_domain, fold_domain
 from normalforms.uniform_flow import Block, Equations, Flow
 from normalforms.uniform_fold import NODES as FOLD_NODES
 from normalforms.uniform_fold import Fold
-from normalforms.uniform_matching import Approximant, bernoulli_coefficients, phase_coefficients
+from normalforms.uniform_matching import Approximant, Nodes, bernoulli_coefficients, phase_coefficients
 
 __all__ = ["check_order", "flow"]
 
 _Q = sp.Rational
-NODES: dict[int, dict[int, tuple[sp.Rational, ...]]] = {
-    1: {1: (_Q(1, 2),), 2: (_Q(2, 5), _Q(4, 5)), 3: (_Q(0), _Q(2, 5), _Q(4, 5))},
+_nil = ()
+NODES: dict[int, dict[int, Nodes]] = {
+    1: {1: ((_Q(1, 2),),), 2: ((_Q(1, 7), _Q(47, 100)), (_Q(5, 8), _Q(3, 4))), 3: (_nil, (_Q(2, 5),), (_Q(4, 5),))},
     2: {
-        1: (_Q(1, 2),),
-        2: (_Q(0), _Q(4, 7)),
-        3: (_Q(0), _Q(0), _Q(2, 3)),
-        4: (_Q(0), _Q(0), _Q(0), _Q(5, 7)),
+        1: ((_Q(1, 2),),),
+        2: (_nil, (_Q(4, 7),)),
+        3: (_nil, _nil, (_Q(2, 3),)),
+        4: (_nil, _nil, _nil, (_Q(5, 7),)),
     },
 }
-"""Where Abel's equation is met, in units of ``g − 1``, by power k and order. Any choice has the same order; these
-balance the error over 0.7 ≤ g ≤ 1.45."""
-PHASE_NODES: dict[int, tuple[sp.Rational, ...]] = {
+"""Where Abel's equation is met, in ``g − 1``, by power k and order. Any choice has the same order; these balance the
+error over 0.7 ≤ g ≤ 1.45."""
+PHASE_NODES: dict[int, Nodes] = {
     0: (),
-    1: (_Q(1, 4),),
-    2: (_Q(0), _Q(1, 2)),
-    3: (_Q(0), _Q(0), _Q(1, 2)),
+    1: ((_Q(1, 4),),),
+    2: (_nil, (_Q(1, 2),)),
+    3: (_nil, _nil, (_Q(1, 2),)),
 }
 """The same for the phase of Neimark–Sacker, by order; its equation also holds at 0 and on the branch."""
 
