@@ -242,7 +242,7 @@ def compiled(program: Program, backend: str) -> Callable[..., Any]:
 
 def _namespace(program: Program, backend: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {}
-    exec(compile(render(program, backend), f"<{backend} law>", "exec"), namespace)
+    exec(compile(render(program, backend, lean=True), f"<{backend} law>", "exec"), namespace)
     return namespace
 
 

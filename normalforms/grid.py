@@ -1,118 +1,62 @@
-"""A sum over time on a product grid of two arguments, from few of its values.
+"""A function of two arguments on a product grid of them, from few of its values.
 
-``A(x, y) = Σ_{t=1}^T a(x, y, t)`` with ``a`` smooth and positive. Over ``t`` it is Gauss quadrature for the discrete
-measure on 1 … T, or on its halves, quarters, …, whose orthogonal polynomials are Gram's:
+``A(x, y)`` is smooth and has one sign where ``x`` and ``y`` keep theirs. In coordinates in which it changes evenly,
 
-    p_{k+1} = (t − (T+1)/2) p_k − k²(T²−k²)/(4(4k²−1)) p_{k−1}.
+    v,   ln |v|   where v ranges over more than a factor of two,   arsinh((v − c)/w)   about a centre c of width w,
 
-Over ``x`` and ``y``, or their logarithms where they range over more than a factor of two, ``ln A`` is interpolated at
-Chebyshev points of rectangles, halved until the last coefficients are rounding. Both are compared with the sum itself
-at points of every rectangle; where few points are left, or the comparison fails, the sum itself is the value.
+``ln |A|`` is interpolated at Chebyshev points of rectangles, as many as it takes for the last coefficients to be
+rounding; a rectangle that takes too many is halved. The values are compared with the function itself at points of
+every rectangle; where few points are left, or the comparison fails, the function itself is the value.
 
-Source: N. Trefethen, *Approximation Theory and Approximation Practice*, ch. 8; DLMF 18.22.
+Source: N. Trefethen, *Approximation Theory and Approximation Practice*, ch. 8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["gram_rule", "on_product", "product_axes"]
+__all__ = ["Focus", "Source", "on_grid", "product_axes"]
 
 SMALLEST = 20_000
-"""Points of a grid below which the sum itself is as fast."""
-_NODES = 32
-"""Chebyshev points per rectangle and axis."""
+"""Points of a grid below which the function itself is as fast."""
+_FEWEST = 1500
+"""Points of a rectangle below which it is not worth interpolating."""
+_NODES = (32, 64, 112)
+"""Chebyshev points per axis that are tried."""
+_HOPEFUL = 100
+"""Times `_RESOLVED` that more points are expected to leave, of what is tried with them."""
+_SPARE = 8
+"""Coefficients kept after the last that counts."""
 _RESOLVED = 1e-13
-"""Largest last coefficient of ``ln A``, and error of the quadrature, of what counts as resolved."""
+"""Largest last coefficient of ``ln |A|`` of what counts as resolved."""
 _AGREES = 5e-13
-"""Largest relative difference from the sum itself at the points that are compared."""
-_BLOCK = 8192
-"""Numbers per array: they stay in a processor's cache."""
-_COUNTS = (8, 12, 18, 27, 40, 60)
-"""Nodes of the quadratures that are tried."""
+"""Largest relative difference from the function itself at the points that are compared."""
+_COMPARED = 12
+"""Points that are compared."""
 
-Rule = tuple[np.ndarray, np.ndarray]
-Term = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 Box = tuple[slice, slice]
+Focus = tuple[float, float]
+"""Centre and width of the range in which a function varies fastest."""
+Pairwise = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Transform = Callable[[np.ndarray], np.ndarray]
 
 
-@cache
-def gram_rule(count: int, horizon: int) -> Rule:
-    """Nodes and weights of ``Σ_{t=1}^T f(t)``, exact for polynomials of degree ``2 count − 1``.
-
-    Args:
-        count: nodes, at most ``horizon``.
-        horizon: ``T``.
-
-    >>> t, w = gram_rule(2, 10)
-    >>> round(float(w @ t**3), 9)
-    3025.0
-    """
-    k = np.arange(1.0, count)
-    off = np.sqrt(k**2 * (horizon**2 - k**2) / (4 * (4 * k**2 - 1)))
-    nodes, vectors = np.linalg.eigh(np.diag(off, 1) + np.diag(off, -1))
-    return nodes + (horizon + 1) / 2, horizon * vectors[0] ** 2
-
-
-@dataclass(frozen=True)
-class _Sum:
-    """``A`` at pairs of arguments, from ``term``, which is ``a(x, y, t)``."""
-
-    term: Term
-    horizon: int
+class Source(Protocol):
+    """A function of pairs of arguments, flat arrays of one length."""
 
     def exact(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Term by term."""
-        t = np.arange(1.0, self.horizon + 1)
-        return self.quadrature(x, y, (t, np.ones_like(t)))
+        """The function itself."""
+        ...
 
-    def quadrature(self, x: np.ndarray, y: np.ndarray, rule: Rule) -> np.ndarray:
-        """With given nodes and weights, in blocks."""
-        t, w = rule
-        rows = max(1, _BLOCK // t.size)
-        blocks = (slice(i, i + rows) for i in range(0, x.size, rows))
-        return np.concatenate([self.term(x[b, None], y[b, None], t) @ w for b in blocks])
-
-    def rule(self, x: np.ndarray, y: np.ndarray) -> Rule:
-        """A quadrature in one piece or panel by panel: the next after the cheapest that is right at these pairs.
-
-        Between them it may be worse, by orders of magnitude where a layer in time is narrow; the next has those to
-        spare.
-        """
-        edges = [self.horizon]
-        while edges[-1] > 2 * _COUNTS[0]:
-            edges.append(edges[-1] // 2)
-        panels = [(0, self.horizon), *((start, end) for end, start in pairwise([*edges, 0]))]
-        tried = [_rules(end - start) for start, end in panels]
-        shifted = [(t + start, w) for (start, _), rules in zip(panels, tried, strict=True) for t, w in rules]
-        times = np.concatenate([t for t, _ in shifted])
-        terms = self.term(x[:, None], y[:, None], times)
-        parts = np.split(terms, np.cumsum([t.size for t, _ in shifted])[:-1], axis=1)
-        sums = iter([part @ w for part, (_, w) in zip(parts, shifted, strict=True)])
-        rules, found = iter(shifted), list[Rule]()
-        allowed = None
-        for panel in tried:
-            values, here = [next(sums) for _ in panel], [next(rules) for _ in panel]
-            allowed = _RESOLVED * values[-1] if allowed is None else allowed
-            right = [bool(np.all(np.abs(v - values[-1]) <= allowed)) for v in values]
-            first = next(i for i, r in enumerate([*right, True]) if r)
-            found.append(here[min(first + 1, len(here) - 1)])
-        if found[0][0].size <= _COUNTS[-1]:
-            return found[0]
-        return np.concatenate([t for t, _ in found[1:]]), np.concatenate([w for _, w in found[1:]])
-
-
-@cache
-def _rules(length: int) -> tuple[Rule, ...]:
-    """The quadratures of ``1 … length`` that save something, cheapest first, and the sum itself."""
-    t = np.arange(1.0, length + 1)
-    return (*(gram_rule(count, length) for count in _COUNTS if 3 * count <= 2 * length), (t, np.ones_like(t)))
+    def near(self, x: np.ndarray, y: np.ndarray) -> Pairwise:
+        """A faster one, right to rounding between these pairs."""
+        ...
 
 
 def product_axes(values: list[np.ndarray]) -> tuple[int, int] | None:
@@ -129,28 +73,42 @@ def product_axes(values: list[np.ndarray]) -> tuple[int, int] | None:
     return (varying[0], varying[1]) if a.size * b.size == np.prod(shape) else None
 
 
-def on_product(term: Term, x: np.ndarray, y: np.ndarray, horizon: int, wanted: np.ndarray) -> np.ndarray:
-    """``A(x_i, y_j)``, ``nan`` where it is not wanted.
+def on_grid(source: Source, x: np.ndarray, y: np.ndarray, wanted: Any = True, focus: Focus | None = None) -> np.ndarray:
+    """``A(x, y)`` on the product grid of two arrays that broadcast to it, ``nan`` where it is not wanted.
 
     Args:
-        term: ``a(x, y, t)`` on broadcast arrays.
-        x: first argument, one axis.
-        y: second argument, one axis.
-        horizon: ``T``.
-        wanted: mask, shape ``(x.size, y.size)``.
+        source: ``A``.
+        x: first argument.
+        y: second argument.
+        wanted: mask that broadcasts to the grid.
+        focus: that of ``x``, whose sign ``A`` then ignores; by default none.
 
+    >>> from normalforms.time_sum import TimeSum
     >>> x, y = np.linspace(0.9, 1.1, 200), np.linspace(1, 2, 200)
-    >>> found = on_product(lambda x, y, t: y * x**t, x, y, 50, np.ones((200, 200), bool))
+    >>> found = on_grid(TimeSum(lambda x, y: (x, y), lambda x, y, t: y * x**t, 50), x[:, None], y)
     >>> bool(np.allclose(found[7], y * np.sum(x[7] ** np.arange(1, 51)), rtol=1e-12))
     True
     """
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    sides = [(1,) * (len(shape) - v.ndim) + v.shape for v in (x, y)]
+    order = sorted(range(len(shape)), key=lambda axis: sides[0][axis] == 1)  # the axes of x come first
+    flat = np.broadcast_to(wanted, shape).transpose(order).reshape(x.size, y.size)
+    found = _on_product(source, x.ravel(), y.ravel(), flat, focus)
+    return found.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
+
+
+def _on_product(source: Source, x: np.ndarray, y: np.ndarray, wanted: np.ndarray, focus: Focus | None) -> np.ndarray:
+    """``A(x_i, y_j)``."""
+    pieces = [
+        (_Axis(x[rows], focus), _Axis(y[columns]), rows, columns)
+        for rows in ([np.argsort(x, kind="stable")] if focus else _signed(x))
+        for columns in _signed(y)
+    ]
     out = np.full(wanted.shape, np.nan)
-    sum_ = _Sum(term, horizon)
-    for rows in _signed(x):
-        for columns in _signed(y):
-            place = np.ix_(rows, columns)
-            quadrant = _Quadrant(sum_, (_Axis(x[rows]), _Axis(y[columns])), wanted[place], out[place])
-            out[place] = quadrant.filled()
+    for first, second, rows, columns in pieces:
+        place = np.ix_(rows, columns)
+        piece = _Piece(source, (first, second), wanted[place], out[place])
+        out[place] = piece.filled()
     return out
 
 
@@ -165,9 +123,10 @@ def _signed(values: np.ndarray) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Values of one sign, in the order of their size, and the coordinate in which they are interpolated."""
+    """Values in the order of their coordinate, in which the function is interpolated; without a focus of one sign."""
 
     values: np.ndarray
+    focus: Focus | None = None
 
     @cached_property
     def straight(self) -> bool:
@@ -175,32 +134,50 @@ class _Axis:
         return bool(np.abs(self.values[-1]) <= 2 * np.abs(self.values[0]))
 
     def coordinate(self, values: np.ndarray) -> np.ndarray:
-        """That of any values of this sign."""
+        """That of any values of this axis."""
+        if self.focus is not None:
+            return np.arcsinh((values - self.focus[0]) / self.focus[1])
         return values if self.straight else np.log(np.abs(values))
 
     def at(self, coordinate: Any) -> Any:
         """The values at coordinates."""
+        if self.focus is not None:
+            return self.focus[0] + self.focus[1] * np.sinh(coordinate)
         return coordinate if self.straight else np.sign(self.values[0]) * np.exp(coordinate)
 
-    def middle(self, part: slice) -> float:
-        """Coordinate halfway between the ends of a part."""
-        ends = self.coordinate(self.values[[part.start, part.stop - 1]])
-        return float(ends[0] + ends[1]) / 2
+    def ends(self, part: slice) -> np.ndarray:
+        """Coordinates of the first and the last value of a part."""
+        return self.coordinate(self.values[[part.start, part.stop - 1]])
 
-    def points(self, part: slice) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray], np.ndarray]:
-        """Chebyshev points of a part, Chebyshev polynomials at values, and the matrix from values to coefficients.
+    def cut(self, part: slice) -> list[slice]:
+        """A part in halves, or whole where one would be empty."""
+        ends, inside = self.ends(part), self.coordinate(self.values[part])
+        k = part.start + int(np.sum(np.abs(inside - ends[0]) <= np.abs(ends[1] - ends[0]) / 2))
+        return [slice(part.start, k), slice(k, part.stop)] if part.start < k < part.stop else [part]
 
-        The matrix is that of the points as they are, after rounding.
+    def points(self, part: slice, count: int) -> tuple[np.ndarray, Transform, Transform]:
+        """Chebyshev points of a part, Chebyshev polynomials at values, and the map from values to coefficients.
+
+        The points are used as they are after rounding: one step of iterative refinement of the cosine transform.
         """
-        ends, middle = self.coordinate(self.values[[part.start, part.stop - 1]]), self.middle(part)
-        half = (ends[1] - ends[0]) / 2 or 1e-6 * (abs(middle) if self.straight else 1.0)
-        nominal = middle + half * np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
-        at = self.at(nominal)
+        ends = self.ends(part)
+        middle, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
+        half = half or 1e-6 * (abs(middle) if self.focus is None and self.straight else 1.0)
+        angles = np.pi * (np.arange(count) + 0.5) / count
+        cosines = 2 / count * np.cos(np.outer(np.arange(count), angles))
+        cosines[0] /= 2
+        at = self.at(middle + half * np.cos(angles))
 
         def polynomials(values: np.ndarray) -> np.ndarray:
-            return np.polynomial.chebyshev.chebvander((self.coordinate(values) - middle) / half, _NODES - 1)
+            return np.polynomial.chebyshev.chebvander((self.coordinate(values) - middle) / half, count - 1)
 
-        return at, polynomials, np.linalg.inv(polynomials(at))
+        there = polynomials(at)
+
+        def coefficients(values: np.ndarray) -> np.ndarray:
+            first = cosines @ values
+            return first + cosines @ (values - there @ first)
+
+        return at, polynomials, coefficients
 
 
 def _tail(coefficients: np.ndarray) -> float:
@@ -210,10 +187,10 @@ def _tail(coefficients: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class _Quadrant:
-    """The part of a grid with given signs."""
+class _Piece:
+    """The part of a grid in which the function keeps its sign."""
 
-    sum_: _Sum
+    source: Source
     axes: tuple[_Axis, _Axis]
     wanted: np.ndarray
     out: np.ndarray
@@ -227,55 +204,77 @@ class _Quadrant:
 
     def _parts(self, box: Box) -> list[Box]:
         """Boxes that are left of one box; its values are filled in where there are none."""
-        wanted = self.wanted[box]
-        if not np.any(wanted):
+        count = int(np.sum(self.wanted[box]))
+        if not count:
             return []
-        if np.sum(wanted) < 2 * _NODES**2 or any(a.values[0] == 0 for a in self.axes):
-            return self._summed(box)
-        (x, rows, left), (y, columns, right) = (a.points(b) for a, b in zip(self.axes, box, strict=True))
-        few = [0, _NODES // 2, _NODES - 1]
-        corners = np.meshgrid(x[[*few, 8, 24]], y[[*few, 8, 24]])
-        rule = self.sum_.rule(*(v.ravel() for v in corners))
-        along = _tail(left @ self._logarithms(x, y[few], rule)), _tail(right @ self._logarithms(x[few], y, rule).T)
-        if max(along) > _RESOLVED:
-            return self._halves(box, along)
-        c = left @ self._logarithms(x, y, rule) @ right.T
-        tails = _tail(c), _tail(c.T)
-        if max(tails) <= _RESOLVED:
-            found = np.exp(rows(self.axes[0].values[box[0]]) @ c @ columns(self.axes[1].values[box[1]]).T)
+        if count < _FEWEST or any(a.focus is None and a.values[0] == 0 for a in self.axes):
+            return self._direct(box)
+        few = [a.points(b, 5)[0] for a, b in zip(self.axes, box, strict=True)]
+        value = self.source.near(*(v.ravel() for v in np.meshgrid(*few)))
+        sizes: list[int] = []
+        for i in (0, 1):
+            size = self._size(box, i, few[1 - i], value)
+            if not size:
+                return self._halves(box, (i,))
+            sizes.append(size)
+        if sizes[0] * sizes[1] > count:
+            return self._direct(box)
+        points = [a.points(b, n) for a, b, n in zip(self.axes, box, sizes, strict=True)]
+        (x, rows, left), (y, columns, right) = points
+        logs, sign = _logarithms(value, x, y)
+        c = right(left(logs).T).T
+        unresolved = tuple(i for i, tail in enumerate((_tail(c), _tail(c.T))) if tail > _RESOLVED)
+        if not unresolved:
+            found = rows(self.axes[0].values[box[0]]) @ c @ columns(self.axes[1].values[box[1]]).T
+            np.exp(found, out=found)
+            found *= sign
             if self._agrees(box, found):
-                self.out[box] = np.where(wanted, found, np.nan)
+                self.out[box] = found if count == found.size else np.where(self.wanted[box], found, np.nan)
                 return []
-        return self._halves(box, tails)
+        return self._halves(box, unresolved or (0, 1))
 
-    def _logarithms(self, x: np.ndarray, y: np.ndarray, rule: Rule) -> np.ndarray:
-        """``ln A`` at all pairs."""
-        mesh = (v.ravel() for v in np.meshgrid(x, y, indexing="ij"))
-        return np.log(self.sum_.quadrature(*mesh, rule)).reshape(x.size, y.size)
+    def _size(self, box: Box, i: int, others: np.ndarray, value: Pairwise) -> int:
+        """Points along axis ``i`` that resolve the function at ``others`` of the other axis, 0 where none do."""
+        tail = np.inf
+        for before, count in pairwise((0, *_NODES)):
+            at, _, to = self.axes[i].points(box[i], count)
+            logs = _logarithms(value, at, others)[0] if i == 0 else _logarithms(value, others, at)[0].T
+            sizes = np.max(np.abs(to(logs)), axis=1)
+            last, tail = tail, _tail(sizes)
+            if tail <= _RESOLVED:
+                return min(count, int(np.max(np.flatnonzero(sizes > _RESOLVED), initial=0)) + 1 + _SPARE)
+            fall = np.log(last / tail) / (count - before) if before else np.inf  # the coefficients' rate of decay
+            if not tail * np.exp(-fall * (_NODES[-1] - count)) <= _HOPEFUL * _RESOLVED:
+                break
+        return 0
 
-    def _halves(self, box: Box, tails: tuple[float, float]) -> list[Box]:
-        """A box cut across the axis with the larger tail, or both; its values are filled in where that is no cut."""
-        parts = []
-        for axis, b, tail in zip(self.axes, box, tails, strict=True):
-            k = int(np.searchsorted(np.abs(axis.values), np.abs(axis.at(axis.middle(b))), side="right"))
-            cut = tail >= max(tails) and b.start < k < b.stop
-            parts.append([slice(b.start, k), slice(k, b.stop)] if cut else [b])
-        if len(parts[0]) * len(parts[1]) == 1:
-            return self._summed(box)
-        return [(rows, columns) for rows in parts[0] for columns in parts[1]]
+    def _halves(self, box: Box, along: tuple[int, ...]) -> list[Box]:
+        """A box cut along one axis, or both; its values are filled in where that is no cut."""
+        rows, columns = (
+            axis.cut(b) if i in along else [b] for i, (axis, b) in enumerate(zip(self.axes, box, strict=True))
+        )
+        if len(rows) * len(columns) == 1:
+            return self._direct(box)
+        return [(r, c) for r in rows for c in columns]
 
-    def _summed(self, box: Box) -> list[Box]:
+    def _direct(self, box: Box) -> list[Box]:
         """Fill a box in without interpolation."""
         i, j = (k + b.start for k, b in zip(np.nonzero(self.wanted[box]), box, strict=True))
         x, y = self.axes[0].values[i], self.axes[1].values[j]
         few = slice(None, None, 17)
-        self.out[i, j] = self.sum_.quadrature(x, y, self.sum_.rule(x[few], y[few]))
+        self.out[i, j] = self.source.near(x[few], y[few])(x, y)
         return []
 
     def _agrees(self, box: Box, found: np.ndarray) -> bool:
-        """Whether interpolated values are the sum itself at eight points."""
-        i, j = np.nonzero(self.wanted[box])
-        few = np.linspace(0, i.size - 1, 8).astype(int)
-        i, j = i[few], j[few]
-        true = self.sum_.exact(self.axes[0].values[box[0]][i], self.axes[1].values[box[1]][j])
-        return bool(np.all(np.abs(found[i, j] - true) <= _AGREES * true))
+        """Whether interpolated values are the function itself at some points."""
+        places = np.flatnonzero(self.wanted[box])
+        i, j = np.unravel_index(places[np.linspace(0, places.size - 1, _COMPARED).astype(int)], found.shape)
+        true = self.source.exact(self.axes[0].values[box[0]][i], self.axes[1].values[box[1]][j])
+        return bool(np.all(np.abs(found[i, j] - true) <= _AGREES * np.abs(true)))
+
+
+def _logarithms(value: Pairwise, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+    """``ln |A|`` at all pairs, ``nan`` where the sign is not that of the first, and that sign."""
+    found = value(np.repeat(x, y.size), np.tile(y, x.size)).reshape(x.size, y.size)
+    sign = float(np.sign(found[0, 0]))
+    return np.log(sign * found), sign

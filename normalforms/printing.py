@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -103,13 +104,14 @@ _HEADERS = {
 }
 
 
-def render(program: Program, language: str, name: str = "law") -> str:
+def render(program: Program, language: str, name: str = "law", *, lean: bool = False) -> str:
     """Source of a function ``name`` that runs ``program`` and returns its results.
 
     Args:
         program: what to print. Its symbols are renamed where the language has another use for their names.
         language: ``"python"`` (scalars), ``"numpy"`` (broadcasts), ``"jax"``, ``"mpmath"``, ``"c"`` or ``"julia"``.
         name: the function's name.
+        lean: NumPy only, let each array go after its last use: less memory, and what is left stays in the cache.
 
     Raises:
         ValueError: an unknown language, or a function that it lacks.
@@ -126,7 +128,8 @@ def render(program: Program, language: str, name: str = "law") -> str:
             raise ValueError(f"{language} has no {str(error).splitlines()[0].split()[-1]}; choose mpmath") from None
 
     helpers = "\n".join(_helper(kind, k, language) for kind, k in sorted(program.functions))
-    body = {"numpy": _numpy, "c": _c, "julia": _julia, "jax": _jax}.get(language, _loop)(program, text, name)
+    printed = {"numpy": partial(_numpy, lean=lean), "c": _c, "julia": _julia, "jax": _jax}.get(language, _loop)
+    body = printed(program, text, name)
     return "\n".join(part for part in (_HEADERS[language], helpers, body) if part)
 
 
@@ -134,31 +137,47 @@ def _join(values: Sequence[str]) -> str:
     return ", ".join(values)
 
 
-def _assign(assignments: Any, text: Any, indent: str) -> list[str]:
-    return [f"{indent}{s.name} = {text(e)}" for s, e in assignments]
+def _assign(assignments: Any, text: Any, indent: str, keep: set[sp.Symbol] | None = None) -> list[str]:
+    """Lines of assignments; with ``keep``, what is read later, every other symbol is deleted after its last use."""
+    lines = [f"{indent}{s.name} = {text(e)}" for s, e in assignments]
+    if keep is None:
+        return lines
+    own = {s for s, _ in assignments} - keep
+    last = {s: i for i, (_, e) in enumerate(assignments) for s in e.free_symbols & own}
+    for i in sorted(set(last.values()), reverse=True):
+        dead = sorted(s.name for s, j in last.items() if j == i)
+        lines.insert(i + 1, f"{indent}del {_join(dead)}")
+    return lines
 
 
 def _returned(program: Program, text: Any) -> str:
     return _join([text(e) for e in program.results])
 
 
-def _numpy(program: Program, text: Any, name: str) -> str:
+def _numpy(program: Program, text: Any, name: str, lean: bool = False) -> str:
     """Floats at once: integers have no negative powers, and Python's floats turn complex outside a domain."""
     floats = [f"    {s.name} = 1.0*numpy.asarray({s.name})" for s in program.inputs if not s.is_integer]
-    return _loop(program, text, name, floats)
+    return _loop(program, text, name, floats, lean)
 
 
-def _loop(program: Program, text: Any, name: str, first: Sequence[str] = ()) -> str:
-    """Python and mpmath."""
+def _loop(program: Program, text: Any, name: str, first: Sequence[str] = (), lean: bool = False) -> str:
+    """Python, NumPy and mpmath."""
+
+    def assign(assignments: Any, indent: str, *later: sp.Expr) -> list[str]:
+        return _assign(assignments, text, indent, {s for e in later for s in e.free_symbols} if lean else None)
+
+    after = (*(e for _, e in program.closing), *program.results)
     lines = [f"def {name}({_join([s.name for s in program.inputs])}):", *first]
-    lines += _assign(program.prelude, text, "    ")
     if program.carries:
         names = _join([c.symbol.name for c in program.carries])
+        lines += _assign(program.prelude, text, "    ")
         lines.append(f"    {names} = {_join([text(c.initial) for c in program.carries])}")
         lines.append(f"    for {program.counter} in range(1, {text(program.horizon)} + 1):")
-        lines += _assign(program.body, text, "        ")
+        lines += assign(program.body, "        ", *(c.update for c in program.carries))
         lines.append(f"        {names} = {_join([text(c.update) for c in program.carries])}")
-    lines += _assign(program.closing, text, "    ")
+    else:
+        lines += assign(program.prelude, "    ", *after)
+    lines += assign(program.closing, "    ", *program.results)
     return "\n".join([*lines, f"    return {_returned(program, text)}", ""])
 
 

@@ -19,6 +19,7 @@ import sympy as sp
 from normalforms import scaling_numerics as numerics
 from normalforms.cusp_scaling import CuspScaling, cusp_scaling
 from normalforms.formula import DomainWarning, check_horizon, check_real, symbols
+from normalforms.grid import on_grid, product_axes
 from normalforms.maps import Map
 from normalforms.regimes import Regime, regimes
 from normalforms.special import clifford, expmoment
@@ -69,7 +70,7 @@ class Scaling:
     at_zero: sp.Expr
     note: str
     inputs: tuple[sp.Symbol, sp.Symbol, sp.Symbol]
-    _psi: Callable[[Any, Any], Any] = field(repr=False)
+    _psi: numerics.Numerics = field(repr=False)
     _peaks: bool = field(repr=False)
     _error: Callable[[Any, Any], Any] = field(repr=False)
 
@@ -96,9 +97,19 @@ class Scaling:
         Raises:
             ValueError: complex, NaN or infinite input.
         """
-        x, y = np.broadcast_arrays(check_real(x, "x"), check_real(y, "y"))
+        x, y = check_real(x, "x"), check_real(y, "y")
+        if product_axes([x, y]) is not None:
+            return self._on_grid(x, y)
+        x, y = np.broadcast_arrays(x, y)
         value = self._psi(x.ravel(), y.ravel()).reshape(x.shape)
         return float(value) if value.ndim == 0 else value
+
+    def _on_grid(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Ψ on a product grid, by interpolation."""
+        with np.errstate(all="ignore"):
+            gone = self._psi.escapes(x, y)
+            value = on_grid(self._psi, x, y, ~gone, focus=(0.0, 1.0))
+        return np.where(gone, np.inf, value)
 
     def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
         """The leading-order law ``prefactor · Ψ(x, y)``, elementwise over broadcast ``g`` and ``h0``.
@@ -270,17 +281,11 @@ def _neimark_sacker(c: sp.Expr, twist: sp.Expr) -> dict[str, Any]:
     q = _r * sp.exp(-U)
     phase = U**2 * (L - 1 - 2 * U / 3 + 2 * _b / _D) + 2 * U * (1 - 1 / _D)
     phase += 2 * (_li(3, _r) - _li(3, q) - U * _li(2, q)) - _P - _n**2 / 2
-    ratio = float(twist)
-
-    def psi(x: Any, y: Any) -> Any:
-        value = numerics.PITCHFORK(x, y)
-        return value + ratio**2 * numerics.PHASE(x, y) if ratio else value
-
     return {
         "compact": _CUBIC + twist**2 * phase / (8 * _x**2),
         "where": _bernoulli(U),
         "at_zero": _CUBIC_ZERO + twist**2 * _PHASE_ZERO,
-        "psi": psi,
+        "psi": numerics.neimark_sacker(float(twist)),
         "peaks": bool(c > 0) and twist == 0,
         "note": "Ψ = ∫ (∂R/∂x)² + R² (∂Θ/∂x)² dτ over 0 ≤ τ ≤ 1, both parts of ‖∂z/∂g‖², for the amplitude"
         " R' = x R − R³, R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part"

@@ -8,14 +8,14 @@ closed form. The closed forms are those of ``normalforms.scaling`` in the variab
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bernoulli, factorial, spence
 
-__all__ = ["PHASE", "PITCHFORK", "SADDLE_NODE", "STABILITY_FLIP", "TRANSCRITICAL", "Numerics"]
+__all__ = ["PHASE", "PITCHFORK", "SADDLE_NODE", "STABILITY_FLIP", "TRANSCRITICAL", "Numerics", "neimark_sacker"]
 
 Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
@@ -33,12 +33,14 @@ class Numerics:
         centre: ``(x, y) -> tau`` next to which the integrand varies fastest.
         escapes: ``(x, y) -> bool``: the limiting flow reaches infinity within the horizon.
         closed: ``(x, y) -> (value, sum of the absolute terms)`` of a closed form, or ``None``.
+        rest: a factor and the function that it multiplies, added to this one.
     """
 
     density: Callable[[Array, Array, Array], Array]
     centre: Callable[[Array, Array], Array]
     escapes: Callable[[Array, Array], NDArray[np.bool_]]
     closed: Callable[[Array, Array], Pair] | None = None
+    rest: tuple[float, Numerics] | None = None
 
     def __call__(self, x: Array, y: Array) -> Array:
         """The scaling function at the flat arrays ``x`` and ``y``; infinite where the flow escapes."""
@@ -52,7 +54,15 @@ class Numerics:
                 todo &= ~good
             for block in np.array_split(np.flatnonzero(todo), max(1, -(-np.count_nonzero(todo) // _CHUNK))):
                 value[block] = self.integral(x[block], y[block])
-        return value
+        return value if self.rest is None else value + self.rest[0] * self.rest[1](x, y)
+
+    def exact(self, x: Array, y: Array) -> Array:
+        """The same, as a source of `normalforms.grid.on_grid`."""
+        return self(x, y)
+
+    def near(self, x: Array, y: Array) -> Callable[[Array, Array], Array]:
+        """The same, whatever the pairs."""
+        return self
 
     def integral(self, x: Array, y: Array) -> Array:
         """The integral of the density by double-exponential quadrature on either side of the centre."""
@@ -172,12 +182,13 @@ def _saddle_density(x: Array, y: Array, tau: Array) -> Array:
 
 
 def _nowhere(x: Array, y: Array) -> NDArray[np.bool_]:
-    return np.zeros(x.shape, dtype=bool)
+    return np.zeros(np.broadcast_shapes(x.shape, y.shape), dtype=bool)
 
 
 def _bernoulli_escapes(rate: float) -> Callable[[Array, Array], NDArray[np.bool_]]:
     def escapes(x: Array, y: Array) -> NDArray[np.bool_]:
-        return (y < 0) & (_bernoulli(rate * x, rate * y, np.ones_like(x))[1] <= 0)  # D underflows where y ≥ 0
+        s = rate * np.abs(x)
+        return (y < 0) & (np.where(x > 0, np.exp(-s), 1.0) + rate * y * _p1(s) <= 0)  # D underflows where y ≥ 0
 
     return escapes
 
@@ -348,3 +359,8 @@ PITCHFORK = Numerics(_pitchfork_density, _bernoulli_centre(2.0), _bernoulli_esca
 PHASE = Numerics(_phase_density, _bernoulli_centre(2.0), _bernoulli_escapes(2.0))
 TRANSCRITICAL = Numerics(_transcritical_density, _bernoulli_centre(1.0), _bernoulli_escapes(1.0), _transcritical_closed)
 SADDLE_NODE = Numerics(_saddle_density, _saddle_centre, _saddle_escapes, _saddle_closed)
+
+
+def neimark_sacker(twist: float) -> Numerics:
+    """The amplitude's function plus ``twist²`` times the phase's."""
+    return replace(PITCHFORK, rest=(twist**2, PHASE)) if twist else PITCHFORK

@@ -13,8 +13,9 @@ import sympy as sp
 from normalforms import uniform_cusp
 from normalforms.codegen import Program
 from normalforms.formula import Formula, compiled, symbols
-from normalforms.grid import on_product, product_axes
+from normalforms.grid import Focus, on_grid, product_axes
 from normalforms.maps import Map
+from normalforms.time_sum import TimeSum
 from normalforms.unfolding import is_cusp
 from normalforms.uniform_families import check_order, flow
 from normalforms.uniform_flow import Equations
@@ -31,6 +32,7 @@ class Uniform(Formula):
         relation: the equation that ``h_t`` solves, where the law is implicit.
         matrix: with two parameters, ``Σ_t ∂_a h_t ∂_b h_t``, of which the law is the top eigenvalue.
         stays: whether the orbit stays, a predicate of the arguments; the value is ``nan`` where it does not.
+        focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
 
     >>> from normalforms.maps import pitchfork
     >>> uniform_law(pitchfork(), 0).orbit.expr
@@ -41,6 +43,7 @@ class Uniform(Formula):
     relation: sp.Basic | None = field(default=None, kw_only=True)
     matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
     stays: Callable[..., Any] | None = field(default=None, kw_only=True)
+    focus: Callable[[int], Focus] | None = field(default=None, kw_only=True)
 
     def __call__(self, *arguments: Any) -> Any:
         """The value, elementwise over broadcast arguments; components of a planar state are a last axis."""
@@ -53,18 +56,29 @@ class Uniform(Formula):
     @cached_property
     def _numbers(self) -> Callable[..., Any]:
         program = self.stable.shared()
-        each = compiled(program, "numpy")
-        summand = _summand(program)
-        term = None if summand is None else compiled(summand, "numpy")
+        each, parts = compiled(program, "numpy"), _summand(program)
+        pieces = None if parts is None else [compiled(part, "numpy") for part in parts]
 
         def numbers(*values: Any) -> Any:
             stays = np.bool_(True) if self.stays is None else self.stays(*values)
-            places = None if term is None else product_axes(list(values[:-1]))
-            if term is None or places is None:
+            places = None if pieces is None else product_axes(list(values[:-1]))
+            if pieces is None or places is None:
                 return np.where(stays, each(*values), np.nan)
-            return _on_grid(term, places, values, stays)
+            return self._on_grid(pieces, places, values, stays)
 
         return numbers
+
+    def _on_grid(self, pieces: list[Any], places: tuple[int, int], values: tuple[Any, ...], stays: Any) -> np.ndarray:
+        """The sum over ``t`` where two arguments span a product grid and the others are numbers."""
+        (before, term), (*arguments, horizon) = pieces, values
+
+        def prepare(x: np.ndarray, y: np.ndarray) -> tuple[Any, ...]:
+            varying = dict(zip(places, (x, y), strict=True))
+            return before(*(varying[k] if k in varying else v.ravel()[0] for k, v in enumerate(arguments)))
+
+        focus = self.focus(horizon) if self.focus is not None and places[0] == 0 else None
+        x, y = (arguments[i] for i in places)
+        return on_grid(TimeSum(prepare, term, horizon), x, y, stays, focus)
 
     def latex(self) -> str:
         """The law as LaTeX: equations with abbreviations, where it has them."""
@@ -81,29 +95,17 @@ class Uniform(Formula):
         return "; ".join(f"{a} = {b}" for a, b in self.equations) if self.equations else super().__str__()
 
 
-def _summand(program: Program) -> Program | None:
-    """The term of ``t`` of a program that is a sum over ``t``, as a program of its inputs and ``t``."""
+def _summand(program: Program) -> tuple[Program, Program] | None:
+    """The term of ``t`` of a program that is a sum over ``t``: what it needs of the inputs, and its program of that."""
     if len(program.carries) != 1 or program.closing or program.counter is None:
         return None
     total = program.carries[0]
     term = program.results[0].xreplace({total.symbol: total.update - total.symbol})
-    return Program((*program.inputs[:-1], program.counter), (term,), prelude=(*program.prelude, *program.body))
-
-
-def _on_grid(term: Callable[..., Any], places: tuple[int, int], values: tuple[Any, ...], stays: Any) -> np.ndarray:
-    """The sum over ``t`` of ``term`` where two arguments span a product grid and the others are numbers."""
-    *arguments, horizon = values
-    x, y = (arguments[i] for i in places)
-    shape = np.broadcast_shapes(*(v.shape for v in arguments))
-    i, j = (np.broadcast_to(np.arange(v.size).reshape(v.shape), shape) for v in (x, y))
-    wanted = np.empty((x.size, y.size), dtype=bool)
-    wanted[i, j] = stays
-
-    def at(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-        varying = dict(zip(places, (a, b), strict=True))
-        return term(*(varying[k] if k in varying else v.ravel()[0] for k, v in enumerate(arguments)), t)
-
-    return on_product(at, x.ravel(), y.ravel(), horizon, wanted)[i, j]
+    known = (*program.inputs[:-1], *(s for s, _ in program.prelude))
+    used = {s for e in (term, *(e for _, e in program.body)) for s in e.free_symbols}
+    needed = tuple(s for s in known if s in used)
+    before = Program(program.inputs[:-1], needed, prelude=program.prelude)
+    return before, Program((*needed, program.counter), (term,), prelude=program.body)
 
 
 def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> Uniform:
@@ -149,6 +151,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         orbit=orbit,
         equations=equations,
         stays=motion.stays,
+        focus=motion.focus,
     )
 
 

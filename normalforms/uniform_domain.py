@@ -11,7 +11,7 @@ import sympy as sp
 
 from normalforms.codegen import Program
 from normalforms.formula import Domain, compiled, symbols
-from normalforms.uniform_bernoulli import Bernoulli
+from normalforms.uniform_bernoulli import Bernoulli, Shifted
 from normalforms.uniform_flow import Block
 from normalforms.uniform_fold import Fold
 
@@ -30,6 +30,9 @@ RANGE = {
 }
 """Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
 pitchfork's branch is approached in alternating jumps, which no flow has."""
+_CANCELLED = 1e-11
+"""Least ``D`` next to its first term. Below it rounding decides on which side of the unstable branch an orbit starts,
+and so where it goes: of the law's digits none are left."""
 DEEPEST = ("-1/30", "-1/10")
 """How far an escaping orbit is followed, at order 0 and above."""
 FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
@@ -53,7 +56,7 @@ def bernoulli_domain(
     kind: str,
     inputs: tuple[sp.Symbol, ...],
     blocks: tuple[Block, ...],
-    u: sp.Expr,
+    now: Shifted,
     margin: sp.Expr | None = None,
 ) -> tuple[Domain, Predicate]:
     """The range of the measurements, with ``margin ≥ 0``; and whether ``u`` has not escaped to negative values."""
@@ -61,28 +64,34 @@ def bernoulli_domain(
     texts = (*RANGE[kind], DEEPEST[min(order, 1)])
     least, most, high, low = (float(_Q(v)) for v in texts)
     at_once = _compiled((law.growth, law.start, sp.sympify(margin or 0)), inputs, blocks[:1])
-    end = _compiled((u,), inputs, blocks)
+    end = _compiled((now.u, now.log), inputs, blocks)
 
     def holds(*values: Any) -> Any:
         growth, start, spare = at_once(*values)
         return (growth >= least) & (growth <= most) & (spare >= 0) & (start >= low) & (start <= high)
 
+    def remains(*values: Any) -> Any:
+        u, log = end(*values)
+        return (np.abs(u - low / 2) <= -low / 2) & (log >= np.log(_CANCELLED))
+
     def stays(*values: Any) -> Any:
         _, start, _ = at_once(*values)
-        return _where(start < 0, values, lambda *some: np.abs(end(*some) - low / 2) <= -low / 2)
+        return _where(start < 0, values, remains)
 
-    extra = f", {margin} ≥ 0" if margin is not None else ""
-    text = (
-        f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, {texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes"
-    )
+    extra = f", {margin} ≥ 0" if margin is not None and not margin.is_number else ""
+    text = f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, "
+    if law.start.is_nonnegative:  # nothing escapes
+        text += f"{law.start} ≤ {texts[2]}"
+    else:
+        text += f"{texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes, or rounding decides whether it does"
     return Domain(_sentence(text, kind, order), holds), stays
 
 
 def fold_domain(
-    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, d: sp.Expr
+    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, left: sp.Expr
 ) -> tuple[Domain, Predicate]:
-    """The range of the measurements; and whether the orbit has not left it."""
-    at_once, ending = _compiled((law.nu, law.start), inputs, blocks[:1]), _compiled((x, d), inputs, blocks)
+    """The range of the measurements; and whether the orbit has not left it. ``left`` is ``D`` over its first term."""
+    at_once, ending = _compiled((law.nu, law.start), inputs, blocks[:1]), _compiled((x, left), inputs, blocks)
     size = FOLD_REACH[min(law.order, 1)]
     least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
 
@@ -91,16 +100,17 @@ def fold_domain(
         return (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
 
     def remains(*values: Any) -> Any:
-        (nu, start), (end, d) = at_once(*values), ending(*values)
+        (nu, start), (end, left) = at_once(*values), ending(*values)
         root = np.sqrt(np.maximum(-nu, 0))
         first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
-        return (d > 0) & (end >= -reach) & ((nu >= 0) | first)
+        return (end >= -reach) & np.where(nu >= 0, left >= _CANCELLED, first)
 
     def stays(*values: Any) -> Any:
         nu, start = at_once(*values)
-        return _where((nu < 0) | (start < -np.sqrt(np.maximum(nu, 0))), values, remains)
+        return _where((nu < 0) | (start < -0.999999 * np.sqrt(np.maximum(nu, 0))), values, remains)
 
-    text = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}, until the orbit leaves that range"
+    sizes = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}"
+    text = f"{sizes}, until the orbit leaves that range, or rounding decides whether it does"
     return Domain(_sentence(text, "saddle_node", law.order), holds), stays
 
 

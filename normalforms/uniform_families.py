@@ -19,27 +19,28 @@ from normalforms.uniform_domain import bernoulli_domain, fold_domain
 from normalforms.uniform_flow import Block, Equations, Flow
 from normalforms.uniform_fold import NODES as FOLD_NODES
 from normalforms.uniform_fold import Fold
-from normalforms.uniform_matching import Approximant, bernoulli_coefficients, phase_coefficients
+from normalforms.uniform_matching import Approximant, Nodes, bernoulli_coefficients, phase_coefficients
 
 __all__ = ["check_order", "flow"]
 
 _Q = sp.Rational
-NODES: dict[int, dict[int, tuple[sp.Rational, ...]]] = {
-    1: {1: (_Q(1, 2),), 2: (_Q(2, 5), _Q(4, 5)), 3: (_Q(0), _Q(2, 5), _Q(4, 5))},
+_nil = ()
+NODES: dict[int, dict[int, Nodes]] = {
+    1: {1: ((_Q(1, 2),),), 2: ((_Q(1, 7), _Q(47, 100)), (_Q(5, 8), _Q(3, 4))), 3: (_nil, (_Q(2, 5),), (_Q(4, 5),))},
     2: {
-        1: (_Q(1, 2),),
-        2: (_Q(0), _Q(4, 7)),
-        3: (_Q(0), _Q(0), _Q(2, 3)),
-        4: (_Q(0), _Q(0), _Q(0), _Q(5, 7)),
+        1: ((_Q(1, 2),),),
+        2: (_nil, (_Q(4, 7),)),
+        3: (_nil, _nil, (_Q(2, 3),)),
+        4: (_nil, _nil, _nil, (_Q(5, 7),)),
     },
 }
-"""Where Abel's equation is met, in units of ``g − 1``, by power k and order. Any choice has the same order; these
-balance the error over 0.7 ≤ g ≤ 1.45."""
-PHASE_NODES: dict[int, tuple[sp.Rational, ...]] = {
+"""Where Abel's equation is met, in ``g − 1``, by power k and order. Any choice has the same order; these balance the
+error over 0.7 ≤ g ≤ 1.45."""
+PHASE_NODES: dict[int, Nodes] = {
     0: (),
-    1: (_Q(1, 4),),
-    2: (_Q(0), _Q(1, 2)),
-    3: (_Q(0), _Q(0), _Q(1, 2)),
+    1: ((_Q(1, 4),),),
+    2: (_nil, (_Q(1, 2),)),
+    3: (_nil, _nil, (_Q(1, 2),)),
 }
 """The same for the phase of Neimark–Sacker, by order; its equation also holds at 0 and on the branch."""
 
@@ -108,15 +109,26 @@ def _linear(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow:
     return Flow((g, h0), (), (), (), states, Domain("every g and h0: this law is exact"), lambda: states)
 
 
+def _focus(growth: sp.Expr, g: sp.Symbol, critical: sp.Expr = _one) -> Callable[[int], tuple[float, float]]:
+    """Centre and width in ``g`` of the range where a multiplier's power ``growth^T`` stays of size 1."""
+    centre, slope = float(critical), abs(float(growth.diff(g).subs(g, critical)))
+    return lambda horizon: (centre, 1 / (slope * horizon))
+
+
 def _scalar(
-    kind: str, law: Bernoulli, inputs: tuple[sp.Symbol, ...], state: Callable[[Shifted], sp.Expr], sign: sp.Expr
+    kind: str,
+    law: Bernoulli,
+    inputs: tuple[sp.Symbol, ...],
+    state: Callable[[Shifted], sp.Expr],
+    sign: sp.Expr,
+    critical: sp.Expr = _one,
 ) -> Flow:
     """The flow of ``h_t = sign · state``."""
     prelude, solve, body = _blocks(*inputs)
     now = law.assigned(prelude, solve, body)
     frame = state(now)
     u, start = symbols("u"), sp.Symbol("u_0")
-    domain, stays = bernoulli_domain(law, kind, inputs, (prelude, solve, body), now.u)
+    domain, stays = bernoulli_domain(law, kind, inputs, (prelude, solve, body), now)
     return Flow(
         inputs,
         prelude.assignments,
@@ -128,6 +140,7 @@ def _scalar(
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
         stays=stays,
+        focus=_focus(law.growth, inputs[0], critical),
     )
 
 
@@ -149,8 +162,9 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
     scale = found.coefficient * stretch
     law = Fold(found.coefficient * (g - 1), scale * h0, order)
     prelude, solve, body = _blocks(g, h0)
-    x, d = law.assigned(prelude, solve, body)
-    domain, stays = fold_domain(law, (g, h0), (prelude, solve, body), x, d)
+    x, d, even = law.assigned(prelude, solve, body)
+    domain, stays = fold_domain(law, (g, h0), (prelude, solve, body), x, d / even)
+    width = abs(float(found.coefficient))
     return Flow(
         (g, h0),
         prelude.assignments,
@@ -161,6 +175,7 @@ def _saddle_node(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> Flow
         lambda: (law.explicit() / scale,),
         _head("h_t", symbols("x") / scale, law.equations()),
         stays=stays,
+        focus=lambda horizon: (1.0, 1 / (width * horizon**2)),
     )
 
 
@@ -192,7 +207,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         return law.explicit(written(0)), law.explicit(written(1))
 
     margin = g**2 - shear * (g**2 - 1) - _Q(3, 4)
-    domain, stays = bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now.u, margin)
+    domain, stays = bernoulli_domain(law, found.kind, inputs, (prelude, solve, body), now, margin)
     return Flow(
         inputs,
         prelude.assignments,
@@ -204,6 +219,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
         stays=stays,
+        focus=_focus(g, g),
     )
 
 
@@ -256,7 +272,7 @@ def _general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         w = turn * x0 * (s.ratio if power == 1 else s.root)
         return (form.fixed_point + w + bend * w**2) / stretch
 
-    return _scalar("general", law, (g, h0), state, _one)
+    return _scalar("general", law, (g, h0), state, _one, critical)
 
 
 def _two_cycle(form: Local, growth: sp.Expr) -> tuple[sp.Expr, sp.Expr]:

@@ -66,6 +66,7 @@ class Flow:
         frame: the state in a frame where ``∂_g`` has the same length, and less to compute; by default ``states``.
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
         stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
+        focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
     """
 
     inputs: tuple[sp.Symbol, ...]
@@ -79,6 +80,7 @@ class Flow:
     frame: tuple[sp.Expr, ...] | None = None
     weight: sp.Expr = sp.S.One
     stays: Callable[..., Any] | None = None
+    focus: Callable[[int], tuple[float, float]] | None = None
 
     def orbit(self) -> Program:
         """The program of ``h_t``."""

@@ -19,21 +19,22 @@ from normalforms.codegen import horner
 from normalforms.formula import symbols
 from normalforms.special import Clifford
 from normalforms.uniform_flow import Block, Equations
-from normalforms.uniform_matching import fold_coefficients
+from normalforms.uniform_matching import Nodes, fold_coefficients
 
 __all__ = ["NODES", "Fold"]
 
 STEPS = 4
 """Newton steps from ``σ = t``; see `normalforms.uniform_bernoulli.STEPS`."""
 
-_outer, _inner = sp.Rational(3, 4), sp.Rational(1, 4)
-NODES: dict[int, tuple[sp.Rational, ...]] = {
-    1: (-sp.Rational(3, 5), sp.Rational(3, 5)),
-    2: (-_outer, sp.Integer(0), _outer),
-    3: (-_outer, -_inner, _inner, _outer),
-    4: (-_outer, -sp.Rational(2, 5), sp.Integer(0), sp.Rational(2, 5), _outer),
+_Q = sp.Rational
+NODES: dict[int, Nodes] = {
+    1: ((_Q(1, 2), _Q(15), _Q(-250), _Q(220)),),
+    2: ((), (_Q(9, 16),)),
+    3: ((_Q(1, 16),), (_Q(9, 16),)),
+    4: ((), (_Q(4, 25),), (_Q(9, 16),)),
 }
-"""Where Abel's equation is met, in units of ``√ν``, by order."""
+"""Squares of the states where Abel's equation is met, in ``ν``, by order. Any choice has the same order; these balance
+the error over −.01 ≤ ν ≤ .05 and |x| ≤ .1."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,16 @@ class Fold:
     start: sp.Expr
     order: int
 
-    def assigned(self, prelude: Block, solve: Block, body: Block) -> tuple[sp.Expr, sp.Expr]:
-        """``x(σ), D(σ)`` after the assignments before the loop over ``t`` and inside it."""
+    def assigned(self, prelude: Block, solve: Block, body: Block) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+        """``x(σ)``, ``D(σ)`` and its first term after the assignments before the loop over ``t`` and inside it."""
         t = symbols("t")
         nu, start = prelude("nu", self.nu), prelude("start", self.start)
 
-        def at(sigma: sp.Expr, i: int, block: Block) -> tuple[sp.Symbol, sp.Symbol]:
+        def at(sigma: sp.Expr, i: int, block: Block) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol]:
             z = block(f"z{i}", nu * sigma**2)
             even, odd = block(f"even{i}", Clifford(-1, z)), block(f"odd{i}", sigma * Clifford(0, z))
             d = block(f"d{i}", even + start * odd)
-            return block(f"x{i}", (start * even + nu * odd) / d), d
+            return block(f"x{i}", (start * even + nu * odd) / d), d, even
 
         if not self.order:
             return at(t, 0, body)
@@ -68,7 +69,7 @@ class Fold:
         sigma: sp.Expr = t
         for i in range(STEPS):
             block = solve if i < STEPS - 1 else body
-            x, d = at(sigma, i, block)
+            x, d, _ = at(sigma, i, block)
             late = eta * sigma - 2 * K * sp.log(d) + horner([0, *r], x) - offset - t
             slope = eta - 2 * K * x + horner([j * c for j, c in enumerate(r, 1)], x) * (nu - x**2)
             sigma = block(f"sigma{i}", sigma - late / slope)

@@ -3,9 +3,9 @@
 The time that an orbit takes from ``x`` to ``y`` is ``τ(y) − τ(x)`` with ``τ(f(x)) = τ(x) + 1`` (Abel's equation).
 Next to a bifurcation ``τ`` is a known logarithmic part, which carries the fixed points and their multipliers, plus a
 polynomial of the state. The unknown coefficients are linear in Abel's equation; they are fixed by asking that it
-hold at as many states as there are unknowns. The states are multiples of the distance between the fixed points,
-so that they merge at the bifurcation and the equation is met there to the highest order in the state: the
-coefficients are analytic through it, and are returned as Padé approximants of their exact power series.
+hold at as many states as there are unknowns. The states are polynomials of the parameter that vanish at the
+bifurcation: they merge there, and the equation is met to the highest order in the state. The coefficients are
+analytic through it, and are returned as Padé approximants of their exact power series.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ import sympy as sp
 from normalforms.codegen import horner
 from normalforms.polynomials import Poly, poly, to_expr
 
-__all__ = ["Approximant", "bernoulli_coefficients", "fold_coefficients", "phase_coefficients"]
+__all__ = ["Approximant", "Nodes", "bernoulli_coefficients", "fold_coefficients", "phase_coefficients"]
 
-DEGREE = 5
-"""Degree of numerator and denominator of the approximants."""
+DEGREE, FOLD_DEGREE = 5, 6
+"""Degree of numerator and denominator of the approximants, and of those of the fold."""
 _REACH, _FOLD_REACH = (-sp.Rational(1, 2), sp.Rational(1, 2)), (-sp.Rational(1, 10), sp.Rational(1, 10))
 """Ranges of the parameter without a pole: ``g − 1`` in general, and ``ν``."""
-_TERMS = 2 * DEGREE + 1
+_TERMS = 2 * FOLD_DEGREE + 1
 
+Nodes = tuple[tuple[sp.Rational, ...], ...]
+"""States where Abel's equation is met, each ``Σ_i c_i m^{i+1}`` in the parameter ``m`` by its coefficients ``c_i``."""
 Table = list[Poly]
 """A power series in the state, by power; its coefficients are truncated power series of the parameter."""
 
@@ -62,7 +64,7 @@ class Approximant:
 
 
 @cache
-def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: tuple[sp.Rational, ...]) -> tuple[Approximant, ...]:
+def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: Nodes) -> tuple[Approximant, ...]:
     """``κ, r_1 … r_n`` of ``τ = [ln u − ln|v − u|]/(k ln g) + κ ln|v − u| + Σ r_j u^j``, in ``g − 1``.
 
     The map is ``u' = u (g − u)`` with k = 1, or ``u' = u ((g − u)² + (s − 1) u²)`` with k = 2; ``v`` is its other
@@ -71,10 +73,10 @@ def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: tuple[sp.Ratio
     Args:
         power: k.
         shear: s; 1 for k = 1.
-        nodes: the states where Abel's equation holds, in units of ``g − 1``; n + 1 of them, and a repeated one
-            counts as a derivative.
+        nodes: the states where Abel's equation holds, in ``g − 1``; n + 1 of them, and a repeated one counts as a
+            derivative.
 
-    >>> kappa, first = bernoulli_coefficients(2, sp.Integer(1), (sp.Integer(0), sp.Integer(0)))
+    >>> kappa, first = bernoulli_coefficients(2, sp.Integer(1), ((), ()))
     >>> kappa.at(sp.Integer(0)), first.at(sp.Integer(0))
     (3/4, 5/8)
     """
@@ -84,12 +86,12 @@ def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: tuple[sp.Ratio
     pole = _quotient(poly([1]), poly([sp.Rational((-1) ** j, j + 1) for j in range(_TERMS + 1)]))
     known = [_cut(_drop(a - b) * pole / power) for a, b in zip(gap, family.log_other, strict=True)]
     columns = [[*family.log_other], *(_change(family.step, j) for j in range(1, len(nodes)))]
-    return _matched(columns, [-k for k in known], (sp.Integer(0), *nodes), family.reach, skip=1)
+    return _matched(columns, [-k for k in known], _monic(((), *nodes)), family.reach, skip=1)
 
 
 @cache
 def phase_coefficients(
-    shear: sp.Rational, twist: sp.Rational, nodes: tuple[sp.Rational, ...], kappa: Approximant | None
+    shear: sp.Rational, twist: sp.Rational, nodes: Nodes, kappa: Approximant | None
 ) -> tuple[Approximant, ...]:
     """``χ, θ_1 … θ_n`` of ``Θ = χ ln|v − u| + Σ θ_j u^j`` with ``Θ(u') − Θ(u) = arg(g − u + i τ u)``, in ``g − 1``.
 
@@ -99,7 +101,7 @@ def phase_coefficients(
     Args:
         shear: ``1 + τ²``.
         twist: ``τ``.
-        nodes: the n other states where the equation holds, in units of ``g − 1``.
+        nodes: the n other states where the equation holds, in ``g − 1``.
         kappa: that of `bernoulli_coefficients`; ``None`` for zero.
     """
     family, terms = _Family(2, shear), _TERMS + 1
@@ -114,7 +116,7 @@ def phase_coefficients(
     exact = _quotient(turned, rate, _TERMS)
     rest = [_cut(a - b * exact) for a, b in zip(turn, family.log_other, strict=True)]
     columns = [_between(_change(family.step, j), v) for j in range(1, len(nodes) + 1)]
-    theta = _matched(columns, _between(rest, v), nodes, family.reach) if nodes else ()
+    theta = _matched(columns, _between(rest, v), _monic(nodes), family.reach) if nodes else ()
     logarithm = poly([0, *(sp.Rational((-1) ** j, j + 1) for j in range(terms))])
     late = poly([]) if kappa is None else _quotient(kappa.numerator, kappa.denominator)
     chi = _quotient(turned * (poly([1]) - logarithm * late * 2), _drop(logarithm) * (-2), _TERMS)
@@ -122,15 +124,16 @@ def phase_coefficients(
 
 
 @cache
-def fold_coefficients(nodes: tuple[sp.Rational, ...]) -> tuple[Approximant, ...]:
+def fold_coefficients(squares: Nodes) -> tuple[Approximant, ...]:
     """``η, K, r_1 … r_n`` of ``τ = (η/2w) ln|(h + w)/(h − w)| + K ln|h² − ν| + Σ r_j h^j``, ``ν = w²``, in ``ν``.
 
     The map is ``h' = h + ν − h²``.
 
     Args:
-        nodes: the states where Abel's equation holds, in units of ``w``; a set that is symmetric about 0.
+        squares: those of the states ``±x`` where Abel's equation holds, in ``ν``; an empty one stands for the single
+            state 0.
 
-    >>> [a.at(sp.Integer(0)) for a in fold_coefficients((-sp.Rational(1, 2), sp.Rational(1, 2)))]
+    >>> [a.at(sp.Integer(0)) for a in fold_coefficients(((sp.Rational(1, 4),),))]
     [1, 1/2]
     """
     states = _states(_TERMS, 2)
@@ -140,9 +143,10 @@ def fold_coefficients(nodes: tuple[sp.Rational, ...]) -> tuple[Approximant, ...]
     spread = [poly([0, *(-binomial(i, 2 * k) / k for k in range(1, _TERMS))]) for i in range(states)]
     logarithm = [a + poly([sp.Rational(-2, i) if i else 0]) for i, a in enumerate(spread)]
     step = [poly([0, 1]), poly([1]), poly([-1])]
-    columns = [bernoulli, logarithm, *(_change(step, j, 2) for j in range(1, len(nodes) - 1))]
+    count = sum(2 if square else 1 for square in squares)
+    columns = [bernoulli, logarithm, *(_change(step, j, 2) for j in range(1, count - 1))]
     one = [poly([1]), *(poly([]) for _ in range(states - 1))]
-    return _matched(columns, one, nodes, _FOLD_REACH, weight=2)
+    return _matched(columns, one, _monic(squares, 2), _FOLD_REACH, degree=FOLD_DEGREE)
 
 
 @dataclass(frozen=True)
@@ -270,33 +274,41 @@ def _change(step: Table, j: int, weight: int = 1) -> Table:
 # --- the linear equations --------------------------------------------------------------------------------------
 
 
+def _monic(nodes: Nodes, power: int = 1) -> Table:
+    """``Π (u^power − node)``, with ``u`` for a node of 0."""
+    out = [poly([1])]
+    for node in nodes:
+        shift = power if node else 1
+        longer = [*(poly([]) for _ in range(shift)), *out]
+        for k, c in enumerate(out):
+            longer[k] = longer[k] - c * poly([0, *node])
+        out = longer
+    return out
+
+
 def _matched(
     columns: Sequence[Table],
     target: Table,
-    nodes: Sequence[sp.Rational],
+    monic: Table,
     reach: tuple[sp.Rational, sp.Rational],
-    weight: int = 1,
     skip: int = 0,
+    degree: int = DEGREE,
 ) -> tuple[Approximant, ...]:
-    """Coefficients ``c`` with ``Σ c_i columns_i = target`` at the nodes; the first ``skip`` equations hold already."""
-    reduced = [_remainder(table, nodes, weight)[skip:] for table in (*columns, target)]
+    """``c`` with ``Σ c_i columns_i = target`` where ``monic`` vanishes; the first ``skip`` equations hold already."""
+    reduced = [_remainder(table, monic)[skip:] for table in (*columns, target)]
     rows = [list(row) for row in zip(*reduced, strict=True)]
-    return tuple(_pade(series, reach) for series in _solve(rows))
+    return tuple(_pade(series, reach, degree) for series in _solve(rows))
 
 
-def _remainder(table: Table, nodes: Sequence[sp.Rational], weight: int) -> list[Poly]:
-    """``table`` modulo ``Π (u − node·w)``, ``w^weight`` the parameter: equal to it at the nodes."""
-    u = sp.Symbol("u")
-    monic = sp.Poly(sp.Mul(*(u - z for z in nodes)), u).all_coeffs()[::-1]
-    size = len(nodes)
-    power = [sp.Integer(int(k == 0)) for k in range(size)]  # u^i, coefficient of w^{i−k} u^k
+def _remainder(table: Table, monic: Table) -> list[Poly]:
+    """``table`` modulo the polynomial ``monic`` of the state: equal to it where that vanishes."""
+    size = len(monic) - 1
+    power = [poly([1] if k == 0 else []) for k in range(size)]  # u^i
     out = [poly([]) for _ in range(size)]
-    for i, coefficient in enumerate(table):
-        for k in range(size):
-            if power[k] and (i - k) // weight < _TERMS:
-                out[k] = out[k] + coefficient * poly([0] * ((i - k) // weight) + [power[k]])
-        lead = power[-1]
-        power = [a - lead * c for a, c in zip([sp.Integer(0), *power[:-1]], monic, strict=False)]
+    for coefficient in table:
+        out = [a + coefficient * p for a, p in zip(out, power, strict=True)]
+        lead, shifted = power[-1], [poly([]), *power[:-1]]
+        power = [_cut(a - lead * c) for a, c in zip(shifted, monic, strict=False)]
     return [_cut(p) for p in out]
 
 
@@ -313,13 +325,13 @@ def _solve(rows: list[list[Poly]]) -> list[Poly]:
     return [row[-1] for row in rows]
 
 
-def _pade(series: Poly, reach: tuple[sp.Rational, sp.Rational]) -> Approximant:
+def _pade(series: Poly, reach: tuple[sp.Rational, sp.Rational], highest: int = DEGREE) -> Approximant:
     """The diagonal Padé approximant of highest degree without a pole within reach, by Euclid's algorithm.
 
     Euclid's algorithm on ``(x^{2n+1}, series)`` stops at the first remainder of degree n.
     """
     x = sp.Symbol("x")
-    for degree in range(DEGREE, -1, -1):
+    for degree in range(highest, -1, -1):
         before, now = poly([0] * (2 * degree + 1) + [1]), _cut(series, 2 * degree + 1)
         old, new = poly([]), poly([1])
         while now.degree() > degree:

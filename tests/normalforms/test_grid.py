@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import normalforms as nf
-from normalforms.grid import gram_rule, on_product, product_axes
+from normalforms.grid import on_grid, product_axes
+from normalforms.time_sum import TimeSum, gram_rule
 from normalforms.zoo import logistic
 
 GRIDS = {
@@ -27,7 +28,7 @@ def test_a_grid_has_the_values_of_its_points(family, order):
     g, h0 = GRIDS[family]
     law = nf.amplification(getattr(nf, family)()).uniform(order)
     rng = np.random.default_rng(order)
-    i, j = rng.integers(0, g.size, 300), rng.integers(0, h0.size, 300)
+    i, j = rng.integers(0, g.size, 4000), rng.integers(0, h0.size, 4000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nf.DomainWarning)
         grid, points = law(g[:, None], h0, 120), law(g[i], h0[j], 120)
@@ -43,6 +44,32 @@ def test_escaped_orbits_have_no_value_on_a_grid_either():
         points = law(*(v.ravel()[::50] for v in np.meshgrid(g, h0, indexing="ij")), 60)
     np.testing.assert_array_equal(np.isnan(grid.ravel()[::50]), np.isnan(points))
     assert 0 < np.sum(np.isnan(grid)) < grid.size / 2
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_next_to_the_unstable_branch_a_grid_and_its_points_differ_by_amplified_rounding_alone(order):
+    law = nf.amplification(nf.saddle_node()).uniform(order)
+    nu, h0 = np.linspace(0, 0.01, 150), np.linspace(-0.1, 0.1, 151)
+    g, T = 1 + nu, 300
+    with pytest.warns(nf.DomainWarning, match="have no value"):
+        grid = law(g[:, None], h0, T)
+    with pytest.warns(nf.DomainWarning, match="have no value"):
+        points = law(*(v.ravel() for v in np.meshgrid(g[1::2], h0[::2], indexing="ij")), T).reshape(75, 76)
+    grid, root = grid[1::2, ::2], np.sqrt(nu[1::2, None])
+    left = np.clip(1 + h0[::2] * np.tanh(root * T) / root, None, 1)  # of D, once its two terms have cancelled
+    np.testing.assert_array_equal(np.isnan(grid), np.isnan(points))
+    stays = ~np.isnan(grid)
+    assert np.all(np.abs(grid / points - 1)[stays] <= 3e-13 / left[stays])
+    assert np.isnan(grid[-1, 0])  # on the branch
+    assert np.all(stays[left > 1e-10])
+
+
+@pytest.mark.parametrize(("family", "g", "h0"), [("saddle_node", 1.01, -0.1), ("transcritical", 0.9, 0.9 - 1)])
+def test_an_orbit_on_the_unstable_branch_has_a_value_until_rounding_decides_where_it_goes(family, g, h0):
+    law = nf.amplification(getattr(nf, family)()).uniform(2)
+    assert np.isfinite(law(g, h0, 30))
+    with pytest.warns(nf.DomainWarning, match="rounding decides"):
+        assert np.isnan(law(g, h0, 300))
 
 
 def test_axes_of_a_grid_come_in_any_order():
@@ -70,6 +97,36 @@ def test_a_grid_of_equal_values():
     np.testing.assert_allclose(grid[0], law(1.01, np.linspace(0.01, 0.02, 150), 90), rtol=1e-12)
 
 
+SCALED = {
+    "stability_flip": (-9, 6, 0.0, 0.75),
+    "pitchfork": (-9, 6, -0.2, 0.75),
+    "transcritical": (-9, 6, -0.3, 15.0),
+    "saddle_node": (-3, 1800, -0.5, 15.0),
+}
+
+
+@pytest.mark.parametrize("family", SCALED)
+def test_a_scaling_function_on_a_grid_has_the_values_of_its_points(family):
+    low, high, bottom, top = SCALED[family]
+    law = nf.amplification(getattr(nf, family)()).scaling()
+    x, y = np.linspace(low, high, 151), np.linspace(bottom, top, 149)
+    grid = law.evaluate(x[:, None], y)
+    pairs = [v.ravel() for v in np.meshgrid(x, y, indexing="ij")]
+    points = law.evaluate(*pairs).reshape(grid.shape)
+    gone = np.isinf(points)
+    np.testing.assert_array_equal(np.isinf(grid), gone)
+    assert np.any(gone) == (bottom < 0)
+    np.testing.assert_allclose(grid[~gone], points[~gone], rtol=1e-12)
+
+
+def test_the_phase_of_a_scaling_function_on_a_grid():
+    law = nf.amplification(nf.neimark_sacker(1, "-1 + I/2")).scaling()
+    x, y = np.linspace(-4, 4, 150), np.linspace(0.01, 0.5, 150)
+    np.testing.assert_allclose(
+        law.evaluate(x[:, None], y)[::30, ::30], law.evaluate(x[::30, None], y[::30]), rtol=1e-12
+    )
+
+
 @pytest.mark.parametrize(("count", "horizon"), [(1, 1), (5, 9), (12, 300), (27, 1000)])
 def test_the_quadrature_is_exact_on_polynomials(count, horizon):
     t, w = gram_rule(count, horizon)
@@ -81,9 +138,8 @@ def test_the_quadrature_is_exact_on_polynomials(count, horizon):
 @pytest.mark.parametrize("steepness", [1.0, 300.0])
 def test_a_layer_narrower_than_the_quadrature_is_summed_step_by_step(steepness):
     x, y = np.linspace(1, 2, 150), np.linspace(1, 2, 150)
-    found = on_product(
-        lambda a, b, t: 1 / (1 + (steepness * (a * b - t / 100)) ** 2), x, y, 400, np.ones((150, 150), bool)
-    )
+    layer = TimeSum(lambda a, b: (a * b,), lambda product, t: 1 / (1 + (steepness * (product - t / 100)) ** 2), 400)
+    found = on_grid(layer, x[:, None], y)
     t = np.arange(1, 401)
     for i, j in [(0, 0), (31, 77), (149, 149), (80, 3)]:
         true = np.sum(1 / (1 + (steepness * (x[i] * y[j] - t / 100)) ** 2))

@@ -26,10 +26,10 @@ def law_of(name):
     return nf.amplification(getattr(nf, name)())
 
 
-def batch_error(name, order, r, g, horizon=30):
-    """Worst relative error over ``g`` of the mean of A over ``U[−r, r]``, orbits that leave left out."""
+def batch_error(name, order, r, g, horizon=30, low=-1):
+    """Worst relative error over ``g`` of the mean of A over ``U[low r, r]``, orbits that leave left out."""
     law = law_of(name)
-    h0 = r * X + 0 * g[:, None]
+    h0 = r * (X * (1 - low) + 1 + low) / 2 + 0 * g[:, None]
     stay = np.ones_like(h0, dtype=bool)
     if name == "transcritical":
         stay = h0 > np.minimum(0, g[:, None] - 1)
@@ -56,10 +56,12 @@ def test_pitchfork_batch_means(name, order, small, large, highest):
     assert batch_error(name, order, 0.3, g) < large
 
 
-@pytest.mark.parametrize(("order", "worst"), [(1, 4e-3), (2, 1e-3), (3, 5e-4)])
-def test_transcritical_batch_means(order, worst):
+@pytest.mark.parametrize(("order", "worst"), [(1, 4e-3), (2, 5e-4), (3, 5e-4)])
+@pytest.mark.parametrize("low", [-1, 0])
+def test_transcritical_batch_means(order, worst, low):
     g = np.linspace(0.7, 1.45, 31)
-    assert max(batch_error("transcritical", order, r, g) for r in (0.05, 0.1)) < worst
+    worst *= 5 if low == 0 and order != 2 else 1  # without orbits that grow, little is amplified below g = 1
+    assert max(batch_error("transcritical", order, r, g, low=low) for r in (0.05, 0.1)) < worst
 
 
 def until_left(law, g, h0, horizon, edge):
@@ -70,15 +72,15 @@ def until_left(law, g, h0, horizon, edge):
 
 
 @pytest.mark.parametrize(("order", "worst"), [(1, 2e-2), (2, 3e-3), (3, 5e-4), (4, 1e-4)])
-@pytest.mark.parametrize("nu", [-0.01, -0.003, 0.0, 0.003, 0.02, 0.05])
+@pytest.mark.parametrize("nu", [-0.01, -0.009, -0.003, 0.0, 0.003, 0.01, 0.02, 0.05])
 def test_saddle_node_until_the_orbit_leaves(order, worst, nu):
-    law = law_of("saddle_node")
-    true, stay = until_left(law, 1 + nu, 0.1 * X, 30, -0.1)
+    law, h0 = law_of("saddle_node"), np.linspace(-0.1, 0.1, 41)
+    true, stay = until_left(law, 1 + nu, h0, 30, -0.1)
     slope = law.uniform(order).orbit.diff("g")
-    total = np.zeros_like(X)
+    total = np.zeros_like(h0)
     for t in range(1, 31):
         here = stay[t - 1]
-        total[here] += slope(1 + nu, 0.1 * X[here], t) ** 2
+        total[here] += slope(1 + nu, h0[here], t) ** 2
     moved = true > 0
     assert np.max(np.abs(total[moved] / true[moved] - 1)) < worst
 
@@ -232,6 +234,11 @@ def test_the_derivative_is_that_of_the_values(name, order):
 # --- the equations behind ------------------------------------------------------------------------------------------
 
 
+def placed(node, mu):
+    """``Σ_i c_i μ^{i+1}``."""
+    return sum((mp.mpf(c.p) / c.q * mu ** (i + 1) for i, c in enumerate(node)), mp.mpf(0))
+
+
 def abel(name, order, g):
     """Residual of Abel's equation ``τ(f(u)) − τ(u) − 1`` as a function of the state, in mpmath."""
     mu = mp.mpf(g) - 1
@@ -244,7 +251,7 @@ def abel(name, order, g):
             log = mp.log((h + w) / (h - w)) if h > w else mp.log((w + h) / (w - h))
             return eta * log / (2 * w) + K * mp.log(abs(h * h - mu)) + sum(c * h ** (j + 1) for j, c in enumerate(r))
 
-        return lambda h: tau(h + mu - h * h) - tau(h) - 1, [z * w for z in map(mp.mpf, map(float, nodes))]
+        return lambda h: tau(h + mu - h * h) - tau(h) - 1, [s * mp.sqrt(placed(c, mu)) for c in nodes for s in (1, -1)]
     power = 1 if name == "transcritical" else 2
     nodes = NODES[power][order]
     kappa, *r = (mp.mpf(a.at(sp.Float(mu, 40))) for a in bernoulli_coefficients(power, Q(1), nodes))
@@ -254,7 +261,7 @@ def abel(name, order, g):
         rest = sum(c * u ** (j + 1) for j, c in enumerate(r))
         return a * mp.log(abs(u / (mu - u))) + kappa * mp.log(abs(mu - u)) + rest
 
-    return lambda u: tau(u * (g - u) ** power) - tau(u) - 1, [mu * mp.mpf(z.p) / z.q for z in nodes]
+    return lambda u: tau(u * (g - u) ** power) - tau(u) - 1, [placed(c, mu) for c in nodes]
 
 
 @pytest.mark.parametrize(("name", "order"), [(n, p) for n, p in ORDERS if p and n != "period_doubling"])
@@ -272,12 +279,12 @@ def test_abels_equation_holds_at_the_nodes_and_nearly_between(name, order):
 
 def test_taylor_matching_gives_the_formal_series():
     x = sp.Symbol("x")
-    kappa, first, second = bernoulli_coefficients(2, Q(1), (Q(0), Q(0), Q(0)))
+    kappa, first, second = bernoulli_coefficients(2, Q(1), ((), (), ()))
     series = lambda a, n: sp.series(a.at(x), x, 0, n).removeO()  # noqa: E731
     assert sp.expand(series(kappa, 3) - Q(3, 4) - x / 8 - 3 * x**2 / 16) == 0
     assert sp.expand(series(first, 2) - Q(5, 8) + x / 4) == 0
     assert series(second, 1) == Q(21, 32)
-    eta, K, *_ = fold_coefficients((Q(0),) * 4)
+    eta, K, *_ = fold_coefficients(((),) * 4)
     assert sp.expand(series(eta, 2) - 1 + x / 3) == 0
     assert sp.expand(series(K, 2) - Q(1, 2) - x / 6) == 0
 
