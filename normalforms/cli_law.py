@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -44,7 +45,13 @@ def add_commands(commands: Any) -> None:
     )
     law.add_argument("family", nargs="?", help=", ".join(FAMILIES))
     _map_options(law)
-    law.add_argument("--form", choices=_FORMS, default="series")
+    law.add_argument(
+        "--form",
+        choices=_FORMS,
+        default="series",
+        help="series in h0, any T (default); uniform: through the bifurcation; exact: one T; scaling: T to infinity;"
+        " regimes: below, at and above; reference: the recursion itself",
+    )
     law.add_argument("--order", type=int, help="highest power of h0 kept (default 2); p of the uniform law (default 0)")
     law.add_argument("--pade", action="store_true", help="resum the series, beyond its circle of convergence")
     law.add_argument("--horizon", type=int, help="T, for the exact form and for --evaluate")
@@ -109,12 +116,15 @@ def _law(arguments: argparse.Namespace) -> int:
     law = _amplification(arguments)
     form = _form(law, arguments)
     if arguments.evaluate is None:
-        shown = _shown(law, form, arguments.format)
+        recursion = arguments.form == "reference" and arguments.format in ("text", "latex")
+        shown = {"": _recursion(law, arguments.format)} if recursion else _shown(form, arguments.format)
         facts = {"form": arguments.form, **_facts(form), "law": shown if len(shown) > 1 else shown.get("", shown)}
         lines = [text if not name else f"{name}: {text}" for name, text in shown.items()]
     else:
         facts, lines = _evaluated(law, form, arguments)
     print(json.dumps(facts, ensure_ascii=False) if arguments.json else "\n".join(lines))
+    if sys.stdout.isatty() and not arguments.json and hasattr(form, "domain"):
+        print(f"It holds for {form.domain}.", file=sys.stderr)
     return 0
 
 
@@ -181,31 +191,50 @@ def _facts(form: Any) -> dict[str, Any]:
     return {"x": str(form.x), "y": str(form.y), "prefactor": str(form.prefactor), "note": form.note}
 
 
-def _shown(law: Any, form: Any, style: str) -> dict[str, str]:
+def _shown(form: Any, style: str) -> dict[str, str]:
     """The texts to print, by name; one without a name stands alone."""
     if isinstance(form, Mapping):
-        if style in ("text", "latex"):
-            return {n: r.latex() if style == "latex" else f"{r}  [{r.holds}; error {r.error}]" for n, r in form.items()}
+        if style == "text":
+            return {n: f"{r}\n  for {r.holds}\n  error {r.error}" for n, r in form.items()}
+        if style == "latex":
+            return {n: r.latex() for n, r in form.items()}
         return {"": "\n".join(regime.code(style, name) for name, regime in form.items())}
     if hasattr(form, "domain"):
-        if law.reference is not None and form.symbols == law.reference.symbols and form.expr.is_Function:
-            return {"": _recursion(law, form, style)}
-        return {"": str(form) if style == "text" else form.latex() if style == "latex" else form.code(style)}
+        if style != "text":
+            return {"": form.latex() if style == "latex" else form.code(style)}
+        return {"": _lines(form.printed()) if hasattr(form, "printed") else str(form)}
     return {"": _scaling(form, style)}
 
 
-def _recursion(law: Any, form: Any, style: str) -> str:
-    if style not in ("text", "latex"):
-        return form.code(style)
+def _lines(equations: Any) -> str:
+    return "\n".join(f"{left} = {right}" for left, right in equations)
+
+
+def _recursion(law: Any, style: str) -> str:
+    """The map, and the recursion of its sensitivity to each parameter."""
     import sympy as sp
 
     m = law.map
+    several = len(m.states) > 1, len(m.parameters) > 1
+    ends = {
+        (x, g): (f"_{x}" if several[0] else "") + (f"_{g}" if several[1] else "")
+        for x in m.states
+        for g in m.parameters
+    }
+    tangent = {pair: sp.Symbol(f"s{end}") for pair, end in ends.items()}
+    total = " + ".join(f"s{end}_t**2" for end in ends.values())
+    head = {"text": f"sum({total}, t = 1..T)", "latex": r"\sum_{t=1}^{T} \|s_t\|^2"}
+    if several[1]:
+        head = {"text": "largest eigenvalue of sum(s_t s_t', t = 1..T)", "latex": r"\|\sum_{t=1}^{T} s_t s_t^\top\|_2"}
+    rows: list[tuple[str, Any]] = [("A", head[style])]
     write = sp.latex if style == "latex" else str
-    h, g, f = m.states[0], m.parameters[0], m.steps[0]
-    rows = [("A", "sum(s_t**2, t = 1..T)" if style == "text" else r"\sum_{t=1}^{T} s_t^2")]
-    rows += [("h'", write(f)), ("s'", f"({write(f.diff(h))}) s + {write(f.diff(g))}")]
+    rows += [(f"{write(x)}'", write(f)) for x, f in zip(m.states, m.steps, strict=True)]
+    for (x, g), s in tangent.items():
+        f = dict(zip(m.states, m.steps, strict=True))[x]
+        moved = f.diff(g) + sp.Add(*(f.diff(y) * tangent[y, g] for y in m.states))
+        rows.append((f"{write(s)}'", write(moved)))
     if style == "text":
-        return "\n".join(f"{name} = {value}" for name, value in rows)
+        return _lines(rows)
     return "\\begin{aligned}" + " \\\\ ".join(f"{name} &= {value}" for name, value in rows) + "\\end{aligned}"
 
 
@@ -222,7 +251,7 @@ def _scaling(form: Any, style: str) -> str:
         if not hasattr(form, "at_zero"):
             raise ValueError("the cusp's scaling function is a matrix of integrals; choose --format text")
         return _scaling_source(form)
-    return "\n".join(f"{name} = {value}" for name, value in rows)
+    return _lines(rows)
 
 
 def _scaling_source(form: Any) -> str:

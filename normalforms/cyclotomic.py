@@ -107,13 +107,23 @@ class Fraction:
         return Fraction(self.base, num, tuple(den))
 
     def factors(self, g: sp.Symbol) -> list[sp.Expr]:
-        """As SymPy expressions, numerator and powers of the denominator's factors."""
-        return [to_expr(self.num, g), *(_inverse_power(self.base, d, n, g) for d, n in _present(self.den))]
+        """As SymPy expressions, numerator and powers of the denominator's factors, whose leading coefficients are
+        made positive."""
+        odd = sum(n for d, n in _present(self.den) if _descends(self.base, d)) % 2
+        num = -self.num if odd else self.num
+        return [to_expr(num, g), *(_inverse_power(self.base, d, n, g) for d, n in _present(self.den))]
+
+
+@cache
+def _descends(base: Base, d: int) -> bool:
+    """Whether the factor's leading coefficient is negative."""
+    return bool(base.factor(d).coeffs()[-1] < 0)
 
 
 @cache
 def _inverse_power(base: Base, d: int, n: int, g: sp.Symbol) -> sp.Expr:
-    return to_expr(base.factor(d), g) ** -n
+    factor = -base.factor(d) if _descends(base, d) else base.factor(d)
+    return to_expr(factor, g) ** -n
 
 
 def exponents(powers: Mapping[int, int]) -> Den:

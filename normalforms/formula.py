@@ -13,7 +13,7 @@ import sympy as sp
 
 from normalforms.codegen import Program
 from normalforms.printing import LANGUAGES, render
-from normalforms.typeset import typeset, typeset_orbit
+from normalforms.typeset import typeset
 
 __all__ = ["Domain", "DomainWarning", "Formula", "check_horizon", "check_real", "compiled", "symbols"]
 
@@ -194,14 +194,10 @@ class Formula:
     def latex(self) -> str:
         """The expression as LaTeX; a long one as an aligned environment with abbreviations.
 
-        A uniform law is written as the sum over its orbit, and the orbit as the lines that compute it.
-
         >>> h0, T = symbols("h0 T")
         >>> print(Formula(h0**2 * T**3 / 3, (h0, T)).latex())
         \\frac{T^{3} h_{0}^{2}}{3}
         """
-        if self.orbit is not None and not self.orbit.stable.carries:
-            return typeset_orbit(self.orbit.stable, self.symbols[0])
         return typeset(self.expr, next((s for s in self.symbols if s.name == "h0"), None))
 
     def diff(self, symbol: Any) -> Formula:

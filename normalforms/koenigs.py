@@ -315,6 +315,8 @@ def _geometric(base: Base, a: int, e: int) -> dict[tuple[int, int], Fraction]:
 def sums_expression(sums: Sums, g: sp.Symbol, multiplier: sp.Expr, power: Callable[[int], sp.Expr]) -> sp.Expr:
     """``Σ_k power(k) Σ_{b,e} c[k][b, e] T^b λ^{eT}`` as a SymPy expression."""
     T = symbols("T")
+    if multiplier.could_extract_minus_sign() and all(e % 2 == 0 for row in sums.values() for _, e in row):
+        multiplier = -multiplier
     terms = []
     for k, row in sums.items():
         value = sp.Add(*(sp.Mul(*f.factors(g), T**b, multiplier ** (e * T)) for (b, e), f in row.items()))

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from normalforms.codegen import Assignments, Program
-
-__all__ = ["typeset", "typeset_orbit"]
+__all__ = ["typeset", "typeset_equations"]
 
 _SHORT = 240
 _LINE = 150
@@ -42,32 +40,16 @@ def typeset(expr: sp.Expr, variable: sp.Symbol | None = None) -> str:
     return _aligned([("", short[0]), *named, *((sp.latex(s), e) for s, e in names)])
 
 
-def typeset_orbit(orbit: Program, parameter: sp.Symbol, amplitude: bool = True) -> str:
-    """LaTeX of ``Σ_t ‖∂h_t/∂g‖²`` (or, without ``amplitude``, of ``h_t``) for an explicit orbit.
+def typeset_equations(equations: Iterable[tuple[sp.Basic, sp.Basic]]) -> str:
+    """LaTeX of equations, left and right sides, on lines of their own.
 
-    The program's assignments become lines, the last ones first.
+    >>> x, y = sp.symbols("x y")
+    >>> print(typeset_equations([(y, x**2)]))
+    \\begin{aligned}
+    y &= x^{2}
+    \\end{aligned}
     """
-    several = len(orbit.results) > 1
-    names = [f"h_{{t,{i + 1}}}" if several else "h_t" for i in range(len(orbit.results))]
-    slope = rf"\partial_{{{sp.latex(parameter)}}} h_t"
-    head = rf"\left\lVert {slope} \right\rVert^2" if several else rf"\left({slope}\right)^2"
-    lines = [*zip(names, orbit.results, strict=True)]
-    lines += [(sp.latex(s), e) for s, e in reversed(_used(orbit))]
-    first = [rf"&\sum_{{t=1}}^{{T}} {head}"] if amplitude else []
-    return _environment(
-        [*first, *(row for line in lines for row in _broken(*line)), *_definitions(orbit.expressions())]
-    )
-
-
-def _used(program: Program) -> Assignments:
-    """The assignments that the results need."""
-    needed = {s for e in program.results for s in e.free_symbols}
-    kept = []
-    for symbol, expr in reversed((*program.prelude, *program.closing)):
-        if symbol in needed:
-            kept.append((symbol, expr))
-            needed |= expr.free_symbols
-    return tuple(reversed(kept))
+    return _aligned([(sp.latex(left), right) for left, right in equations])
 
 
 def _tidy(expr: sp.Expr, symbolic: bool = False) -> sp.Expr:

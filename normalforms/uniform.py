@@ -16,6 +16,7 @@ from normalforms.formula import Formula, compiled, symbols
 from normalforms.grid import Focus, on_grid, product_axes
 from normalforms.maps import Map
 from normalforms.time_sum import TimeSum
+from normalforms.typeset import typeset_equations
 from normalforms.unfolding import is_cusp
 from normalforms.uniform_families import check_order, flow
 from normalforms.uniform_flow import Equations
@@ -32,6 +33,7 @@ class Uniform(Formula):
         relation: the equation that ``h_t`` solves, where the law is implicit.
         matrix: with two parameters, ``Σ_t ∂_a h_t ∂_b h_t``, of which the law is the top eigenvalue.
         stays: whether the orbit stays, a predicate of the arguments; the value is ``nan`` where it does not.
+        weight: what the sum over ``t`` is multiplied by.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
 
     >>> from normalforms.maps import pitchfork
@@ -43,6 +45,7 @@ class Uniform(Formula):
     relation: sp.Basic | None = field(default=None, kw_only=True)
     matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
     stays: Callable[..., Any] | None = field(default=None, kw_only=True)
+    weight: sp.Expr = field(default=sp.S.One, kw_only=True)
     focus: Callable[[int], Focus] | None = field(default=None, kw_only=True)
 
     def __call__(self, *arguments: Any) -> Any:
@@ -80,12 +83,28 @@ class Uniform(Formula):
         x, y = (arguments[i] for i in places)
         return on_grid(TimeSum(prepare, term, horizon), x, y, stays, focus)
 
+    def printed(self) -> Equations:
+        """The law as equations: those with abbreviations, or the sum over the orbit and the orbit.
+
+        >>> from normalforms.maps import stability_flip
+        >>> uniform_law(stability_flip()).printed()
+        ((A, Sum(Abs(Derivative(h_t, g))**2, (t, 1, T))), (h_t, g**t*h0))
+        """
+        if self.equations:
+            return self.equations
+        if self.orbit is None:
+            return ((sp.Symbol("A"), self.expr),)
+        total, state = (sp.Symbol("A"), _total(self.symbols[0], self.weight)), sp.Symbol("h_t")
+        if not isinstance(self.orbit.expr, sp.Tuple):
+            return (total, (state, self.orbit.expr))
+        names = [sp.Symbol(f"{s.name.removesuffix('0')}_t") for s in self.symbols[1:-1]]
+        return (total, (state, sp.Tuple(*names)), *zip(names, self.orbit.expr, strict=True))
+
     def latex(self) -> str:
-        """The law as LaTeX: equations with abbreviations, where it has them."""
-        if not self.equations:
+        """The law as LaTeX, in lines."""
+        if self.orbit is None and not self.equations:
             return super().latex()
-        lines = [f"{sp.latex(left)} &= {sp.latex(right)}" for left, right in self.equations]
-        return "\\begin{aligned}" + " \\\\ ".join(lines) + "\\end{aligned}"
+        return typeset_equations(self.printed())
 
     def diff(self, symbol: Any) -> Formula:
         """The derivative with respect to a symbol, or its name; see `Formula.diff`."""
@@ -93,6 +112,11 @@ class Uniform(Formula):
 
     def __str__(self) -> str:
         return "; ".join(f"{a} = {b}" for a, b in self.equations) if self.equations else super().__str__()
+
+
+def _total(parameter: sp.Symbol, weight: sp.Expr) -> sp.Expr:
+    t, T = symbols("t T")
+    return weight * sp.Sum(sp.Abs(sp.Derivative(sp.Symbol("h_t"), parameter)) ** 2, (t, 1, T))
 
 
 def _summand(program: Program) -> tuple[Program, Program] | None:
@@ -141,7 +165,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
     orbit = Uniform(
         state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations, stays=motion.stays
     )
-    total = motion.weight * sp.Sum(sp.Abs(sp.Derivative(sp.Symbol("h_t"), motion.inputs[0])) ** 2, (t, 1, T))
+    total = _total(motion.inputs[0], motion.weight)
     equations = ((sp.Symbol("A"), total), *motion.equations) if motion.equations else ()
     return Uniform(
         expression,
@@ -151,6 +175,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         orbit=orbit,
         equations=equations,
         stays=motion.stays,
+        weight=motion.weight,
         focus=motion.focus,
     )
 

@@ -200,7 +200,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         c, s = sp.cos(phase), sp.sin(phase)
         return size * (c * x0 - s * y0), size * (s * x0 + c * y0)
 
-    omega, coefficients = sp.atan2(sine, cosine), [a.at(g - 1) for a in turn]
+    omega, coefficients = _angle(cosine, sine), [a.at(g - 1) for a in turn]
 
     def explicit() -> tuple[sp.Expr, ...]:
         written = lambda i: lambda now: planar(now, coefficients[0], coefficients[1:], omega * _t)[i]  # noqa: E731
@@ -221,6 +221,13 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         stays=stays,
         focus=_focus(g, g),
     )
+
+
+def _angle(cosine: sp.Expr, sine: sp.Expr) -> sp.Expr:
+    """The rotation per step, up to whole turns."""
+    if isinstance(cosine, sp.cos) and sine == sp.sin(cosine.args[0]):
+        return cosine.args[0]
+    return sp.atan2(sine, cosine)
 
 
 def _planar_equations(law: Bernoulli, omega: sp.Expr, turn: tuple[Approximant, ...]) -> Equations:

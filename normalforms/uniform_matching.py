@@ -53,7 +53,9 @@ class Approximant:
         return self._horner(self.numerator, x) / self._horner(self.denominator, x)
 
     def leading(self, x: sp.Symbol) -> sp.Expr:
-        """The power series through ``x²``, with its order term."""
+        """The power series through ``x²``, with its order term; zero where it is zero."""
+        if not self.numerator:
+            return sp.Integer(0)
         first = _quotient(self.numerator, self.denominator, 3)
         return to_expr(first, x) + sp.Order(x**3)
 

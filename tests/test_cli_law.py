@@ -66,6 +66,36 @@ def test_exact_and_orders(capsys):
     assert "h0**4" not in out(capsys, "law", "pitchfork")
 
 
+def test_a_uniform_law_is_printed_line_by_line(capsys):
+    assert out(capsys, "law", "pitchfork", "--form", "uniform").splitlines() == [
+        "A = Sum(Abs(Derivative(h_t, g))**2, (t, 1, T))",
+        "h_t = g**t*h0/sqrt(h0**2*(g**(2*t) - 1)/(g - 1) + 1)",
+    ]
+    planar = out(capsys, "law", "neimark_sacker", "--form", "uniform", "--order", "1").splitlines()
+    assert "theta_t = -chi*log(D) + t + theta_0 + vartheta_1*(u - u_0)" in planar
+    assert "chi = 0" in planar
+    cusp = out(capsys, "law", "cusp", "--form", "uniform", "--order", "1")
+    assert cusp.startswith("RootSum(")
+    assert cusp.endswith(" = t")
+
+
+def test_the_reference_is_the_recursion_of_every_state_and_parameter(capsys):
+    rows = dict(line.split(" = ", 1) for line in out(capsys, "law", "pitchfork", "--form", "reference").splitlines())
+    assert rows == {"A": "sum(s_t**2, t = 1..T)", "h'": "g*h - h**3", "s'": "h + s*(g - 3*h**2)"}
+    for family, names in (("neimark_sacker", ["x'", "y'", "s_x'", "s_y'"]), ("cusp", ["h'", "s_beta'", "s_g'"])):
+        rows = dict(line.split(" = ", 1) for line in out(capsys, "law", family, "--form", "reference").splitlines())
+        assert list(rows) == ["A", *names]
+    assert rows["s_g'"] == "h + s_g*(g - 3*h**2)"
+
+
+def test_a_terminal_is_told_where_the_law_holds(capsys, monkeypatch):
+    assert main(["law", "pitchfork", "--form", "uniform"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["law", "pitchfork", "--form", "uniform"]) == 0
+    assert capsys.readouterr().err.startswith("It holds for 69/100 ≤ g ≤ 73/50")
+
+
 def test_json_says_where_it_holds(capsys):
     facts = json.loads(out(capsys, "law", "pitchfork", "--form", "uniform", "--json"))
     assert facts["form"] == "uniform"
