@@ -29,7 +29,7 @@ __all__ = [
     "shortfall",
 ]
 
-_CAPACITY, _WARM = 48, 24  # basis vectors before a thick restart, without and with a start
+_CAPACITY = 48  # basis vectors before a thick restart
 _STEPS = 4  # Krylov steps between two looks at the residuals
 
 
@@ -141,7 +141,7 @@ def grow(
     random = generator(key)
     draw = lambda count: random.standard_normal((count, m), kernel.dtype)  # noqa: E731
     block = draw(min(needed, 2)) if start is None else check_start(kernel, start)
-    capacity = min(m, max(_CAPACITY if start is None else _WARM, 3 * k, k + 3 * block.shape[0] + 3))
+    capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0] + 3))
     following, alone = None, 0  # for how many steps a random direction has been, and will at once be followed
     if start is not None and confirm and block.shape[0] + _STEPS <= capacity:
         block, following, alone = jnp.concatenate([block, draw(1)]), 0, _STEPS - 1
@@ -167,10 +167,12 @@ def grow(
             return Krylov(values, vectors, errors, accepted, products)
         if fresh == 0 or (good and (following is None or confirmed)):
             block, following = draw(1), 0 if confirm and good else None
+        elif fresh <= 2:  # what has converged adds nothing; of few widths, as each is compiled
+            block = block[:fresh]
         seen = values[:needed] if good else seen
         if rank < filled or capacity - filled < block.shape[0]:
-            filled = rank if rank <= capacity // 2 else max(k + block.shape[0], capacity // 2)
-            filled = min(filled, rank, capacity - min(block.shape[0], max(1, capacity - k)))
+            filled = rank if rank <= capacity - block.shape[0] else max(k + block.shape[0], capacity // 2)
+            filled = int(min(filled, rank, capacity - min(block.shape[0], max(1, capacity - k))))
             basis, images = _rotated(rotation, basis, images)
 
 
@@ -266,15 +268,17 @@ def _grow(
     """The first ``filled`` rows extended: basis, images, next block, rotation to the Ritz vectors, k of these, numbers.
 
     After ``depth`` steps with the block its last row makes ``alone`` more by itself. The numbers are k Ritz values,
-    their residual norms, how many rows of the next block are new, and how many of the basis are filled.
+    their residual norms, how many rows of the next block are new (they come first), how many of the basis are filled.
     """
     keep = (jnp.arange(basis.shape[0], dtype=filled.dtype) < filled)[:, None]
     basis, images = jnp.where(keep, basis, 0), jnp.where(keep, images, 0)
-    basis, images, block, fresh = _extend(kernel, basis, images, filled, block, depth)
+    basis, images, block, _ = _extend(kernel, basis, images, filled, block, depth)
     if alone:
         filled = filled + depth * block.shape[0]
-        basis, images, last, more = _extend(kernel, basis, images, filled, block[-1:], alone)
-        block, fresh = jnp.concatenate([block[:-1], last]), fresh + more
+        basis, images, last, _ = _extend(kernel, basis, images, filled, block[-1:], alone)
+        block = jnp.concatenate([block[:-1], last])
+    new = jnp.any(block != 0, axis=1)
+    block, fresh = block[jnp.argsort(~new)], new.sum(dtype=jnp.int32)
     values, rotation, rank = _ritz(basis, images)
     vectors, errors = _pairs(basis, images, values[:k], rotation[:k])
     return basis, images, block, rotation, vectors, values[:k], errors, fresh, rank

@@ -106,6 +106,18 @@ def test_a_warm_start_sees_a_mode_that_has_overtaken():
     check(modes, np.asarray(kernel.model.matrix), 2)
 
 
+@pytest.mark.parametrize("missing", [0, 2])
+def test_converged_directions_beside_one_that_is_missing_do_not_stall(missing):
+    """Their residuals are rounding, so that only the random direction adds to the space."""
+    case = vanilla(state=16, batch=12, horizon=10, dtype=np.float32)
+    kernel = case.kernel()
+    known = kernel.leading(6, tolerance=1e-5)
+    start = jnp.delete(known.vectors, missing, axis=0)
+    modes = kernel.leading(5, tolerance=1e-3, start=start)
+    np.testing.assert_allclose(modes.singular_values, known.singular_values[:5], rtol=1e-3)
+    assert modes.products < 48
+
+
 @pytest.mark.parametrize("start", ["more than asked", "dependent", "zero among them", "outside the range"])
 def test_poor_starts_are_survived(start):
     kernel = planted([3.0, 2.0, 1.0] + [0.1] * 8, columns=30)
