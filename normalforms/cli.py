@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -78,11 +82,39 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     _claim(out, arguments)
     try:
-        return _tell(out, only, arguments)
+        with _interruptible() as check:
+            return _tell(out, only, arguments, check)
     except KeyboardInterrupt:
         again = f"normalforms reproduce --preset {arguments.preset} --seed {arguments.seed} --out {out} --resume"
         again += f" --only {arguments.only}" if arguments.only else ""
         return _say(f"interrupted; continue with: {again}", 130)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Yields what raises an interruption (Ctrl-C) once more, if there was one.
+
+    Python drops an exception that is raised inside a callback of its garbage collector, and JAX has such a callback.
+    """
+    asked = []
+
+    def stop(*_: Any) -> None:
+        asked.append(True)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    ours = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:  # else interruptions are ignored, or somebody else's
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield check
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
 
 
 def _claim(out: Path, arguments: argparse.Namespace) -> None:
@@ -119,7 +151,7 @@ def _claim(out: Path, arguments: argparse.Namespace) -> None:
         raise _RefusedError(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
 
 
-def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> int:
+def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check: Callable[[], None]) -> int:
     began = time.perf_counter()
     from normalforms.plot import figure2
 
@@ -129,7 +161,13 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
         if "fig2" in only:
             figures["figure2"] = figure2()
 
-    show = None if arguments.json else _Meter()
+    meter = None if arguments.json else _Meter()
+
+    def show(*state: Any) -> None:
+        check()
+        if meter is not None:
+            meter(*state)
+
     run = {"seed": arguments.seed, "out": out / "run", "resume": arguments.resume}
     if "fig1" not in only:
         laws()
@@ -166,8 +204,8 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
     page = document(story, seconds, images, [study.section(images[study.name]) for study in made])
     write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
     write_atomic(out / "report.html", lambda f: f.write(page.encode()))
-    if show is not None:
-        show.close()
+    if meter is not None:
+        meter.close()
     lines = [json.dumps(facts)] if arguments.json else [*headline(story), f"report: {out / 'report.html'}"]
     print("\n".join(lines))
     return 0

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from normalforms.cli import main
+from normalforms.cli import _interruptible, main
 
 DRIVER = """
 import sys, rnn.reproduce
@@ -123,6 +124,16 @@ def test_divergence_is_a_failure_with_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(rnn.reproduce, "reproduce", diverge)
     assert main(["reproduce", "--out", str(tmp_path / "a"), "--json"]) == 1
     assert capsys.readouterr().err == "normalforms: the loss is nan at step 7: lower the learning rate\n"
+
+
+def test_an_interruption_that_python_drops_is_raised_at_the_next_report():
+    with _interruptible() as check:
+        check()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_interrupted_reproduction_resumes_to_the_same_bits(tmp_path):
