@@ -98,7 +98,7 @@ print("ok")
 """
 
 ON_TWO_PROCESSES = """
-estimate(*compare(kernels.vanilla(batch=10), jax.devices()))
+estimate(*compare(kernels.vanilla(batch=10), jax.devices(), ("jvp", "mv")))
 compare(kernels.vanilla(batch=7), jax.devices(), ("vjp", "fisher", "trace"), chunk=2)  # leaves three
 print("ok")
 """
