@@ -18,9 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 import rnn
+from rnn.continuation import Follower, Place
 from rnn.prediction import RUNGS
 from rnn.reproduce import Story, reproduce
 from rnn.train import recorded
@@ -139,18 +141,28 @@ def bare(steps: int) -> float:
     return (time.perf_counter() - began) / BARE * steps
 
 
-def searched(run: rnn.Run) -> tuple[float, float]:
-    """Seconds for the whole event list of ``run``, and the median for one checkpoint: points, multipliers, a step."""
+def searched(run: rnn.Run) -> tuple[float, float, float]:
+    """Seconds for the whole event list of ``run`` and, medians over checkpoints, for two analyses of one.
+
+    The first finds all fixed points with their multipliers and follows them to the next step; the second is an event
+    search of its own between two steps: fixed points and 2-cycles, followed, and the search for new ones at the end.
+    """
     began = time.perf_counter()
     rnn.bifurcations(run)
     listed = time.perf_counter() - began
-    each = []
-    for step in np.linspace(2_000, run.steps, 12).astype(int):
+    each, own = [], []
+    for step in np.linspace(2_000, run.steps - 1, 12).astype(int):
         began = time.perf_counter()
-        rnn.fixed_points(run.model(int(step)))
-        rnn.bifurcations([run.model(int(step) - 1), run.model(int(step))], every=1, starts=run.task.h0)
+        found = rnn.fixed_points(run.model(int(step)))
+        with jax.enable_x64(True):
+            places = [Place(float(step), *pair) for pair in zip(found.points, found.multipliers, strict=True)]
+            ahead = Follower(run.path, 1e-12).advance(places, float(step + 1))
         each.append(time.perf_counter() - began)
-    return listed, float(np.median(each[2:]))
+        assert None not in ahead
+        began = time.perf_counter()
+        rnn.bifurcations([run.model(int(step)), run.model(int(step) + 1)], every=1, starts=run.task.h0)
+        own.append(time.perf_counter() - began)
+    return listed, float(np.median(each[2:])), float(np.median(own[2:]))
 
 
 def times() -> None:
@@ -163,8 +175,9 @@ def times() -> None:
         loop = (before + bare(35_000)) / 2
         print(f"paper: {paper:.1f} s (limit 360), bare loop {loop:.1f} s, outside {1 - loop / paper:.1%} (limit 25 %)")
         print(f"largest process: {memory:.2f} GB (limit 2)", flush=True)
-        listed, each = searched(recorded(rnn.student_teacher(0), Path(folder, "paper", "run", "student")))
-        print(f"event list of the run: {listed:.1f} s (limit 60); one checkpoint: {each:.2f} s (limit 0.3)")
+        listed, each, own = searched(recorded(rnn.student_teacher(0), Path(folder, "paper", "run", "student")))
+        print(f"event list of the run: {listed:.1f} s (limit 60)")
+        print(f"one checkpoint: {each:.2f} s (limit 0.3); an event search between two: {own:.2f} s")
 
 
 def main() -> None:
