@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -210,23 +210,21 @@ def _reduced(
 ) -> Any:
     centre, Q, P = frame
     parts = _parts(corrections)
-    step = _whole if "quintic" in corrections else _cut
+    whole = "quintic" in corrections
 
     def off(h: Any) -> Any:
         return h - h @ P @ Q.T
 
     def states(shift: Any) -> Any:
         f = moved(model, tangent, shift)
-
-        def image(map: Model, x: Any) -> Any:
-            return jax.vmap(lambda d: step(map, centre, d))(x @ Q.T) - centre
+        here_of, still_of = (_on_plane(map, centre, Q, whole) for map in (f, model))
 
         def driven(part: _Part, x: Any, here: Any) -> Any:
             if not part.sources & {"bending", "frame"}:
                 return jnp.zeros_like(here)
             if part.sources >= {"bending", "frame"}:
                 return off(here)
-            still = image(model, x)
+            still = still_of(x)
             return off(still if "bending" in part.sources else here - still)
 
         def shown(x: Any, w: Any) -> Any:
@@ -234,7 +232,7 @@ def _reduced(
 
         def advance(carry: tuple[Any, Any], _: None) -> tuple[Any, Any]:
             x, w = carry
-            here = image(f, x)
+            here = here_of(x)
             turned = [jax.jvp(jax.vmap(f), (centre + x @ Q.T,), (v,))[1] for v in w]
             ahead = sum((v for part, v in zip(parts, turned, strict=True) if part.acts), here) @ P
             w = [driven(part, x, here) + off(v) for part, v in zip(parts, turned, strict=True)]
@@ -254,18 +252,21 @@ def _reduced(
     return jax.lax.map(one, s)
 
 
-def _whole(f: Model, centre: Any, d: Any) -> Any:
-    return f(centre + d)
+def _on_plane(f: Model, centre: Any, Q: Any, whole: bool) -> Callable[[Any], Any]:
+    """``x -> f(h* + Q x) − h*`` on (batch, k), all of it or cut off after ``x³``."""
 
+    def image(x: Any) -> Any:
+        return f(centre + Q @ x) - centre
 
-def _cut(f: Model, centre: Any, d: Any) -> Any:
-    """``f(h* + d)`` through third order in d."""
+    if whole:
+        return jax.vmap(image)
+    orders = [image]
+    for _ in range(3):
+        orders.append(jax.jacfwd(orders[-1]))
+    value, first, second, third = (order(jnp.zeros(Q.shape[1], Q.dtype)) for order in orders)
 
-    def tower(r: Any, order: int) -> Any:
-        if order == 0:
-            return (f(centre + r * d),)
-        value, slope = jax.jvp(lambda x: tower(x, order - 1), (r,), (jnp.ones_like(r),))
-        return (*value, slope[-1])
+    def cut(x: Any) -> Any:
+        square, cube = jnp.einsum("nij,bi,bj->bn", second, x, x), jnp.einsum("nijk,bi,bj,bk->bn", third, x, x, x)
+        return value + x @ first.T + square / 2 + cube / 6
 
-    value, first, second, third = tower(jnp.zeros((), d.dtype), 3)
-    return value + first + second / 2 + third / 6
+    return cut
