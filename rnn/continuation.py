@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn.model import Model, moved, partition
-from rnn.newton import jacobians, newton, padded, period_map, residual_norms
+from rnn.newton import jacobians, newton, padded, period_map, residual_norms, solved
 from rnn.record import ModelPath
 
 __all__ = ["Branch", "Follower", "Place", "unstable"]
@@ -145,8 +145,7 @@ class Follower:
             return []
         start = places[0].step
         points = np.stack([place.point for place in places])
-        tangent = _tangents(self.model(start), self.slope(start, stop), padded(points), period)
-        move = np.asarray(tangent)[: len(points)] * (stop - start)
+        move = self._tangents(start, stop, points, period) * (stop - start)
         # a tangent that points far away says that the point is about to turn; Newton then starts where it is
         far = np.linalg.norm(move, axis=1) > 1.0
         move[far | ~np.all(np.isfinite(move), axis=1)] = 0.0
@@ -186,6 +185,12 @@ class Follower:
                 place, stride = ahead, stride * 2
         return place, True
 
+    def _tangents(self, start: float, stop: float, points: np.ndarray, period: int) -> np.ndarray:
+        """``dh*/dstep = (I − A)^{-1} ∂f/∂step`` at every point, on the side of ``stop``."""
+        model = self.model(start)
+        force = np.asarray(_forcing(model, self.slope(start, stop), padded(points), period))[: len(points)]
+        return solved(np.eye(points.shape[1]) - jacobians(model, points, period), force)
+
     def fold(self, place: Place, ahead: float, period: int = 1) -> Place | None:
         """The fold just beyond ``place`` towards ``ahead``: ``F = h``, ``(A − I) v = 0``, ``⟨v₀, v⟩ = 1``, by Newton.
 
@@ -224,15 +229,11 @@ class Follower:
 
 
 @eqx.filter_jit
-def _tangents(model: Model, slope: Any, points: Any, period: int) -> Any:
-    """``dh*/dstep = (I − A)^{-1} ∂f/∂step`` at every point."""
+def _forcing(model: Model, slope: Any, points: Any, period: int) -> Any:
+    """``∂f/∂step`` of the period map at every point."""
     selected, rest = partition(model)
-
-    def one(h: Any) -> Any:
-        moved = jax.jvp(lambda p: period_map(eqx.combine(p, rest), period)(h), (selected,), (slope,))[1]
-        return jnp.linalg.solve(jnp.eye(h.size) - jax.jacfwd(period_map(model, period))(h), moved)
-
-    return jax.vmap(one)(points)
+    image = lambda p, h: period_map(eqx.combine(p, rest), period)(h)  # noqa: E731
+    return jax.vmap(lambda h: jax.jvp(lambda p: image(p, h), (selected,), (slope,))[1])(points)
 
 
 @eqx.filter_jit

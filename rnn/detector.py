@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn.model import Model, partition
+from rnn.model import Model, jacobian_of, partition
 from rnn.record import flatten
 from rnn.spectrum import subspace_step
 
@@ -236,16 +236,16 @@ def _slopes(
 @eqx.filter_jit
 def _settle(model: Model, point: Array) -> tuple[Array, Array, Array]:
     """Newton from ``point``: where it ends, the Jacobian there and the residual."""
-    one = jnp.eye(point.shape[0], dtype=point.dtype)
+    one, slope = jnp.eye(point.shape[0], dtype=point.dtype), jacobian_of(model)
     small = 10 * jnp.finfo(point.dtype).eps
 
     def improve(state: tuple[Array, Array]) -> tuple[Array, Array]:
         k, point = state
-        return k + 1, point + jnp.linalg.solve(one - jax.jacfwd(model)(point), model(point) - point)
+        return k + 1, point + jnp.linalg.solve(one - slope(point), model(point) - point)
 
     def unsettled(state: tuple[Array, Array]) -> Array:
         k, point = state
         return (k < _NEWTON) & ~(jnp.linalg.norm(model(point) - point) < small)
 
     _, point = jax.lax.while_loop(unsettled, improve, (jnp.asarray(0), point))
-    return point, jax.jacfwd(model)(point), jnp.linalg.norm(model(point) - point)
+    return point, slope(point), jnp.linalg.norm(model(point) - point)

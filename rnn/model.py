@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-__all__ = ["Model", "VanillaRNN", "moved", "partition", "state_size", "trajectory", "with_bias"]
+__all__ = ["Model", "VanillaRNN", "jacobian_of", "moved", "partition", "state_size", "trajectory", "with_bias"]
 
 Model = Callable[[Any], Any]
 """Any pytree callable as ``model(h) -> h'`` on one state vector of shape (state,)."""
@@ -64,6 +64,11 @@ class VanillaRNN(eqx.Module):
         if self.form == "W@tanh(h)+b":
             return self.weight * (1 - jnp.tanh(h) ** 2)
         return (1 - self(h) ** 2)[:, None] * self.weight
+
+
+def jacobian_of(model: Model) -> Callable[[Any], Any]:
+    """``h -> ∂model(h)/∂h``, shape (state, state): in closed form where the model has it, else by JAX."""
+    return model.jacobian if isinstance(model, VanillaRNN) else jax.jacfwd(model)
 
 
 def trajectory(

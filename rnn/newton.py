@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.model import Model, VanillaRNN
+from rnn.model import Model, jacobian_of
 
 __all__ = [
     "cycle_jacobians",
@@ -30,6 +30,7 @@ __all__ = [
     "padded",
     "period_map",
     "residual_norms",
+    "solved",
 ]
 
 _ITERATIONS = 60
@@ -110,7 +111,7 @@ def _piece(left: int, n: int) -> int:
 
 @eqx.filter_jit
 def _linearised(model: Model, states: Any) -> tuple[Any, Any]:
-    slope = model.jacobian if isinstance(model, VanillaRNN) else jax.jacfwd(model)
+    slope = jacobian_of(model)
     return jax.vmap(lambda h: (model(h), slope(h)))(states)
 
 
@@ -255,20 +256,20 @@ def _newton_moves(A: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     product, shift = A[:, 0], gaps[:, 0]
     for i in range(1, A.shape[1]):
         product, shift = A[:, i] @ product, np.einsum("bij,bj->bi", A[:, i], shift) + gaps[:, i]
-    moves = [_solved(np.eye(A.shape[2]) - product, shift)]
+    moves = [solved(np.eye(A.shape[2]) - product, shift)]
     for i in range(A.shape[1] - 1):
         moves.append(np.einsum("bij,bj->bi", A[:, i], moves[-1]) + gaps[:, i])
     return np.stack(moves, axis=1)
 
 
-def _solved(matrices: np.ndarray, sides: np.ndarray) -> np.ndarray:
+def solved(matrices: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """The solution of every system, NaN where there is none."""
     try:
         return np.linalg.solve(matrices, sides[..., None])[..., 0]
     except np.linalg.LinAlgError:
         if len(matrices) == 1:
             return np.full_like(sides, np.nan)
-        return np.concatenate([_solved(m[None], b[None]) for m, b in zip(matrices, sides, strict=True)])
+        return np.concatenate([solved(m[None], b[None]) for m, b in zip(matrices, sides, strict=True)])
 
 
 def jacobians(model: Model, points: Any, period: int = 1) -> np.ndarray:
