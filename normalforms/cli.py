@@ -35,13 +35,41 @@ def main(argv: list[str] | None = None) -> int:
     """Run a subcommand; 0 ok, 2 bad input with one line on stderr, 1 failure, 130 interrupted."""
     try:
         arguments = _parser().parse_args(argv)
-        return arguments.run(arguments)
+        with _interruptible() as arguments.check:
+            return arguments.run(arguments)
     except (_RefusedError, ValueError) as error:
         return _say(error, 2)
     except (FloatingPointError, OSError) as error:
         return _say(error, 1)
     except KeyboardInterrupt:
         return _say("interrupted", 130)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Yields what raises an interruption (Ctrl-C) once more, if there was one.
+
+    Python drops an exception that is raised inside a callback of its garbage collector, and JAX has such a callback.
+    """
+    asked = []
+
+    def stop(*_: Any) -> None:
+        asked.append(True)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    ours = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:  # else interruptions are ignored, or somebody else's
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield check
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
 
 
 def _say(error: Any, status: int) -> int:
@@ -82,39 +110,11 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     _claim(out, arguments)
     try:
-        with _interruptible() as check:
-            return _tell(out, only, arguments, check)
+        return _tell(out, only, arguments)
     except KeyboardInterrupt:
         again = f"normalforms reproduce --preset {arguments.preset} --seed {arguments.seed} --out {out} --resume"
         again += f" --only {arguments.only}" if arguments.only else ""
         return _say(f"interrupted; continue with: {again}", 130)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Yields what raises an interruption (Ctrl-C) once more, if there was one.
-
-    Python drops an exception that is raised inside a callback of its garbage collector, and JAX has such a callback.
-    """
-    asked = []
-
-    def stop(*_: Any) -> None:
-        asked.append(True)
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    ours = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
-    if ours:  # else interruptions are ignored, or somebody else's
-        signal.signal(signal.SIGINT, stop)
-    try:
-        yield check
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, before)
 
 
 def _claim(out: Path, arguments: argparse.Namespace) -> None:
@@ -151,7 +151,7 @@ def _claim(out: Path, arguments: argparse.Namespace) -> None:
         raise _RefusedError(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
 
 
-def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check: Callable[[], None]) -> int:
+def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     from normalforms.plot import figure2
 
@@ -161,13 +161,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check
         if "fig2" in only:
             figures["figure2"] = figure2()
 
-    meter = None if arguments.json else _Meter()
-
-    def show(*state: Any) -> None:
-        check()
-        if meter is not None:
-            meter(*state)
-
+    show = _Meter(arguments)
     run = {"seed": arguments.seed, "out": out / "run", "resume": arguments.resume}
     if "fig1" not in only:
         laws()
@@ -204,8 +198,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check
     page = document(story, seconds, images, [study.section(images[study.name]) for study in made])
     write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
     write_atomic(out / "report.html", lambda f: f.write(page.encode()))
-    if meter is not None:
-        meter.close()
+    show.close()
     lines = [json.dumps(facts)] if arguments.json else [*headline(story), f"report: {out / 'report.html'}"]
     print("\n".join(lines))
     return 0
@@ -221,7 +214,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
     from rnn.record import write_atomic
 
     models = [load(path, arguments.cell) for path in arguments.paths]
-    show = None if arguments.json else _Meter()
+    show = _Meter(arguments)
     size = state_size(models[0])
     found = analyze(models, arguments.paths, size=size, horizon=arguments.horizon, progress=show)
     facts, figure = summary(found), draw(found)
@@ -229,8 +222,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
     images = _draw(out, {"analysis": figure})
     write_atomic(out / "summary.json", lambda f: f.write(json.dumps(facts, indent=1).encode()))
     write_atomic(out / "report.html", lambda f: f.write(document(found, images["analysis"]).encode()))
-    if show is not None:
-        show.close()
+    show.close()
     lines = [f"{m['name']}: {m['fixed_points']} fixed points, {m['stable']} stable" for m in facts["models"]]
     lines += [f"{e['kind'].replace('_', ' ')} at step {e['step']:.3f}" for e in facts["bifurcations"] or []]
     print(json.dumps(facts) if arguments.json else "\n".join([*lines, f"report: {out / 'report.html'}"]))
@@ -251,13 +243,18 @@ def _draw(out: Path, figures: dict[str, Any]) -> dict[str, bytes]:
 
 
 class _Meter:
-    """Progress on stderr: one line rewritten on a terminal, a line per stage elsewhere."""
+    """Progress on stderr: one line rewritten on a terminal, a line per stage elsewhere, nothing beside ``--json``."""
 
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.check = arguments.check
+        self.quiet = arguments.json
+        self.live = sys.stderr.isatty() and not self.quiet
         self.stage = ""
 
     def __call__(self, stage: str, share: float, left: float) -> None:
+        self.check()
+        if self.quiet:
+            return
         rest = f", {left:.0f} s left" if left == left and left < 1e6 else ""
         if self.live:
             bar = "█" * round(24 * share)
