@@ -7,6 +7,10 @@ import tempfile
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+# The tests compile much and run little, in two workers. XLA's own emitters of loops on the CPU, in one thread, compile
+# in half the time of those through MLIR; set XLA_FLAGS, empty or not, to test what the latter make.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
+
 # Made by the first process and inherited by workers and by the commands that tests start, so that each program is
 # compiled once in a run of the tests; it ends with the run.
 _OWN_CACHE = None
