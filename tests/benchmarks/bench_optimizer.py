@@ -5,8 +5,8 @@
     python tests/benchmarks/bench_optimizer.py rivals --seeds 5
 
 Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
-machine disturb less. ``fast`` and ``rivals`` train every optimizer of one seed in turn in
-one process; ``smooth`` changes between SGD and natural gradient every 500 steps, so that both see the same machine.
+machine disturb less. ``rivals`` trains every optimizer of one seed in turn in one process; ``smooth`` changes between
+SGD and natural gradient every 500 steps, so that both see the same machine.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ import rnn
 from rnn.model import partition
 
 GOAL = 5e-4
-ADAM = (3e-2, 1e-2, 5e-3, 3e-3, 6e-2, 1e-3, 1e-1, 3e-4)  # the likely best first: it shortens the others
-MOMENTUM = (5e-3, 1e-2, 2e-2, 2e-3)
-CLIPPED = (1e-1, 2e-1, 5e-2, 2e-2)
+GRIDS = {  # learning rates and the most steps; the likely best rate first: it shortens the others
+    "fast": ((3.0,), 500),
+    "adam": ((3e-2, 1e-2, 5e-3, 3e-3, 6e-2, 1e-3, 1e-1, 3e-4), 6_000),
+    "momentum": ((5e-3, 1e-2, 2e-2, 2e-3), 12_000),
+    "clipped": ((1e-1, 2e-1, 5e-2, 2e-2), 12_000),
+    "sgd": ((5e-3,), 60_000),
+}
 
 BUILD = {
     "sgd": optax.sgd,
@@ -35,6 +39,7 @@ BUILD = {
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     "clipped": lambda rate: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(rate)),
     "smooth": rnn.low_rank_natural_gradient,
+    "fast": lambda rate: rnn.low_rank_natural_gradient(rate, mode="fast"),
 }
 
 
@@ -61,19 +66,17 @@ class Lane:
         self.seen.append(seen)
 
     def until(self, goal, most):
-        """Train to the goal or for ``most`` steps: steps (−1 if not reached), seconds to it."""
+        """Train to the goal or for ``most`` steps: steps (−1 if not reached), wall and processor seconds to it."""
         done = 0
         while done < most:
             self.advance()
             done += len(self.loss[-1])
             if not np.isfinite(self.loss[-1]).all():
                 break
-            if (self.loss[-1] <= goal).any():
-                at = int(np.argmax(self.loss[-1] <= goal))
-                part = at / len(self.loss[-1])
-                steps = done - len(self.loss[-1]) + at
-                return steps, float(sum(self.seconds[:-1]) + part * self.seconds[-1])
-        return -1, float(sum(self.seconds))
+            if (steps := arrival(self.losses, goal)) > 0:
+                late = (done - steps) / len(self.loss[-1])
+                return steps, sum(self.seconds) - late * self.seconds[-1], sum(self.work) - late * self.work[-1]
+        return -1, sum(self.seconds), sum(self.work)
 
     @property
     def losses(self):
@@ -122,6 +125,12 @@ def _low_rank(state):
     return isinstance(state, rnn.LowRankState)
 
 
+def arrival(loss, goal):
+    """The first step whose loss is at most ``goal``, −1 if there is none."""
+    hit = np.flatnonzero(loss <= goal)
+    return int(hit[0]) if len(hit) else -1
+
+
 def variation(loss, rejected=None):
     """Positive variation of the log loss; with ``rejected`` of the accepted losses alone."""
     if rejected is not None:
@@ -136,7 +145,7 @@ def multipliers(model):
 
 def show(**row):
     """One line of JSON."""
-    print(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
+    print(json.dumps({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}), flush=True)
 
 
 def fast(seeds, steps, rate, rank):
@@ -149,7 +158,7 @@ def fast(seeds, steps, rate, rank):
         task = rnn.student_teacher(seed)
         plain, run = lane(task, "sgd", 5e-3, chunk=50), lane(task, f"fast{rank}", rate, chunk=50, build=build)
         plain.until(0, 200)
-        at, seconds = run.until(GOAL, steps)
+        at, seconds, _ = run.until(GOAL, steps)
         while sum(map(len, run.loss)) < steps:
             run.advance()
         found = multipliers(run.model)
@@ -170,30 +179,28 @@ def fast(seeds, steps, rate, rank):
 
 
 def rivals(seeds):
-    """Adam, momentum and clipping at their best rate per seed, and SGD's time per step beside them.
+    """Every optimizer at the best rate of its grid, its time to the goal over that of fast mode.
 
-    The first seed tries the whole grid, the others the rates that came in there, the best three at most. A rate that
-    has not arrived when the best so far had is not run to its end.
+    A rate that has not arrived when the best so far had is not run to its end.
     """
-    grids, most = {"adam": ADAM, "momentum": MOMENTUM, "clipped": CLIPPED}, {"adam": 6_000}
     for seed in seeds:
         task = rnn.student_teacher(seed)
-        for name, rates in grids.items():
+        unit = None
+        for name, (rates, most) in GRIDS.items():
             arrived = {}
             for rate in rates:
-                run, plain = lane(task, name, rate), lane(task, "sgd", 5e-3)
-                plain.advance()
-                cap = min((steps for steps, _ in arrived.values()), default=most.get(name, 12_000))
-                steps, seconds = run.until(GOAL, cap)
+                run = lane(task, name, rate, chunk=50)
+                steps, *taken = run.until(GOAL, min((a[0] for a in arrived.values()), default=most))
                 if steps > 0:
-                    unit = plain.seconds[0] / len(plain.loss[0])
-                    arrived[rate] = steps, {"seconds": seconds, "variation": variation(run.losses), "sgd_step": unit}
-            order = sorted(arrived, key=lambda rate: arrived[rate][0])
-            if order:
-                grids[name] = tuple(order[:3])
-                show(seed=seed, optimizer=name, rate=order[0], steps=arrived[order[0]][0], **arrived[order[0]][1])
-            else:
+                    arrived[rate] = steps, *taken, variation(run.losses)
+            if not arrived:
                 show(seed=seed, optimizer=name, steps=-1)
+                continue
+            rate = min(arrived, key=lambda rate: arrived[rate][0])
+            steps, seconds, work, rises = arrived[rate]
+            unit = unit or (seconds, work)  # fast mode comes first
+            ratios = {"wall": seconds / unit[0], "processor": work / unit[1]}
+            show(seed=seed, optimizer=name, rate=rate, steps=steps, seconds=seconds, **ratios, variation=rises)
 
 
 def smooth(seeds, steps, biases, chunk=500):
@@ -213,6 +220,9 @@ def smooth(seeds, steps, biases, chunk=500):
                 sgd_variation=variation(plain.losses),
                 final=float(run.losses[-1]),
                 sgd_final=float(plain.losses[-1]),
+                lag=float(run.losses[-1] / plain.losses[-1] - 1),
+                steps=arrival(run.losses, GOAL),
+                sgd_steps=arrival(plain.losses, GOAL),
                 ratio=float(np.median(ratio)),
                 processor=float(np.sum(run.work) / np.sum(plain.work)),
                 quartiles=np.quantile(ratio, [0.25, 0.75]).round(3).tolist(),
