@@ -6,6 +6,7 @@ The bias is trained because that is where gradient descent at 5e-3 jumps; with t
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,14 +32,14 @@ __all__ = ["RATE", "Descent", "Descents", "descents"]
 RATE = 5e-3
 _CHUNK, _ROUNDS, _WAY = 250, 5, 15.0
 _RATES = (5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
-_PLANS = {"quick": 2_000, "paper": 35_000}
+_PLANS = {"quick": (1, 2_000), "paper": (5, 35_000)}  # seeds, steps
 _OPTIMIZERS = {  # with the steps after which they have long arrived; Adam's, momentum's and clipping's rates are tuned
     "SGD": (optax.sgd(RATE), 10**9),
     "smooth": (low_rank_natural_gradient(RATE), 10**9),
     "fast": (low_rank_natural_gradient(3.0, mode="fast"), 500),
     "Adam": (optax.adam(3e-2), 6_000),
-    "momentum": (optax.sgd(5e-3, momentum=0.9), 12_000),
-    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1e-1)), 12_000),
+    "momentum": (optax.sgd(5e-3, momentum=0.9), 6_000),
+    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1e-1)), 6_000),
 }
 
 
@@ -72,19 +73,29 @@ class Descents:
     """The runs side by side.
 
     Attributes:
-        runs: by optimizer.
+        seeds: for each seed its runs by optimizer.
         rates: learning rates at which SGD and smooth mode were held against each other.
-        variation: theirs, shape (2, rates), SGD's first, over as many steps as make rate × steps 15.
+        variation: theirs, the largest over the seeds, shape (2, rates), SGD's first, over as many steps as make
+            rate × steps 15.
     """
 
-    runs: dict[str, Descent]
+    seeds: tuple[dict[str, Descent], ...]
     rates: np.ndarray
     variation: np.ndarray
 
     @property
+    def runs(self) -> dict[str, Descent]:
+        """Those of the first seed."""
+        return self.seeds[0]
+
+    def of(self, name: str) -> list[Descent]:
+        """One optimizer's runs."""
+        return [runs[name] for runs in self.seeds]
+
+    @property
     def overhead(self) -> float:
-        """Time of a smooth step over that of a step of SGD, less one."""
-        return self.runs["smooth"].seconds / self.runs["SGD"].seconds - 1
+        """Time of a smooth step over that of a step of SGD, less one; median over the seeds."""
+        return float(np.median([runs["smooth"].seconds / runs["SGD"].seconds for runs in self.seeds])) - 1
 
     def stable(self, which: int, bound: float = 0.01) -> float:
         """The largest of the rates up to which every variation is at most ``bound``; zero if none is."""
@@ -98,25 +109,27 @@ def descents(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    seeds: int | None = None,
     steps: int | None = None,
     others: Sequence[str] = ("fast", "Adam", "momentum", "clipped"),
     rates: Sequence[float] = _RATES,
     progress: Callable[[str, float, float], None] | None = None,
 ) -> Descents:
-    """Train the same student by each optimizer.
+    """Train the same students by each optimizer.
 
     Args:
-        preset: ``"paper"`` (35,000 steps of SGD and of smooth mode) or ``"quick"`` (2,000).
-        seed: of the networks and initial states.
+        preset: ``"paper"`` (five seeds, 35,000 steps of SGD and of smooth mode) or ``"quick"`` (one, 2,000).
+        seed: of the first networks and initial states.
         out: folder for the training records; without it nothing is written.
         resume: continue from what ``out`` holds.
+        seeds: how many, from ``seed`` on, in place of the preset's.
         steps: in place of the preset's.
         others: optimizers beside SGD and smooth mode, of ``"fast"``, ``"Adam"``, ``"momentum"``, ``"clipped"``.
         rates: learning rates at which SGD and smooth mode are held against each other; may be empty.
         progress: called with (stage, share done, estimated seconds left).
 
     Raises:
-        ValueError: unknown preset or optimizer.
+        ValueError: unknown preset or optimizer, or no seeds.
         RecordError: ``out`` holds other runs.
         DivergedError: an optimizer diverged at once; one that does so later counts with its steps until then.
     """
@@ -124,24 +137,41 @@ def descents(
         raise ValueError(f"preset must be one of {', '.join(_PLANS)}, got {preset!r}")
     if unknown := set(others) - set(_OPTIMIZERS):
         raise ValueError(f"others must be of {', '.join(_OPTIMIZERS)}, got {', '.join(sorted(unknown))}")
-    count = steps or _PLANS[preset]
-    task = student_teacher(seed, bias="trained")
+    many = _PLANS[preset][0] if seeds is None else seeds
+    if many < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds!r}")
+    count = steps or _PLANS[preset][1]
     say = progress or (lambda *_: None)
+    found, varied = [], []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
-        if not resume and any(folder.glob("*/run.json")):
+        if not resume and any(folder.glob("*/*/run.json")):
             raise RecordError(f"{folder} already holds runs; pass resume=True, or choose another folder")
-        # SGD and smooth mode in turn, so that both see the same machine
-        stops = sorted({min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count) for k in range(1, _ROUNDS + 1)})
-        runs = {}
-        for stop in stops:
-            for name in ("SGD", "smooth"):
-                runs[name] = _train(task, name, stop, folder)
-            say("descents", 0.8 * stop / count, float("nan"))
-        runs |= {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in others}
-        say("descents", 0.95, float("nan"))
-    variation = [[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)]
-    return Descents(runs, np.asarray(rates, float), np.asarray(variation, float))
+        for k in range(many):
+            task = student_teacher(seed + k, bias="trained")
+            began = time.perf_counter()
+
+            def tell(share: float, k: int = k, began: float = began) -> None:
+                passed = time.perf_counter() - began
+                say("descents", (k + share) / many, passed * ((many - k) / share - 1))
+
+            found.append(_side_by_side(task, count, others, folder / f"seed{seed + k}", tell))
+            varied.append([[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)])
+    return Descents(tuple(found), np.asarray(rates, float), np.max(np.asarray(varied, float), axis=0))
+
+
+def _side_by_side(
+    task: Task, count: int, others: Sequence[str], folder: Path, tell: Callable[[float], None]
+) -> dict[str, Descent]:
+    """SGD and smooth mode in turn, so that both see the same machine, then the others."""
+    runs = {}
+    for stop in sorted({min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count) for k in range(1, _ROUNDS + 1)}):
+        for name in ("SGD", "smooth"):
+            runs[name] = _train(task, name, stop, folder)
+        tell(0.8 * stop / count)
+    runs |= {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in others}
+    tell(0.95)
+    return runs
 
 
 def _train(task: Task, name: str, steps: int, folder: Path) -> Descent:

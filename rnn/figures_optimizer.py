@@ -69,21 +69,27 @@ def _ratios(ax: Any, study: TwoModes) -> None:
 
 @style
 def figure4(study: Descents) -> Figure:
-    """Loss against steps and against time, the largest jump of SGD beside smooth mode, and variation by rate."""
+    """Loss against steps and time, SGD's largest jump beside smooth mode, and variation by rate.
+
+    The first seed is drawn bold, the others thin.
+    """
     figure = Figure(figsize=(13, 8), layout="constrained")
     axes = figure.subplot_mosaic([["A", "B"], ["C", "D"]])
-    for name, run in study.runs.items():
-        step = np.arange(1, len(run.loss) + 1)
-        axes["A"].loglog(step, run.loss, label=name, lw=1.2, **_LOOKS[name])
-        axes["B"].loglog(step * run.seconds, run.loss, label=name, lw=1.2, **_LOOKS[name])
+    for k, runs in enumerate(study.seeds):
+        for name, run in runs.items():
+            step, look = np.arange(1, len(run.loss) + 1), {"lw": 1.2} if k == 0 else {"lw": 0.6, "alpha": 0.4}
+            axes["A"].loglog(step, run.loss, label=None if k else name, **look, **_LOOKS[name])
+            axes["B"].loglog(step * run.seconds, run.loss, **look, **_LOOKS[name])
     axes["A"].set(xlabel="training step", ylabel="loss (mean squared error)")
     axes["B"].set(xlabel="wall time, s (compilation left out)", ylabel="loss (mean squared error)")
-    axes["A"].legend()
-    plain = study.runs["SGD"].loss
-    at = int(np.argmax(np.diff(np.log(plain))))
-    low, high = max(at - 150, 0), min(at + 250, len(plain))
+    axes["A"].legend(loc="lower left")
+    rises = [np.diff(np.log(run.loss)) for run in study.of("SGD")]
+    k = int(np.argmax([rise.max() for rise in rises]))
+    at = int(np.argmax(rises[k]))
+    low, high = max(at - 150, 0), min(at + 250, len(rises[k]))
     for name in ("SGD", "smooth"):
-        axes["C"].semilogy(np.arange(low, high), study.runs[name].loss[low:high], label=name, lw=1.2, **_LOOKS[name])
+        loss = study.seeds[k][name].loss[low:high]
+        axes["C"].semilogy(np.arange(low, low + len(loss)), loss, label=name, lw=1.2, **_LOOKS[name])
     axes["C"].set(xlabel="training step, at SGD's largest rise", ylabel="loss (mean squared error)")
     axes["C"].legend()
     for name, row in zip(("SGD", "smooth"), study.variation, strict=True) if len(study.rates) else ():
@@ -113,7 +119,9 @@ def two_modes_summary(study: TwoModes) -> dict[str, Any]:
 
 
 def descents_summary(study: Descents) -> dict[str, Any]:
-    """Overhead of a smooth step as a share of SGD's, positive variations, final losses, arrivals at 5e-4."""
+    """Overhead of a smooth step as a share of SGD's; of the first seed, and under ``seeds`` of all of them, positive
+    variations, final losses and arrivals at 5e-4.
+    """
     runs = study.runs
     stable = [study.stable(k) for k in (0, 1)]
     return {
@@ -123,6 +131,15 @@ def descents_summary(study: Descents) -> dict[str, Any]:
         "largest_stable_rate": {"sgd": stable[0], "natural": stable[1]},
         "steps_to_5e-4": {name: _whole(run.arrival(_GOAL)) for name, run in runs.items()},
         "seconds_to_5e-4": {name: _finite(run.arrival(_GOAL) * run.seconds) for name, run in runs.items()},
+        "seeds": {
+            name: {
+                "positive_variation": [run.variation for run in study.of(name)],
+                "final_loss": [float(run.loss[-1]) for run in study.of(name)],
+                "steps_to_5e-4": [_whole(run.arrival(_GOAL)) for run in study.of(name)],
+                "seconds_to_5e-4": [_finite(run.arrival(_GOAL) * run.seconds) for run in study.of(name)],
+            }
+            for name in runs
+        },
     }
 
 
@@ -156,15 +173,29 @@ def two_modes_section(study: TwoModes, image: bytes) -> str:
 def descents_section(study: Descents, image: bytes) -> str:
     """The report's section on figure 4."""
     rows = []
-    for name, run in study.runs.items():
-        steps = run.arrival(_GOAL)
-        reached = (int(steps), f"{steps * run.seconds:.2f} s") if math.isfinite(steps) else ("not reached", "–")
-        rows.append([name, len(run.loss), f"{run.variation:.4f}", f"{run.loss[-1]:.4g}", *reached])
+    for name in study.runs:
+        runs = study.of(name)
+        steps = np.array([run.arrival(_GOAL) for run in runs])
+        there = np.isfinite(steps)
+        reached = ["not reached", "–"]
+        if there.any():
+            seconds = np.median(steps[there] * np.array([run.seconds for run in runs])[there])
+            low, high = (f"{value:.0f}" for value in (steps[there].min(), steps[there].max()))
+            reached = [low if low == high else f"{low} to {high}", f"{seconds:.2f} s"]
+            reached[0] += "" if there.all() else f" ({there.sum()} of {len(runs)})"
+        varied, final = max(run.variation for run in runs), np.median([run.loss[-1] for run in runs])
+        rows.append([name, len(runs[0].loss), f"{varied:.4g}", f"{final:.4g}", *reached])
     stable = [study.stable(k) for k in (0, 1)]
     return report.section(
         "Figure 4: natural gradient beside other optimizers",
-        report.figure(image, "A, B: loss by steps and by time. C: SGD's largest rise. D: variation by learning rate."),
-        report.table(("optimizer", "steps", "positive variation", "final loss", "steps to 5e-4", "time to it"), rows),
+        report.figure(
+            image,
+            f"Seeds: {len(study.seeds)}, the first bold. A, B: loss by steps and by time. C: SGD's largest rise. "
+            "D: the largest variation by learning rate.",
+        ),
+        report.table(
+            ("optimizer", "steps", "largest variation", "median final loss", "steps to 5e-4", "median time to it"), rows
+        ),
         report.paragraph(
             f"A smooth step takes {1 + study.overhead:.3f} times as long as a step of SGD. The largest rate of the "
             f"grid with a variation of at most 0.01 is {stable[0]:g} for SGD and {stable[1]:g} for smooth mode."

@@ -59,7 +59,7 @@ def test_figure3_and_what_it_says():
 def planted():
     rough = np.array([1.0, 0.5, 0.8, 0.1, 4e-4])
     runs = {"SGD": Descent("SGD", rough, 2e-3), "smooth": Descent("smooth", np.sort(rough)[::-1] + 1e-3, 2.1e-3)}
-    return Descents(runs, np.array([1e-3, 1e-2, 1e-1]), np.array([[0, 0.3, 0], [0, 0, np.inf]]))
+    return Descents((runs,), np.array([1e-3, 1e-2, 1e-1]), np.array([[0, 0.3, 0], [0, 0, np.inf]]))
 
 
 def test_figure4_and_what_it_says():
@@ -72,6 +72,21 @@ def test_figure4_and_what_it_says():
     json.dumps(facts, allow_nan=False)
     assert len(drawn.figure4(study).axes) == 4
     assert "not reached" in drawn.descents_section(study, b"")
+
+
+def test_figure4_of_several_seeds():
+    one = planted()
+    slow = Descent("SGD", np.array([1.0, 0.9, 0.95, 0.9, 0.8]), 1e-3)
+    study = Descents((one.seeds[0], one.seeds[0] | {"SGD": slow}), one.rates, one.variation)
+    assert study.overhead == pytest.approx((2.1e-3 / 2e-3 + 2.1e-3 / 1e-3) / 2 - 1)
+    facts = drawn.descents_summary(study)
+    assert facts["steps_to_5e-4"] == {"SGD": 4, "smooth": None}
+    assert facts["seeds"]["SGD"]["steps_to_5e-4"] == [4, None]
+    assert facts["seeds"]["SGD"]["positive_variation"][1] == pytest.approx(np.log(0.95 / 0.9))
+    page = drawn.descents_section(study, b"")
+    assert "4 (1 of 2)" in page
+    assert "0.01 s" in page  # four steps of 2 ms
+    assert len(drawn.figure4(study).axes[0].lines) == 4
 
 
 def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
@@ -110,7 +125,9 @@ def test_bad_input_is_named(tmp_path):
         descents("long")
     with pytest.raises(ValueError, match="others"):
         descents("quick", others=["lion"])
-    (tmp_path / "SGD").mkdir()
-    (tmp_path / "SGD" / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match="seeds"):
+        descents("quick", seeds=0)
+    (tmp_path / "seed0" / "SGD").mkdir(parents=True)
+    (tmp_path / "seed0" / "SGD" / "run.json").write_text("{}")
     with pytest.raises(rnn.RecordError, match="resume"):
         descents("quick", out=tmp_path)
