@@ -23,7 +23,7 @@ from rnn.train import train
 
 __all__ = ["Crossings", "TwoModes", "two_mode_task", "two_modes"]
 
-_SGD, _FAST = optax.sgd(5e-2), low_rank_natural_gradient(3.0, mode="fast")
+_SGD, _FAST = optax.sgd(5e-2), low_rank_natural_gradient(10.0, mode="fast")
 _CHUNK = 250
 _PLANS = {"quick": (2, 3_000, 500), "paper": (5, 12_000, 2_000)}  # seeds, steps of SGD, of natural gradient
 SETTINGS = tuple((second, gain) for second in (1.1, 1.3) for gain in (0.5, 0.95))

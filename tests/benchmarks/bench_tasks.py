@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     families = {
-        "fast": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="fast"), (3.0,)),
+        "fast": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="fast"), (10.0,)),
         "sgd": (optax.sgd, SGD),
         "adam": (optax.adam, ADAM),
     }
