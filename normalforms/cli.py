@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     analysis.add_argument("paths", nargs="+", metavar="PATH", help=".safetensors or .npz, in the order of training")
     analysis.add_argument("--cell", help="vanilla, W@tanh(h)+b, gru or lstm; told from the weights unless given")
     analysis.add_argument("--horizon", type=int, default=25, help="T of the kernel, in steps")
+    analysis.add_argument("--devices", type=int, metavar="N", help="share the kernel's batch among N local devices")
     analysis.add_argument("--out", default="analysis", help="output folder")
     analysis.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     analysis.set_defaults(run=_analyze)
@@ -219,11 +220,14 @@ def _analyze(arguments: argparse.Namespace) -> int:
     from rnn.interop import load
     from rnn.model import state_size
     from rnn.record import write_atomic
+    from rnn.sharding import local_devices
 
+    devices = None if arguments.devices is None else local_devices(arguments.devices)
     models = [load(path, arguments.cell) for path in arguments.paths]
     show = None if arguments.json else _Meter()
     size = state_size(models[0])
-    found = analyze(models, arguments.paths, size=size, horizon=arguments.horizon, progress=show)
+    options = {"size": size, "horizon": arguments.horizon, "devices": devices}
+    found = analyze(models, arguments.paths, **options, progress=show)
     facts, figure = summary(found), draw(found)
     out.mkdir(parents=True, exist_ok=True)
     images = _draw(out, {"analysis": figure})

@@ -29,7 +29,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 import rnn
 from rnn.model import with_bias
 from rnn.products import fisher_block
-from rnn.train import _advance, _diagnose, _start
+from rnn.train import _diagnose, _start, advance
 
 try:
     import matfree.decomp
@@ -165,7 +165,7 @@ def training(task):
     ratio, seconds = timed(
         {
             "minimal": lambda: minimal(task.student.weight),
-            "steps": lambda: _advance(state, task, sgd, 100, 20)[1]["loss"],
+            "steps": lambda: advance(state, task, sgd, 100, 20)[1]["loss"],
             "diagnosis": lambda: _diagnose(state, task)[1]["stable_rank"],
         },
         10,
