@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     story.add_argument("--seed", type=int, default=0)
     story.add_argument("--resume", action="store_true", help="continue, or redraw, what the output folder holds")
     story.add_argument("--only", help="figures, of " + ",".join(_FIGURES) + "; fig1,fig2 unless given")
+    story.add_argument("--devices", type=int, metavar="N", help="train the seeds of fig3 together on N local devices")
     story.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     story.set_defaults(run=_reproduce)
 
@@ -80,14 +81,18 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     unknown = set(only) - set(_FIGURES)
     if unknown:
         raise _RefusedError(f"--only names {', '.join(sorted(unknown))}; known are {', '.join(_FIGURES)}")
+    if arguments.devices is not None and "fig3" not in only:
+        raise _RefusedError("--devices shares the seeds of fig3; add --only fig3, or leave --devices off")
+    devices = _devices(arguments)
     out = Path(arguments.out)
     _claim(out, arguments)
     try:
         with _interruptible() as check:
-            return _tell(out, only, arguments, check)
+            return _tell(out, only, arguments, devices, check)
     except KeyboardInterrupt:
         again = f"normalforms reproduce --preset {arguments.preset} --seed {arguments.seed} --out {out} --resume"
         again += f" --only {arguments.only}" if arguments.only else ""
+        again += f" --devices {arguments.devices}" if devices else ""
         return _say(f"interrupted; continue with: {again}", 130)
 
 
@@ -152,7 +157,18 @@ def _claim(out: Path, arguments: argparse.Namespace) -> None:
         raise _RefusedError(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
 
 
-def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check: Callable[[], None]) -> int:
+def _devices(arguments: argparse.Namespace) -> list[Any] | None:
+    """The devices asked for, if any were."""
+    if arguments.devices is None:
+        return None
+    from rnn.sharding import local_devices
+
+    return local_devices(arguments.devices)
+
+
+def _tell(
+    out: Path, only: tuple[str, ...], arguments: argparse.Namespace, devices: Any, check: Callable[[], None]
+) -> int:
     began = time.perf_counter()
     from normalforms.plot import figure2
 
@@ -176,7 +192,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check
         if set(only) & _STUDIES:
             from rnn.studies import studies
 
-            made = studies(only, arguments.preset, **run, progress=show)
+            made = studies(only, arguments.preset, **run, devices=devices, progress=show)
             figures.update({study.name: study.figure for study in made})
             facts = {study.key: study.facts for study in made}
             (out / "summary.json").write_text(json.dumps(facts, indent=1))
@@ -192,7 +208,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, check
     from rnn.studies import studies
 
     story = reproduce(arguments.preset, **run, progress=show, meanwhile=laws)
-    made = studies(only, arguments.preset, **run, progress=show)
+    made = studies(only, arguments.preset, **run, devices=devices, progress=show)
     drawing = time.perf_counter()
     figures["figure1"] = figure1(story)
     if story.bias is not None:
@@ -220,9 +236,8 @@ def _analyze(arguments: argparse.Namespace) -> int:
     from rnn.interop import load
     from rnn.model import state_size
     from rnn.record import write_atomic
-    from rnn.sharding import local_devices
 
-    devices = None if arguments.devices is None else local_devices(arguments.devices)
+    devices = _devices(arguments)
     models = [load(path, arguments.cell) for path in arguments.paths]
     show = None if arguments.json else _Meter()
     size = state_size(models[0])

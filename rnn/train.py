@@ -119,16 +119,16 @@ def train(
         raise ValueError(f"diagnose_every must be a whole number, 0 for none, got {diagnose_every!r}")
     optimizer = SGD if optimizer is None else optimizer
     began = time.perf_counter()
-    state = _start(task, optimizer, key, modes)
+    state = start(task, optimizer, key, modes)
     folder = None
     chunks: list[dict[str, np.ndarray]] = []
     if out is not None:
         folder = Folder(Path(out))
-        folder.begin(_settings(task, optimizer, state, save_every, diagnose_every, chunk), resume=resume)
+        folder.begin(settings_of(task, optimizer, state, save_every, diagnose_every, chunk), resume=resume)
         chunks = list(folder.chunks())
     done = sum(len(c["loss"]) for c in chunks)
     if chunks:
-        state = _restore(state, chunks[-1])
+        state = restore(state, chunks[-1])
     resumed = done
     spent = sum(float(c["seconds"]) for c in chunks)
     while done < steps:
@@ -143,7 +143,7 @@ def train(
         row["seconds"] = np.asarray(time.perf_counter() - clock)
         row["final"] = np.asarray(flatten(state.parameters))
         if folder is not None:
-            folder.write(done, row | _leaves(state))
+            folder.write(done, row | leaves_of(state))
         chunks.append(row)
         done += length
         spent += float(row["seconds"])
@@ -158,7 +158,7 @@ def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: b
     Raises:
         RecordError: it holds another run, or one while ``resume`` is false, or a damaged one, or cannot be written.
     """
-    settings = _settings(task, SGD, _start(task, SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
+    settings = settings_of(task, SGD, start(task, SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
     folder = Folder(Path(out))
     folder.begin(settings, resume=resume)
     for _ in folder.chunks():  # damage is found now, not when another process comes to it
@@ -179,7 +179,8 @@ def recorded(task: Task, out: str | Path) -> Run:
     return collect(task, chunks, settings["save_every"], settings["diagnose_every"], spent)
 
 
-def _start(task: Task, optimizer: optax.GradientTransformation, key: Any, modes: int) -> State:
+def start(task: Task, optimizer: optax.GradientTransformation, key: Any = 0, modes: int = _MODES) -> State:
+    """Where a run of :func:`train` begins."""
     selected = partition(task.student)[0]
     root = jax.random.key(key) if isinstance(key, int) else key
     k_modes, k_probes = jax.random.split(root)
@@ -253,16 +254,18 @@ def _diagnose(state: State, task: Task) -> tuple[State, dict[str, Any]]:
     return state._replace(modes=found.start, key=jax.random.key_data(key)), values
 
 
-def _leaves(state: State) -> dict[str, np.ndarray]:
+def leaves_of(state: State) -> dict[str, np.ndarray]:
+    """What :func:`restore` takes from a chunk."""
     return {f"state-{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
 
 
-def _restore(like: State, chunk: dict[str, np.ndarray]) -> State:
+def restore(like: State, chunk: dict[str, np.ndarray]) -> State:
+    """The state after a chunk."""
     leaves, treedef = jax.tree.flatten(like)
     return jax.tree.unflatten(treedef, [jnp.asarray(chunk[f"state-{k}"]) for k in range(len(leaves))])
 
 
-def _settings(
+def settings_of(
     task: Task,
     optimizer: optax.GradientTransformation,
     state: State,

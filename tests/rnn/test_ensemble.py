@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn import DivergedError, student_teacher, train, train_all
+from rnn import DivergedError, RecordError, student_teacher, train, train_all
 
 OPTIONS = {"steps": 6, "save_every": 2, "chunk": 3}
 
@@ -30,6 +30,30 @@ def test_every_run_is_that_of_its_task_alone():
     assert seen[-1].loss == pytest.approx(np.mean([run.loss[-1] for run in together]))
 
 
+def test_runs_are_taken_up_where_all_of_them_have_come(tmp_path):
+    tasks, out = [task(0), task(1)], [tmp_path / "0", tmp_path / "1"]
+    straight = train_all(tasks, **OPTIONS)
+    train_all(tasks, out=out, **OPTIONS)
+    (out[1] / "chunk-00000003.npz").unlink()
+    with pytest.raises(RecordError, match="resume=True"):
+        train_all(tasks, out=out, **OPTIONS)
+    seen = []
+    again = train_all(tasks, out=out, resume=True, progress=seen.append, **OPTIONS)
+    assert [(p.step, p.resumed) for p in seen] == [(6, 3)]
+    for k, run in enumerate(straight):
+        for other in (again[k], train(tasks[k], out=out[k], resume=True, diagnose_every=0, **OPTIONS)):
+            np.testing.assert_array_equal(other.loss, run.loss)
+            np.testing.assert_array_equal(other.path.parameters, run.path.parameters)
+
+
+def test_runs_of_unlike_stretches_are_refused(tmp_path):
+    tasks, out = [task(0), task(1)], [tmp_path / "0", tmp_path / "1"]
+    for k, steps in enumerate((3, 1)):
+        train(tasks[k], out=out[k], diagnose_every=0, **OPTIONS | {"steps": steps})
+    with pytest.raises(RecordError, match="unlike stretches"):
+        train_all(tasks, out=out, resume=True, **OPTIONS)
+
+
 def test_a_run_that_diverges_is_named():
     bad = eqx.tree_at(lambda t: t.h0, task(1), jnp.full((8, 4), jnp.nan))
     with pytest.raises(DivergedError, match=r"tasks\[1\] is nan at step 0"):
@@ -49,6 +73,8 @@ def test_tasks_that_differ_are_named(other):
         (1, {"steps": 0}, "steps must be a positive integer"),
         (1, {"save_every": 1.5}, "save_every must be a positive integer"),
         (1, {"chunk": True}, "chunk must be a positive integer"),
+        (2, {"out": ["a"]}, "out must name a folder of its own for each of 2 tasks, got 1"),
+        (2, {"out": ["a", "a"]}, "out must name a folder of its own"),
         (1, {"devices": []}, "devices must be one or more different devices"),
         (1, {"devices": jax.local_devices()[:1] * 2}, "devices must be one or more different devices"),
     ],
