@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     story.add_argument("--seed", type=int, default=0)
     story.add_argument("--resume", action="store_true", help="continue, or redraw, what the output folder holds")
     story.add_argument("--only", help="figures, of " + ",".join(_FIGURES) + "; fig1,fig2 unless given")
+    story.add_argument("--devices", type=int, metavar="N", help="train the seeds of fig3 together on N local devices")
     story.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     story.set_defaults(run=_reproduce)
 
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     analysis.add_argument("paths", nargs="+", metavar="PATH", help=".safetensors or .npz, in the order of training")
     analysis.add_argument("--cell", help="vanilla, W@tanh(h)+b, gru or lstm; told from the weights unless given")
     analysis.add_argument("--horizon", type=int, default=25, help="T of the kernel, in steps")
+    analysis.add_argument("--devices", type=int, metavar="N", help="share the kernel's batch among N local devices")
     analysis.add_argument("--out", default="analysis", help="output folder")
     analysis.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     analysis.set_defaults(run=_analyze)
@@ -107,13 +109,17 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     unknown = set(only) - set(_FIGURES)
     if unknown:
         raise _RefusedError(f"--only names {', '.join(sorted(unknown))}; known are {', '.join(_FIGURES)}")
+    if arguments.devices is not None and "fig3" not in only:
+        raise _RefusedError("--devices shares the seeds of fig3; add --only fig3, or leave --devices off")
+    devices = _devices(arguments)
     out = Path(arguments.out)
     _claim(out, arguments)
     try:
-        return _tell(out, only, arguments)
+        return _tell(out, only, arguments, devices)
     except KeyboardInterrupt:
         again = f"normalforms reproduce --preset {arguments.preset} --seed {arguments.seed} --out {out} --resume"
         again += f" --only {arguments.only}" if arguments.only else ""
+        again += f" --devices {arguments.devices}" if devices else ""
         return _say(f"interrupted; continue with: {again}", 130)
 
 
@@ -151,7 +157,16 @@ def _claim(out: Path, arguments: argparse.Namespace) -> None:
         raise _RefusedError(f"cannot write to --out {out}: {error.strerror}; choose another folder") from None
 
 
-def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> int:
+def _devices(arguments: argparse.Namespace) -> list[Any] | None:
+    """The devices asked for, if any were."""
+    if arguments.devices is None:
+        return None
+    from rnn.sharding import local_devices
+
+    return local_devices(arguments.devices)
+
+
+def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace, devices: list[Any] | None) -> int:
     began = time.perf_counter()
     from normalforms.plot import figure2
 
@@ -169,7 +184,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
         if set(only) & _STUDIES:
             from rnn.studies import studies
 
-            made = studies(only, arguments.preset, **run, progress=show)
+            made = studies(only, arguments.preset, **run, devices=devices, progress=show)
             figures.update({study.name: study.figure for study in made})
             facts = {study.key: study.facts for study in made}
             (out / "summary.json").write_text(json.dumps(facts, indent=1))
@@ -185,7 +200,7 @@ def _tell(out: Path, only: tuple[str, ...], arguments: argparse.Namespace) -> in
     from rnn.studies import studies
 
     story = reproduce(arguments.preset, **run, progress=show, meanwhile=laws)
-    made = studies(only, arguments.preset, **run, progress=show)
+    made = studies(only, arguments.preset, **run, devices=devices, progress=show)
     drawing = time.perf_counter()
     figures["figure1"] = figure1(story)
     if story.bias is not None:
@@ -213,10 +228,12 @@ def _analyze(arguments: argparse.Namespace) -> int:
     from rnn.model import state_size
     from rnn.record import write_atomic
 
+    devices = _devices(arguments)
     models = [load(path, arguments.cell) for path in arguments.paths]
     show = _Meter(arguments)
     size = state_size(models[0])
-    found = analyze(models, arguments.paths, size=size, horizon=arguments.horizon, progress=show)
+    options = {"size": size, "horizon": arguments.horizon, "devices": devices}
+    found = analyze(models, arguments.paths, **options, progress=show)
     facts, figure = summary(found), draw(found)
     out.mkdir(parents=True, exist_ok=True)
     images = _draw(out, {"analysis": figure})

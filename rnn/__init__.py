@@ -5,6 +5,7 @@ from rnn.continuation import Branch, Place
 from rnn.curvature import fisher_of, gauss_newton
 from rnn.density import Spectrum
 from rnn.detector import Notice, Watch, watch
+from rnn.ensemble import train_all
 from rnn.events import Bifurcations, Event
 from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.interop import GRU, LSTM, load
@@ -60,6 +61,7 @@ __all__ = [
     "sntk",
     "student_teacher",
     "train",
+    "train_all",
     "trajectory",
     "watch",
 ]

@@ -53,6 +53,7 @@ def analyze(
     horizon: int = 25,
     batch: int = 64,
     seed: int = 0,
+    devices: Sequence[Any] | None = None,
     progress: Callable[[str, float, float], None] | None = None,
 ) -> Analysis:
     """Fixed points and stable rank of the first and the last model, and the bifurcations between all of them.
@@ -64,6 +65,7 @@ def analyze(
         horizon: T of the kernel, in steps.
         batch: initial states of the kernel, drawn from the standard normal distribution.
         seed: of that draw.
+        devices: share those states among these devices, as in :func:`rnn.kernel.sntk`.
         progress: called with (stage, share done, estimated seconds left).
 
     Raises:
@@ -80,7 +82,7 @@ def analyze(
         tell("fixed points", k / len(ends), float("nan"))
         points.append(fixed_points(model, size=size))
         dtype = jax.tree.leaves(partition(model)[0])[0].dtype
-        ranks.append(sntk(model, jnp.asarray(h0, dtype), horizon).stable_rank())
+        ranks.append(sntk(model, jnp.asarray(h0, dtype), horizon, devices=devices).stable_rank())
     events = None
     if len(models) > 1:
         path = ModelPath.of(models)

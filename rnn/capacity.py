@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rnn.inputs import check_count
+from rnn.inputs import check_count, count_held
+from rnn.sweeps import segmented
 
 __all__ = ["Cost", "product_cost"]
 
@@ -32,7 +33,7 @@ def product_cost(
     *,
     vectors: int = 1,
     chunk: int | None = None,
-    remat: bool = False,
+    remat: bool | int = False,
     devices: int = 1,
     itemsize: int = 4,
 ) -> Cost:
@@ -42,9 +43,10 @@ def product_cost(
 
         stored states       (T+2) bN + (1+k) T bN + 5k bN + 2m + 4km
         in chunks           BN + (2+k) T bN + 5k bN + 2m + 4km
-        rematerialised      BN + (1+k) (⌊T/S⌋ + S) bN + 6k bN + 3m + 4km,   S = ⌈√T⌉
+        rematerialised      BN + (1+k) (⌊T/S⌋ + S) bN + (S−1) k n bN + 6k bN + 3m + 4km,   S = ⌈√T⌉
 
-    and the operations are ``8k BTN²``, ``(8k + 2) BTN²`` and ``(12k + 4) BTN²``. B is each device's share.
+    and the operations are ``8k BTN²``, ``(8k + 2) BTN²`` and ``((12k + 4) T − 4k n S) BN²``, where n is how many of
+    the ⌊T/S⌋ segments keep their tangents (:func:`rnn.sweeps.segmented`). B is each device's share.
 
     Args:
         batch: B, trajectories on all devices; what does not divide counts as if each device had one more.
@@ -65,12 +67,13 @@ def product_cost(
     at_once = min(chunk or share, share)
     rows = at_once * state
     if remat:
-        segment = math.isqrt(horizon - 1) + 1
-        sweep = (1 + k) * (horizon // segment + segment) * rows + share * state + k * rows + m
-        work = 12 * k + 4
+        segment, kept = segmented(horizon, count_held(remat, horizon), k)
+        sweep = ((1 + k) * (horizon // segment + segment) + (segment - 1) * k * kept) * rows
+        sweep += share * state + k * rows + m
+        work = (12 * k + 4) * horizon - 4 * k * kept * segment
     elif devices > 1 or at_once < share:
-        sweep, work = (2 + k) * horizon * rows + share * state, 8 * k + 2
+        sweep, work = (2 + k) * horizon * rows + share * state, (8 * k + 2) * horizon
     else:
-        sweep, work = (horizon + 2) * rows + (1 + k) * horizon * rows, 8 * k
+        sweep, work = (horizon + 2) * rows + (1 + k) * horizon * rows, 8 * k * horizon
     peak = sweep + 5 * k * rows + 2 * m + 4 * k * m
-    return Cost(itemsize * peak, work * share * horizon * state**2, itemsize * k * m if devices > 1 else 0)
+    return Cost(itemsize * peak, work * share * state**2, itemsize * k * m if devices > 1 else 0)

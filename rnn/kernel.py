@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn.inputs import check_count, check_finite, check_step, cotangents, count_outputs, directions
+from rnn.inputs import check_count, check_finite, check_step, cotangents, count_held, count_outputs, directions
 from rnn.model import Model, partition
 from rnn.products import fisher_block, forward_block, reverse_block, states
 from rnn.sharding import batch_mesh, replicate
@@ -78,7 +78,7 @@ class SNTK:
         h0: initial states, (batch, state).
         horizon: T, in steps.
         chunk: trajectories per pass, or ``None`` for all at once.
-        remat: whether states are recomputed in segments of √T steps.
+        remat: how many states and tangents of each trajectory a product may hold; 0 if states are not recomputed.
         mesh: the devices that share the batch, or ``None`` for one device.
     """
 
@@ -90,7 +90,7 @@ class SNTK:
     horizon: int = field(metadata=_STATIC)
     outputs: int = field(metadata=_STATIC)
     chunk: int | None = field(metadata=_STATIC)
-    remat: bool = field(metadata=_STATIC)
+    remat: int = field(metadata=_STATIC)
     mesh: jax.sharding.Mesh | None = field(default=None, metadata=_STATIC)
 
     def __repr__(self) -> str:
@@ -231,7 +231,7 @@ def sntk(
     wrt: Any = None,
     readout: Any = None,
     chunk: int | None = None,
-    remat: bool = False,
+    remat: bool | int = False,
     devices: Sequence[Any] | None = None,
 ) -> SNTK:
     """The state-space NTK ``J Jᵀ``, ``J = ∂(h_1 … h_T)/∂θ``, of ``model`` on a batch of initial states.
@@ -244,7 +244,9 @@ def sntk(
         readout: observe ``readout @ h_t`` (a matrix, (outputs, state)) or ``readout(h_t)`` (a function of one state
             vector to a vector) instead of the states; its own parameters are constants.
         chunk: how many trajectories a product handles at once; memory falls in proportion, numbers agree to rounding.
-        remat: keep only about 2√T states of each trajectory and recompute the others, for long horizons.
+        remat: recompute the states in segments of √T steps, for long horizons. ``True`` lets a product hold 50√T
+            states and tangents of each trajectory, at most T/2; an integer says how many. With k vectors about
+            2(1+k)√T are the fewest, whatever is said. What is held beyond saves time.
         devices: share the batch among these, such as ``jax.devices()``, which are those of all processes after
             ``jax.distributed.initialize``; numbers agree to rounding. ``chunk`` is then of each device's share.
             Trajectories that do not divide evenly, fewer than there are devices, are computed by all of them.
@@ -254,14 +256,15 @@ def sntk(
         numbers; otherwise every product recomputes them.
 
     Raises:
-        ValueError: the batch is empty, ``horizon`` or ``chunk`` is no positive integer, ``wrt`` selects nothing,
-            ``model`` or ``readout`` does not map a state as it should, dtypes differ, or states are not finite
+        ValueError: the batch is empty, ``horizon``, ``chunk`` or ``remat`` is no positive integer, ``wrt`` selects
+            nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or states are not finite
             (which is not checked inside ``jax.jit``).
     """
     if jnp.ndim(h0) != 2 or 0 in jnp.shape(h0):
         raise ValueError(f"h0 must have shape (batch, state) with at least one of each, got {jnp.shape(h0)}")
     horizon = check_count("horizon", horizon)
     chunk = None if chunk is None else check_count("chunk", chunk)
+    held = count_held(remat, horizon)
     h0, model, readout = jax.tree.map(_on_device, (h0, model, readout))
     selected, rest = partition(model, wrt)
     check_step(model, selected, h0)
@@ -269,7 +272,7 @@ def sntk(
     mesh = None if devices is None else batch_mesh(devices)
     if mesh is not None:
         selected, rest, readout, h0 = replicate((selected, rest, readout, h0), mesh)
-    whole = mesh is None and not remat and (chunk is None or chunk >= h0.shape[0])
+    whole = mesh is None and not held and (chunk is None or chunk >= h0.shape[0])
     path = states(selected, _Tree.of(rest), h0, horizon) if whole else None
     kernel = SNTK(
         selected,
@@ -280,7 +283,7 @@ def sntk(
         horizon,
         outputs,
         None if whole else chunk,
-        remat,
+        held,
         mesh,
     )
     check_finite(kernel)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn.sweeps import adjoint, checkpointed, linear_cell, retrace, rollout, sites, tangent
+from rnn.sweeps import adjoint, checkpointed, linear_cell, retrace, rollout, segmented, sites, tangent
 
 if TYPE_CHECKING:
     from rnn.kernel import SNTK
@@ -190,21 +190,38 @@ def _pull_states(kernel: SNTK, cell: Any, observer: Observer, h0: Array, path: A
     def backward(h, carry, y, steps):
         return adjoint(cell, sites(cell, rollout(cell, h, steps)), y, observer.pull, *carry)
 
-    return checkpointed(kernel.horizon, h0, forward, backward, carry, y)[1]
+    steps, _ = segmented(kernel.horizon)
+    return checkpointed(kernel.horizon, steps, h0, forward, backward, lambda _: carry, y)[1]
 
 
 def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) -> Any:
-    """``JᵀJ`` of one chunk with states and tangents recomputed segment by segment."""
+    """``JᵀJ`` of one chunk, segment by segment: states recomputed, and tangents but for those of the last ones."""
+    steps, kept = segmented(kernel.horizon, kernel.remat, dh.shape[1])
+    lift = lambda _, y: y  # noqa: E731
 
     def forward(start, steps):
         return tangent(cell, start[0], None, start[1], drive, lambda h, dh: None, steps)[0]
 
     def backward(start, carry, _, steps):
         passed, y = retrace(cell, *start, drive, steps)
-        return adjoint(cell, (passed, None), y, lambda _, y: y, *carry)
+        return adjoint(cell, (passed, None), y, lift, *carry)
 
-    carry = jnp.zeros_like(dh), cell.gradient_like(dh.shape[1])
-    return checkpointed(kernel.horizon, (h0, dh), forward, backward, carry, None)[1]
+    def keep(start, _):
+        end, y = tangent(cell, start[0], None, start[1], drive, lambda h, dh: dh, steps)
+        return end, (start[0], y)
+
+    def resume(carry, segment):
+        h, y = segment
+        return adjoint(cell, sites(cell, rollout(cell, h, steps)), y, lift, *carry), None
+
+    def turn(end):
+        carry = jnp.zeros_like(dh), cell.gradient_like(dh.shape[1])
+        if not kept:
+            return carry
+        _, segments = jax.lax.scan(keep, end, length=kept)
+        return jax.lax.scan(resume, carry, segments, reverse=True)[0]
+
+    return checkpointed(kernel.horizon - kept * steps, steps, (h0, dh), forward, backward, turn, None)[1]
 
 
 @functools.partial(jax.jit, static_argnums=3)

@@ -1,4 +1,4 @@
-"""The devices that share a batch."""
+"""The devices that share a batch, or the students of several seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,23 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["batch_mesh", "replicate"]
+from rnn.inputs import check_count
+
+__all__ = ["batch_mesh", "local_devices", "replicate"]
+
+
+def local_devices(count: int) -> list[Any]:
+    """The first ``count`` devices of this process.
+
+    Raises:
+        ValueError: there are not so many, or ``count`` is no positive integer.
+    """
+    present = jax.local_devices()
+    if check_count("devices", count) > len(present):
+        kind = present[0].platform
+        split = f", or set JAX_NUM_CPU_DEVICES={count} in the environment to split the CPU" if kind == "cpu" else ""
+        raise ValueError(f"{count} devices were asked for, but there are {len(present)} ({kind}): ask for fewer{split}")
+    return present[:count]
 
 
 def batch_mesh(devices: Sequence[Any]) -> Mesh:

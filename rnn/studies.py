@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def studies(
     seed: int = 0,
     out: str | Path,
     resume: bool = False,
+    devices: Sequence[Any] | None = None,
     progress: Callable[[str, float, float], None] | None = None,
 ) -> list[Study]:
     """Make those of figures 3 and 4 that ``only`` names.
@@ -70,6 +71,7 @@ def studies(
         seed: of the networks.
         out: folder for the training records.
         resume: continue from what it holds.
+        devices: share the seeds of figure 3 among these.
         progress: called with (stage, share done, estimated seconds left).
 
     Raises:
@@ -79,7 +81,8 @@ def studies(
     for name, (key, study, draw, summary, section) in _STUDIES.items():
         if name not in only:
             continue
-        found = study(preset, seed=seed, out=Path(out) / key, resume=resume, progress=progress)
+        shared = {"devices": devices} if name == "fig3" else {}
+        found = study(preset, seed=seed, out=Path(out) / key, resume=resume, progress=progress, **shared)
         made.append(
             Study(
                 name.replace("fig", "figure"),

@@ -29,6 +29,7 @@ __all__ = [
     "linear_cell",
     "retrace",
     "rollout",
+    "segmented",
     "sites",
     "tangent",
 ]
@@ -334,32 +335,48 @@ def adjoint(
     return jax.lax.scan(backward, (a, gradient), (*along, cotangents), reverse=True)[0]
 
 
+def segmented(horizon: int, held: int = 0, k: int = 1) -> tuple[int, int]:
+    """How T steps are recomputed: the length ⌈√T⌉ of a segment, and how many of the last ones keep their tangents.
+
+    A kept tangent saves two of the three matrix products of a recomputed step. There is room for what exceeds the
+    ``(1 + k)(⌊T/S⌋ + S)`` starts of segments and steps of one segment.
+
+    Args:
+        horizon: T.
+        held: states and tangents of a trajectory that there is room for.
+        k: vectors of the block.
+    """
+    steps = math.isqrt(horizon - 1) + 1
+    count = horizon // steps
+    return steps, max(0, min(count, (held - (1 + k) * (count + steps)) // (k * steps)))
+
+
 def checkpointed(
     horizon: int,
+    steps: int,
     start: Any,
     forward: Callable[[Any, int], Any],
     backward: Callable[[Any, Any, Any, int], Any],
-    carry: Any,
+    turn: Callable[[Any], Any],
     cotangents: Any,
 ) -> Any:
-    """Run ``backward`` over segments of about √T steps from last to first, keeping only the segments' starts.
+    """Run ``backward`` over segments from last to first, keeping only the segments' starts.
 
     Args:
         horizon: T, in steps.
+        steps: those of a segment; the first one has the ``T mod steps`` that are left.
         start: what ``forward(start, steps)`` advances by a number of steps.
         forward: recomputable forward pass.
         backward: ``backward(start, carry, cotangents of the segment, steps) -> carry``.
-        carry: the adjoint at the end of the last segment.
+        turn: ``turn(end of the last segment) -> carry``, the adjoint there.
         cotangents: pytree with a leading time axis, or ``None``.
     """
-    steps = math.isqrt(horizon - 1) + 1
-    head, count = horizon % steps, horizon // steps
-    first = forward(start, head)
-    _, starts = jax.lax.scan(lambda s, _: (forward(s, steps), s), first, length=count)
+    count, head = divmod(horizon, steps)
+    end, starts = jax.lax.scan(lambda s, _: (forward(s, steps), s), forward(start, head), length=count)
     segments = jax.tree.map(lambda y: y[head:].reshape(count, steps, *y.shape[1:]), cotangents)
 
     def segment(carry, inputs):
         return backward(inputs[0], carry, inputs[1], steps), None
 
-    carry, _ = jax.lax.scan(segment, carry, (starts, segments), reverse=True)
+    carry, _ = jax.lax.scan(segment, turn(end), (starts, segments), reverse=True)
     return backward(start, carry, jax.tree.map(lambda y: y[:head], cotangents), head) if head else carry

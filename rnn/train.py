@@ -28,7 +28,7 @@ _CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
 COST = {"products": 4, "probes": 2, "tolerance": 2e-3}
 """What a diagnosis on the way spends, as options of :func:`rnn.spectrum.diagnostics`: a few training steps' time."""
 _COLD = 8  # how often the first is repeated, until its modes are found
-_SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
+SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
 
 
 class DivergedError(FloatingPointError):
@@ -60,7 +60,7 @@ class Progress:
         return self.seconds / done * (self.steps - self.step) if done else float("inf")
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """What one step hands to the next, and what a resumed run starts from."""
 
     parameters: Any
@@ -117,18 +117,18 @@ def train(
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
     if not isinstance(diagnose_every, int) or diagnose_every < 0:
         raise ValueError(f"diagnose_every must be a whole number, 0 for none, got {diagnose_every!r}")
-    optimizer = _SGD if optimizer is None else optimizer
+    optimizer = SGD if optimizer is None else optimizer
     began = time.perf_counter()
-    state = _start(task, optimizer, key, modes)
+    state = start(task, optimizer, key, modes)
     folder = None
     chunks: list[dict[str, np.ndarray]] = []
     if out is not None:
         folder = Folder(Path(out))
-        folder.begin(_settings(task, optimizer, state, save_every, diagnose_every, chunk), resume=resume)
+        folder.begin(settings_of(task, optimizer, state, save_every, diagnose_every, chunk), resume=resume)
         chunks = list(folder.chunks())
     done = sum(len(c["loss"]) for c in chunks)
     if chunks:
-        state = _restore(state, chunks[-1])
+        state = restore(state, chunks[-1])
     resumed = done
     spent = sum(float(c["seconds"]) for c in chunks)
     while done < steps:
@@ -143,13 +143,13 @@ def train(
         row["seconds"] = np.asarray(time.perf_counter() - clock)
         row["final"] = np.asarray(flatten(state.parameters))
         if folder is not None:
-            folder.write(done, row | _leaves(state))
+            folder.write(done, row | leaves_of(state))
         chunks.append(row)
         done += length
         spent += float(row["seconds"])
         if progress is not None:
             progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
-    return _collect(task, chunks, save_every, diagnose_every, spent)
+    return collect(task, chunks, save_every, diagnose_every, spent)
 
 
 def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: bool = False) -> None:
@@ -158,7 +158,7 @@ def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: b
     Raises:
         RecordError: it holds another run, or one while ``resume`` is false, or a damaged one, or cannot be written.
     """
-    settings = _settings(task, _SGD, _start(task, _SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
+    settings = settings_of(task, SGD, start(task, SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
     folder = Folder(Path(out))
     folder.begin(settings, resume=resume)
     for _ in folder.chunks():  # damage is found now, not when another process comes to it
@@ -176,27 +176,28 @@ def recorded(task: Task, out: str | Path) -> Run:
     if not chunks:
         raise RecordError(f"{out} holds no training step yet")
     spent = sum(float(c["seconds"]) for c in chunks)
-    return _collect(task, chunks, settings["save_every"], settings["diagnose_every"], spent)
+    return collect(task, chunks, settings["save_every"], settings["diagnose_every"], spent)
 
 
-def _start(task: Task, optimizer: optax.GradientTransformation, key: Any, modes: int) -> _State:
+def start(task: Task, optimizer: optax.GradientTransformation, key: Any = 0, modes: int = _MODES) -> State:
+    """Where a run of :func:`train` begins."""
     selected = partition(task.student)[0]
     root = jax.random.key(key) if isinstance(key, int) else key
     k_modes, k_probes = jax.random.split(root)
     flat = flatten(with_bias(task.student))
     block = jax.random.normal(k_modes, (modes, flat.size), flat.dtype)
-    return _State(selected, optimizer.init(selected), block, jax.random.key_data(k_probes))
+    return State(selected, optimizer.init(selected), block, jax.random.key_data(k_probes))
 
 
 def _chunk(
-    state: _State,
+    state: State,
     task: Task,
     optimizer: optax.GradientTransformation,
     length: int,
     save_every: int,
     diagnose_every: int,
     first: bool,
-) -> tuple[_State, dict[str, np.ndarray]]:
+) -> tuple[State, dict[str, np.ndarray]]:
     """``length`` steps in blocks of ``diagnose_every``: diagnostics, then one compiled scan.
 
     The two are compiled apart, as diagnostics take far longer to compile and are the same for every cell.
@@ -208,27 +209,27 @@ def _chunk(
         if diagnose_every:
             for _ in range(_COLD if first and begin == 0 else 1):
                 state, found = _diagnose(state, task)
-        state, record = _advance(state, task, optimizer, min(size, length - begin), save_every)
+        state, record = advance(state, task, optimizer, min(size, length - begin), save_every)
         for name, value in (record | found).items():
             rows.setdefault(name, []).append(value)
     return state, {name: np.concatenate([np.asarray(part) for part in parts]) for name, parts in rows.items()}
 
 
 @eqx.filter_jit
-def _advance(
-    state: _State, task: Task, optimizer: optax.GradientTransformation, length: int, save_every: int
-) -> tuple[_State, dict[str, Any]]:
+def advance(
+    state: State, task: Task, optimizer: optax.GradientTransformation, length: int, save_every: int
+) -> tuple[State, dict[str, Any]]:
     """``length`` steps in stretches of ``save_every``, the parameters before each of them saved."""
     rest = partition(task.student)[1]
     optimize, fisher = optax.with_extra_args_support(optimizer).update, fisher_of(task)
 
-    def step(state: _State, _: None) -> tuple[_State, Any]:
+    def step(state: State, _: None) -> tuple[State, Any]:
         loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(state.parameters)
         update, opt_state = optimize(gradient, state.optimizer, state.parameters, value=loss, fisher=fisher)
         moved = optax.apply_updates(state.parameters, update)
         return state._replace(parameters=moved, optimizer=opt_state), loss
 
-    def stretch(state: _State, count: int) -> tuple[_State, dict[str, Any]]:
+    def stretch(state: State, count: int) -> tuple[State, dict[str, Any]]:
         saved = flatten(state.parameters)
         state, loss = jax.lax.scan(step, state, length=count)
         return state, {"loss": loss, "saved": saved[None]}
@@ -245,7 +246,7 @@ def _advance(
 
 
 @eqx.filter_jit
-def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
+def _diagnose(state: State, task: Task) -> tuple[State, dict[str, Any]]:
     key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
     model = with_bias(state.model(task))
     found = diagnostics(model, task.h0, task.horizon, state.modes, draw, **COST)
@@ -253,19 +254,21 @@ def _diagnose(state: _State, task: Task) -> tuple[_State, dict[str, Any]]:
     return state._replace(modes=found.start, key=jax.random.key_data(key)), values
 
 
-def _leaves(state: _State) -> dict[str, np.ndarray]:
+def leaves_of(state: State) -> dict[str, np.ndarray]:
+    """What :func:`restore` takes from a chunk."""
     return {f"state-{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
 
 
-def _restore(like: _State, chunk: dict[str, np.ndarray]) -> _State:
+def restore(like: State, chunk: dict[str, np.ndarray]) -> State:
+    """The state after a chunk."""
     leaves, treedef = jax.tree.flatten(like)
     return jax.tree.unflatten(treedef, [jnp.asarray(chunk[f"state-{k}"]) for k in range(len(leaves))])
 
 
-def _settings(
+def settings_of(
     task: Task,
     optimizer: optax.GradientTransformation,
-    state: _State,
+    state: State,
     save_every: int,
     diagnose_every: int,
     chunk: int,
@@ -284,13 +287,14 @@ def _settings(
     }
 
 
-def _collect(
+def collect(
     task: Task,
     chunks: list[dict[str, np.ndarray]],
     save_every: int,
     diagnose_every: int,
     seconds: float,
 ) -> Run:
+    """The run that chunks make: ``loss``, ``saved``, ``final`` and diagnostics of each, in order."""
     lengths = [len(c["loss"]) for c in chunks]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int)
     saved_at, diagnosed_at = [], []

@@ -6,7 +6,7 @@ The first mode draws the kernel to itself as it becomes critical, and the second
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rnn.ensemble import train_all
 from rnn.model import VanillaRNN, trajectory
 from rnn.optimizer import low_rank_natural_gradient
 from rnn.record import Run
@@ -117,6 +118,7 @@ def two_modes(
     out: str | Path | None = None,
     resume: bool = False,
     steps: int | None = None,
+    devices: Sequence[Any] | None = None,
     progress: Callable[[str, float, float], None] | None = None,
 ) -> TwoModes:
     """Train students on teachers with two unstable modes, by gradient descent and by natural gradient.
@@ -127,6 +129,7 @@ def two_modes(
         out: folder for the training records; without it nothing is written.
         resume: continue from what ``out`` holds.
         steps: steps of descent, in place of the preset's.
+        devices: share the students of all seeds and settings among these; one after the other unless given.
         progress: called with (stage, share done, estimated seconds left).
 
     Raises:
@@ -143,23 +146,35 @@ def two_modes(
         for k in range(seeds)
         for natural in (False, True)
     ]
-    runs = []
-    for done, (second, gain, number, natural) in enumerate(plans):
-        if progress is not None:
-            progress("two modes", done / len(plans), float("nan"))
-        name = f"{second:g}-{gain:g}-{number}-{'natural' if natural else 'descent'}"
-        run = train(
-            two_mode_task(number, second, gain),
-            _FAST if natural else _SGD,
-            min(long, short) if natural else long,
-            out=None if out is None else Path(out) / name,
-            resume=resume,
-            save_every=1 if natural else 10,
-            diagnose_every=0,
-            chunk=_CHUNK,
-        )
-        runs.append(_crossings(run, second, gain, number, natural))
-    return TwoModes(tuple(runs))
+    tell = progress or (lambda *_: None)
+    tasks = [two_mode_task(number, second, gain) for second, gain, number, _ in plans]
+    folders = [None if out is None else Path(out) / _name(*plan) for plan in plans]
+
+    def options(natural: bool) -> dict[str, Any]:
+        course = {"optimizer": _FAST, "steps": min(long, short)} if natural else {"optimizer": _SGD, "steps": long}
+        return course | {"save_every": 1 if natural else 10, "chunk": _CHUNK, "resume": resume}
+
+    runs: dict[int, Run] = {}
+    if devices is None:
+        for k, (task, folder) in enumerate(zip(tasks, folders, strict=True)):
+            tell("two modes", k / len(plans), float("nan"))
+            runs[k] = train(task, out=folder, diagnose_every=0, **options(plans[k][3]))
+    else:
+        for natural, stage in ((False, "two modes, descent"), (True, "two modes, natural")):
+            which = [k for k, plan in enumerate(plans) if plan[3] is natural]
+            found = train_all(
+                [tasks[k] for k in which],
+                devices=devices,
+                out=None if out is None else [folders[k] for k in which],
+                progress=lambda p, stage=stage: tell(stage, p.step / p.steps, p.remaining),
+                **options(natural),
+            )
+            runs |= zip(which, found, strict=True)
+    return TwoModes(tuple(_crossings(runs[k], *plan) for k, plan in enumerate(plans)))
+
+
+def _name(second: float, gain: float, seed: int, natural: bool) -> str:
+    return f"{second:g}-{gain:g}-{seed}-{'natural' if natural else 'descent'}"
 
 
 def _crossings(run: Run, second: float, gain: float, seed: int, natural: bool) -> Crossings:

@@ -55,6 +55,8 @@ def test_law_prints_a_formula(capsys):
         ["reduce", "--map", "r*x", "--state", "x", "--parameter", "r", "--at", "x"],
         ["reproduce", "--preset", "unknown"],
         ["reproduce", "--only", "fig9"],
+        ["reproduce", "--devices", "2"],
+        ["reproduce", "--only", "fig3", "--devices", "9999"],
         [],
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from normalforms.cli import main
+from rnn import sntk
 
 
 def weights(tmp_path, gains):
@@ -34,10 +35,15 @@ def test_a_path_of_checkpoints_shows_its_pitchfork(tmp_path, capsys):
     assert 'src="http' not in (out / "report.html").read_text()
 
 
-def test_one_set_of_weights_is_enough(tmp_path, capsys):
+def test_one_set_of_weights_is_enough_and_devices_share_its_kernel(tmp_path, capsys, monkeypatch):
+    kernels = []
+    monkeypatch.setattr(
+        "rnn.analysis.sntk", lambda *args, **options: kernels.append(sntk(*args, **options)) or kernels[-1]
+    )
     with jax.enable_x64(False):
-        assert main(["analyze", *weights(tmp_path, [1.5]), "--out", str(tmp_path / "out")]) == 0
+        assert main(["analyze", *weights(tmp_path, [1.5]), "--devices", "1", "--out", str(tmp_path / "out")]) == 0
     assert "3 fixed points, 2 stable" in capsys.readouterr().out
+    assert [list(kernel.mesh.devices) for kernel in kernels] == [jax.local_devices()[:1]]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,9 @@ def test_one_set_of_weights_is_enough(tmp_path, capsys):
         (["w0.npz", "--cell", "elman"], "cell must be one of"),
         (["w0.npz", "--horizon", "0"], "horizon must be a positive integer"),
         (["w0.npz", "other.npz"], "differs from models"),
+        (["w0.npz", "--devices", "9999"], "9999 devices were asked for"),
+        (["w0.npz", "--devices", "0"], "devices must be a positive integer"),
+        (["w0.npz", "--devices", "two"], "invalid int value"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, capsys, monkeypatch, arguments, message):

@@ -29,7 +29,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 import rnn
 from rnn.model import with_bias
 from rnn.products import fisher_block
-from rnn.train import _advance, _diagnose, _start
+from rnn.train import _diagnose, advance, start
 
 try:
     import matfree.decomp
@@ -140,7 +140,7 @@ def products(task, model, kernel):
 def training(task):
     """Training beside a minimal loop, and the share of diagnostics."""
     sgd = optax.sgd(5e-3)
-    state = _start(task, sgd, 0, 2)
+    state = start(task, sgd, 0, 2)
     rest = eqx.partition(task.student, eqx.is_inexact_array)[1]
 
     @jax.jit
@@ -165,7 +165,7 @@ def training(task):
     ratio, seconds = timed(
         {
             "minimal": lambda: minimal(task.student.weight),
-            "steps": lambda: _advance(state, task, sgd, 100, 20)[1]["loss"],
+            "steps": lambda: advance(state, task, sgd, 100, 20)[1]["loss"],
             "diagnosis": lambda: _diagnose(state, task)[1]["stable_rank"],
         },
         10,

@@ -49,15 +49,21 @@ def test_devices_share_the_work_and_send_the_parameters_once():
     assert product_cost(65, 30, 16, devices=4).operations == product_cost(17 * 4, 30, 16, devices=4).operations
 
 
+def test_what_is_held_saves_operations_and_stays_within_what_was_said():
+    least, usual, most = (product_cost(64, 10_000, 256, remat=held) for held in (1, True, 10**6))
+    tangents = 4 * 64 * 10_000 * 256
+    assert least.peak < usual.peak < 0.5 * tangents + least.peak < most.peak < tangents + least.peak
+    assert least.operations == 16 * 64 * 10_000 * 256**2 > usual.operations > most.operations
+    assert most.operations == 0.75 * least.operations  # two of every step's eight matrix products
+
+
 def test_the_page_states_the_codes_figures():
     rows = re.findall(r"^\| (\d[\d,]*) \| (\d+) \| (\d+) \| ([^|]*) \| (\S+) GB \| (\S+) \| (\S+) GB \|$", PAGE, re.M)
     assert len(rows) >= 6
     for batch, horizon, state, options, peak, operations, sent in rows:
         named = dict(part.split("=") for part in options.split(", ") if "=" in part)
-        known = {name: int(value) for name, value in named.items()}
-        cost = product_cost(
-            int(batch.replace(",", "")), int(horizon), int(state), remat="remat" in options.split(", "), **known
-        )
+        known = {"remat": "remat" in options.split(", ")} | {name: int(value) for name, value in named.items()}
+        cost = product_cost(int(batch.replace(",", "")), int(horizon), int(state), **known)
         assert f"{cost.peak / 1e9:.3g}" == peak
         assert f"{cost.operations:.2e}" == operations
         assert f"{cost.sent / 1e9:.3g}" == sent

@@ -113,10 +113,14 @@ def test_numpy_vectors_are_taken():
     np.testing.assert_array_equal(kernel.mv(np.asarray(y)), kernel.mv(y))
 
 
-@pytest.mark.parametrize(("horizon", "readout"), [(1, None), (2, MATRIX), (4, None), (7, None), (10, MATRIX)])
-def test_rematerialisation_is_exact_at_every_horizon(horizon, readout):
+@pytest.mark.parametrize(
+    ("horizon", "readout", "remat"),
+    [(1, None, True), (2, MATRIX, True), (4, None, 99), (7, None, 99), (10, MATRIX, True), (10, None, 16)],
+)
+def test_rematerialisation_is_exact_at_every_horizon(horizon, readout, remat):
+    """With room for no tangent, for those of every segment and for those of the second of two."""
     case = vanilla(horizon=horizon, readout=readout, batch=2)
-    plain, remat = case.kernel(), case.kernel(remat=True)
+    plain, remat = case.kernel(), case.kernel(remat=remat)
     y, v = vectors(plain)
     close(remat.fisher_mv(v), plain.fisher_mv(v), 1e-14)
     close(flat(remat.vjp(y)), flat(plain.vjp(y)), 1e-14)
@@ -134,7 +138,7 @@ def test_over_one_step_the_kernel_is_that_of_the_inputs():
 def test_the_attributes_say_what_was_asked():
     case = CASES["matrix readout"]
     kernel = case.kernel(chunk=2)
-    assert (kernel.chunk, kernel.remat, kernel.horizon, kernel.outputs) == (2, False, 5, 2)
+    assert (kernel.chunk, kernel.remat, kernel.horizon, kernel.outputs) == (2, 0, 5, 2)
     assert kernel.dtype == jnp.float64
     np.testing.assert_array_equal(kernel.readout, MATRIX)
     np.testing.assert_array_equal(kernel.model.weight, case.model.weight)
@@ -277,10 +281,12 @@ def test_a_bad_horizon_is_named(horizon):
         sntk(case.model, case.h0, horizon)
 
 
-@pytest.mark.parametrize("chunk", [0, -2, 1.5, True])
-def test_a_bad_chunk_is_named(chunk):
-    with pytest.raises(ValueError, match="chunk must be a positive integer"):
-        vanilla().kernel(chunk=chunk)
+@pytest.mark.parametrize(
+    ("name", "value"), [("chunk", 0), ("chunk", -2), ("chunk", 1.5), ("chunk", True), ("remat", 0), ("remat", 2.0)]
+)
+def test_a_bad_count_is_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a positive integer"):
+        vanilla().kernel(**{name: value})
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (2, 0), (2, 3, 4)])

@@ -13,6 +13,8 @@ import jax
 import pytest
 from kernels import vanilla
 
+from rnn.sharding import local_devices
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
@@ -92,12 +94,27 @@ except ValueError as error:
     assert "trajectory 17" in str(error), error
 else:
     raise AssertionError("not finite, and not said")
+
+import rnn
+tasks = [rnn.student_teacher(seed, size=4, batch=8, horizon=3, dtype=jnp.float64) for seed in range(9)]
+pairs = zip(rnn.train_all(tasks, steps=5, save_every=2), rnn.train_all(tasks, steps=5, save_every=2, devices=devices))
+for alone, shared in pairs:  # two on each of eight, the last one over and over
+    close(alone.loss, shared.loss)
+    close(alone.path.parameters, shared.path.parameters)
 close(jax.jit(lambda: kernels.vanilla(batch=16).kernel(devices=devices).fisher_mv(jnp.ones(20)))(),
       kernels.vanilla(batch=16).kernel().fisher_mv(jnp.ones(20)))
 print("ok")
 """
 
 ON_TWO_PROCESSES = """
+import rnn
+try:
+    task = rnn.Task(rnn.VanillaRNN(np.eye(2)), np.ones((2, 2)), np.ones((2, 3, 2)))
+    rnn.train_all([task], devices=jax.devices())
+except ValueError as error:
+    assert "devices must be of this process" in str(error), error
+else:
+    raise AssertionError("devices of another process, and not said")
 estimate(*compare(kernels.vanilla(batch=10), jax.devices(), ("jvp", "mv")))
 compare(kernels.vanilla(batch=7), jax.devices(), ("vjp", "fisher", "trace"), chunk=2)  # leaves three
 print("ok")
@@ -146,9 +163,18 @@ def test_two_processes_give_the_numbers_of_one():
     finish(*[start(ON_TWO_PROCESSES, 2, 4, port, rank) for rank in range(2)])
 
 
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(10**6, "asked for, but there are"), (0, "devices must be"), (True, "devices must be")],
+)
+def test_a_bad_count_of_devices_is_named(count, message):
+    with pytest.raises(ValueError, match=message):
+        local_devices(count)
+
+
 def test_one_device_may_be_named():
-    kernel = vanilla().kernel(devices=jax.devices())
-    assert kernel.mesh.size == len(jax.devices())
+    kernel = vanilla().kernel(devices=local_devices(1))
+    assert kernel.mesh.size == 1
     assert abs(kernel.frobenius(exact=True).value / vanilla().kernel().frobenius(exact=True).value - 1) < 1e-12
 
 

@@ -98,9 +98,12 @@ def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
         again = two_modes("quick", out=tmp_path, resume=True)
         with pytest.raises(rnn.RecordError, match="resume"):
             two_modes("quick", out=tmp_path)
+        shared = two_modes("quick", devices=jax.local_devices()[:1])
     assert [run.natural for run in once.runs] == [False, True]
-    for a, b in zip(once.runs, again.runs, strict=True):
+    for a, b, c in zip(once.runs, again.runs, shared.runs, strict=True):
         np.testing.assert_array_equal(a.moduli, b.moduli)
+        np.testing.assert_allclose(c.moduli, a.moduli, rtol=1e-5)
+        np.testing.assert_allclose(c.loss, a.loss, rtol=1e-5)
         assert a.moduli[0, 0] == pytest.approx(0.95, rel=1e-5)
         assert a.loss[-1] < a.loss[0]
 

@@ -7,7 +7,7 @@ import pytest
 from kernels import CASES, close
 
 from rnn.model import partition
-from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, retrace, rollout, sites, tangent
+from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, retrace, rollout, segmented, sites, tangent
 
 NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alone", "inner, bias alone", "gru"]
 
@@ -119,15 +119,32 @@ def test_adjoint_carries_on_where_another_stopped(name):
         close(a, b, 1e-13)
 
 
+@pytest.mark.parametrize(
+    ("horizon", "held", "k", "expected"),
+    [
+        (1, 0, 1, (1, 0)),
+        (16, 16, 1, (4, 0)),  # starts and one segment take it all
+        (16, 20, 1, (4, 1)),
+        (16, 23, 1, (4, 1)),
+        (17, 99, 1, (5, 3)),  # never more than there are
+        (16, 39, 3, (4, 0)),
+        (16, 44, 3, (4, 1)),
+    ],
+)
+def test_tangents_are_kept_where_there_is_room(horizon, held, k, expected):
+    assert segmented(horizon, held, k) == expected
+
+
 @pytest.mark.parametrize("horizon", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 24, 25, 26, 30])
 def test_checkpointed_visits_every_step_once_from_last_to_first(horizon):
     """Horner's rule in reverse time on ``x_t = t``: any step left out, doubled or moved shows."""
     seen = checkpointed(
         horizon,
+        segmented(horizon)[0],
         jnp.asarray(0.0),
         lambda t, steps: t + steps,
         lambda t, total, y, steps: _horner(t, total, y, steps),
-        jnp.asarray(0.0),
+        lambda end: end - horizon,
         jnp.arange(horizon, dtype=float) ** 2,
     )
     expected = 0.0
