@@ -2,7 +2,8 @@
 
 One line per promise: the task, its limit, what was measured. Accuracies are against direct iteration and quadrature in
 mpmath or NumPy, written out here independently of the package. Times are CPU seconds, each cold task in a process of
-its own without imports, medians; the two sides of a ratio take turns, so that other work on the machine counts little.
+its own without imports and the collection of their garbage, medians; the two sides of a ratio take turns, so that
+other work on the machine counts little.
 The comparison with symengine is left out where it is not installed (dependency group ``benchmark``;
 ``BENCHMARK_PYTHON`` may name an interpreter that has it).
 """
@@ -253,14 +254,15 @@ total = keep(se.expand(total), 10)
 
 def cpu(setup: str, task: str, python: str = sys.executable) -> float | None:
     """CPU seconds of ``task`` after ``setup`` in a fresh process; ``None`` if a module is missing."""
-    code = f"import time\n{setup}\nstart = time.process_time()\n{task}\nprint(time.process_time() - start)"
+    began, done = "start = time.process_time()", "print(time.process_time() - start)"
+    code = "\n".join(("import gc, time", setup, "gc.collect()", began, task, done))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    if "ModuleNotFoundError" in done.stderr:
+    ran = subprocess.run([python, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    if "ModuleNotFoundError" in ran.stderr:
         return None
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return float(done.stdout.split()[-1])
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
+    return float(ran.stdout.split()[-1])
 
 
 def median(setup: str, task: str, repeat: int, python: str = sys.executable) -> float | None:
