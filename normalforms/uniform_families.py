@@ -140,6 +140,7 @@ def _scalar(
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
         stays=stays,
+        still=body.constants,
         focus=_focus(law.growth, inputs[0], critical),
     )
 
@@ -219,6 +220,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
         stays=stays,
+        still=body.constants,
         focus=_focus(g, g),
     )
 
