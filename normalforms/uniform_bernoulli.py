@@ -7,8 +7,8 @@ fixed point that meets 0 at the bifurcation,
     σ − κ ln D(σ) + R(u(σ)) − R(u₀) = t,   R(u) = r₁ u + … + r_n u^n:
 
 a Bernoulli flow, with the exact multiplier at 0 and the exact branch, at a shifted time. The coefficients, analytic
-functions of ``g``, come from Abel's equation (`normalforms.uniform_matching`); ``σ`` by Chebyshev's method from ``t``.
-Order p has n = p − 1, and order 0 is ``σ = t``; the relative error of order p is O(T^{−(p+1)}).
+functions of ``g``, come from Abel's equation (`normalforms.uniform_matching`); ``σ`` by steps of Chebyshev's and
+Newton's from ``t``. Order p has n = p − 1, and order 0 is ``σ = t``; the relative error of order p is O(T^{−(p+1)}).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from normalforms.uniform_matching import Approximant
 
 __all__ = ["Bernoulli", "Shifted"]
 
-STEPS = 3
-"""Chebyshev's steps, of third order, from ``σ = t``: they reach ``σ`` to rounding inside the laws' domains. A step of
-Newton's follows for its derivative: at the root that is exact, whatever the step started from."""
+STEPS = 2
+"""Chebyshev's steps, of third order, from ``σ = t``: inside the laws' domains they leave 1e-6 of ``σ``. One of Newton's
+takes that to rounding, and another is there for its derivative: at the root that is exact, whatever it started from."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,16 @@ class _Clock:
     def slope(self, u: sp.Expr) -> sp.Expr:
         return 1 + self.width * u * self._bend(u)
 
-    def step(self, sigma: sp.Expr, u: sp.Expr, log: sp.Expr, t: sp.Expr) -> sp.Expr:
-        """Chebyshev's, ``−n (1 + n L''/(2 L'))`` with Newton's ``n = L/L'``."""
-        slope, gap = self.slope(u), self.other - u
+    def newton(self, sigma: sp.Expr, u: sp.Expr, log: sp.Expr, t: sp.Expr) -> sp.Expr:
+        """Newton's step."""
+        return -self.late(sigma, u, log, t) / self.slope(u)
+
+    def chebyshev(self, sigma: sp.Expr, u: sp.Expr, log: sp.Expr, t: sp.Expr) -> sp.Expr:
+        """``n (1 − n L''/(2 L'))`` with Newton's ``n = −L/L'``."""
+        gap, newton = self.other - u, self.newton(sigma, u, log, t)
         second = horner([j * (j - 1) * c for j, c in enumerate(self.r[1:], 2)], u)
-        curve = self.width**2 * u * gap * (self._bend(u) + second * gap - u * self._first(u))
-        newton = self.late(sigma, u, log, t) / slope
-        return -newton * (1 + newton * curve / (2 * slope))
+        curve = self.width**2 * u * gap * (self._bend(u) + u * (second * gap - self._first(u)))
+        return newton * (1 - newton * curve / (2 * self.slope(u)))
 
     def _first(self, u: sp.Expr) -> sp.Expr:
         return horner([j * c for j, c in enumerate(self.r, 1)], u)
@@ -119,7 +122,7 @@ class Bernoulli:
     shift: tuple[Approximant, ...]
 
     def assigned(self, prelude: Block, solve: Block, body: Block) -> Shifted:
-        """The assignments before the loop over ``t`` and inside it: Chebyshev's steps, and the rest.
+        """The assignments before the loop over ``t`` and inside it: the steps to the root, and the rest.
 
         Exponents are never positive; ``up`` and ``down`` switch the one or the other off.
         """
@@ -145,11 +148,12 @@ class Bernoulli:
         other, offset = prelude("other", m * self.branch), prelude("offset", horner([0, *r], start))
         clock = _Clock(kappa, tuple(r), width, other, offset)
         sigma: sp.Expr = t
-        for i in range(STEPS):
+        for i in range(STEPS + 1):
             now = at(sigma, i, solve)
             u = solve(f"u{i}", now.u)
-            sigma = solve(f"sigma{i}", sigma + clock.step(sigma, u, now.log, t))
-        now = at(sigma, STEPS, body)
+            step = clock.chebyshev if i < STEPS else clock.newton
+            sigma = solve(f"sigma{i}", sigma + step(sigma, u, now.log, t))
+        now = at(sigma, STEPS + 1, body)
         u = body("u", now.u)
         slope, growth = body.still("slope", clock.slope(u)), body.still("growth", width * u)
         rate = body.still("rate", width * (other - u))
@@ -164,17 +168,16 @@ class Bernoulli:
         return Shifted(power / d, root, sp.log(d), self.start * power / d, self.start)
 
     def explicit(self, build: Callable[[Shifted], sp.Expr]) -> sp.Expr:
-        """``build`` of the law in ``g``, ``t`` and ``u₀``: Chebyshev's steps are substitutions inside one another."""
+        """``build`` of the law in ``g``, ``t`` and ``u₀``: the steps are substitutions inside one another."""
         sigma, t, m = *symbols("sigma t"), self.growth - 1
         if not self.shift:
             return build(self.written(t))
         kappa, *r = (a.at(m) for a in self.shift)
         other, width = m * self.branch, self.power * sp.log(self.growth) / (m * self.branch)
         now, clock = self.written(sigma), _Clock(kappa, tuple(r), width, other, horner([0, *r], self.start))
-        moved = sigma + clock.step(sigma, now.u, now.log, t)
         point: sp.Expr = t
-        for _ in range(STEPS):
-            point = sp.Subs(moved, sigma, point)
+        for step in (*[clock.chebyshev] * STEPS, clock.newton):
+            point = sp.Subs(sigma + step(sigma, now.u, now.log, t), sigma, point)
         return sp.Subs(build(now), sigma, point)
 
     def equations(self) -> Equations:
