@@ -7,7 +7,7 @@ stable as values, and printed for NumPy, JAX, mpmath, Python, C and Julia.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -69,8 +69,10 @@ class Program:
         """The program of ``∂results/∂x``: every assignment is followed by that of its tangent."""
         return self.with_tangents(x)[0]
 
-    def with_tangents(self, x: sp.Symbol) -> tuple[Program, dict[sp.Symbol, sp.Expr]]:
-        """As `derivative`, and the tangent of each symbol that depends on ``x``."""
+    def with_tangents(
+        self, x: sp.Symbol, still: Collection[sp.Symbol] = ()
+    ) -> tuple[Program, dict[sp.Symbol, sp.Expr]]:
+        """As `derivative`, and the tangent of each symbol that depends on ``x``; those of ``still`` count as zero."""
         tangents: dict[sp.Symbol, sp.Expr] = {x: sp.Integer(1)}
         moving = self._moving(x)
         name = _Namer(self, x)
@@ -78,7 +80,7 @@ class Program:
             if carry.symbol in moving:
                 tangents[carry.symbol] = name(carry.symbol)
         prelude = _with_tangents(self.prelude, name, tangents)
-        body = _with_tangents(self.body, name, tangents)
+        body = _with_tangents(self.body, name, tangents, still)
         carries: list[Carry] = []
         for carry in self.carries:
             carries.append(carry)
@@ -244,11 +246,18 @@ def _tangent(expr: sp.Expr, tangents: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
     return total.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) if total.has(sp.DiracDelta) else total
 
 
-def _with_tangents(assignments: Assignments, name: _Namer, tangents: dict[sp.Symbol, sp.Expr]) -> Assignments:
+def _with_tangents(
+    assignments: Assignments,
+    name: _Namer,
+    tangents: dict[sp.Symbol, sp.Expr],
+    still: Collection[sp.Symbol] = (),
+) -> Assignments:
     """``assignments`` with those of their tangents between them; fills ``tangents``."""
     out: list[tuple[sp.Symbol, sp.Expr]] = []
     for symbol, expr in assignments:
         out.append((symbol, expr))
+        if symbol in still:
+            continue
         derivative = _tangent(expr, tangents)
         if derivative.is_Atom:
             if derivative != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import solve_ivp
 
-from normalforms.formula import check_horizon, check_real, symbols
+from normalforms.formula import DomainWarning, check_horizon, check_real, symbols
 from normalforms.maps import Map
 
 __all__ = ["CuspScaling", "cusp_scaling"]
@@ -72,11 +73,29 @@ class CuspScaling:
         return np.array([_matrix(*point) for point in points]).reshape(*x.shape, 2, 2)
 
     def __call__(self, g: tuple[Any, Any], h0: Any, horizon: int) -> np.ndarray:
-        """The leading-order matrix for ``g = (β, g)``; arrays broadcast, the matrix is the last two axes."""
+        """The leading-order matrix for ``g = (β, g)``; arrays broadcast, the matrix is the last two axes.
+
+        Relative error O(1/T) at fixed x, y and z. A call warns where that is estimated to exceed a half.
+        """
         beta, g_, h0 = check_real(g[0], "beta"), check_real(g[1], "g"), check_real(h0, "h0")
         T = float(check_horizon(horizon))
         power = np.array([[T**3, T**2.5], [T**2.5, T**2]])
-        return power * self.evaluate(T * (g_ - 1), T**0.5 * h0, T**1.5 * beta)
+        x, y, z = np.broadcast_arrays(T * (g_ - 1), T**0.5 * h0, T**1.5 * beta)
+        value = power * self.evaluate(x, y, z)
+        outside = ~((_flow_error(x, y, z) / T <= 0.5) & np.all(np.isfinite(value), axis=(-2, -1)))
+        if np.any(outside):
+            warnings.warn(
+                f"{int(np.sum(outside))} of {outside.size} matrices lie outside the domain of this scaling law: T so"
+                f" large that x = {self.x}, y = {self.y} and z = {self.z} change little in a step",
+                DomainWarning,
+                stacklevel=2,
+            )
+        return value
+
+
+def _flow_error(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """``T`` times the size of the relative error, as its comparison with iteration shows it."""
+    return 3 + x**2 + y**2 + np.abs(z)
 
 
 def _matrix(x: float, y: float, z: float) -> list[list[float]]:

@@ -13,9 +13,12 @@ from operator import add, sub
 
 import sympy as sp
 
-from normalforms.polynomials import Poly, poly, to_expr
+from normalforms.polynomials import Poly, poly, primitive, to_expr, value
 
-__all__ = ["Base", "Den", "Fraction", "combined", "exponents", "lcm", "q_exponents", "total"]
+__all__ = ["Base", "Den", "Fraction", "combined", "divisors", "exponents", "lcm", "q_exponents", "total"]
+
+_POINT = 1009
+"""Where values tell of most polynomials, without dividing them, that they have no factor in common."""
 
 Den = tuple[int, ...]
 """Exponents of a denominator, that of ``Base.factor(d)`` at place ``d + 1``; see `exponents`."""
@@ -37,20 +40,36 @@ class Base:
 def _factor(base: Base, d: int) -> Poly:
     if d <= 0:
         return base.multiplier if d == 0 else base.extra
-    x = sp.Symbol("x")
-    coefficients = sp.Poly(sp.cyclotomic_poly(d, x), x).all_coeffs()
-    value = poly([])
-    for c in coefficients:
-        value = value * base.multiplier + poly([int(c)])
-    return value
+    out = base.multiplier**d - poly([1])
+    for lower in divisors(d)[:-1]:
+        out = out // base.factor(lower)
+    return out
+
+
+@cache
+def _power(base: Base, d: int, n: int) -> Poly:
+    return base.factor(d) ** n
 
 
 @cache
 def _denominator(base: Base, den: Den) -> Poly:
-    value = poly([1])
+    out = poly([1])
     for d, n in _present(den):
-        value = value * base.factor(d) ** n
-    return value
+        out = out * _power(base, d, n)
+    return out
+
+
+@cache
+def _slopes(base: Base, den: Den) -> tuple[tuple[int, Poly], ...]:
+    """``factor' · (product of the others)`` for every factor, ``den`` having each once."""
+    radical = _denominator(base, den)
+    return tuple((d, (radical // base.factor(d)) * base.factor(d).derivative()) for d, _ in _present(den))
+
+
+@cache
+def _mark(base: Base, d: int) -> int:
+    """The value at `_POINT` of a factor without content: it divides that of every multiple with whole coefficients."""
+    return abs(value(primitive(base.factor(d)), _POINT)) or 1
 
 
 def _present(den: Den) -> list[tuple[int, int]]:
@@ -84,12 +103,9 @@ class Fraction:
         """``d/dg``, each factor of the denominator raised by one."""
         present = {d: n for d, n in _present(self.den) if self.base.factor(d).degree() > 0}
         once = exponents(dict.fromkeys(present, 1))
-        radical = _denominator(self.base, once)
-        change = poly([])
-        for d, n in present.items():
-            factor = self.base.factor(d)
-            change = change + (radical // factor) * factor.derivative() * n
-        num = self.num.derivative() * radical - self.num * change
+        num = self.num.derivative() * _denominator(self.base, once)
+        for d, slope in _slopes(self.base, once):
+            num = num - self.num * slope * present[d]
         return Fraction(self.base, num, combined(self.den, once))
 
     def reduced(self) -> Fraction:
@@ -97,13 +113,17 @@ class Fraction:
         num, den = self.num, list(self.den)
         if not num:
             return Fraction(self.base, num, ())
+        left = value(num, _POINT)
         for d, n in _present(self.den):
-            factor = self.base.factor(d)
-            for _ in range(n):
-                quotient, rest = divmod(num, factor)
-                if rest:
+            mark, count = _mark(self.base, d), 0
+            while count < n and left % mark == 0:
+                left, count = left // mark, count + 1
+            while count:
+                quotient, rest = divmod(num, _power(self.base, d, count))
+                if not rest:
+                    num, den[d + 1] = quotient, n - count
                     break
-                num, den[d + 1] = quotient, den[d + 1] - 1
+                left, count = left * mark, count - 1
         return Fraction(self.base, num, tuple(den))
 
     def factors(self, g: sp.Symbol) -> list[sp.Expr]:
@@ -122,8 +142,18 @@ def _descends(base: Base, d: int) -> bool:
 
 @cache
 def _inverse_power(base: Base, d: int, n: int, g: sp.Symbol) -> sp.Expr:
-    factor = -base.factor(d) if _descends(base, d) else base.factor(d)
-    return to_expr(factor, g) ** -n
+    return _rising(base, d, g) ** -n
+
+
+@cache
+def _rising(base: Base, d: int, g: sp.Symbol) -> sp.Expr:
+    return to_expr(-base.factor(d) if _descends(base, d) else base.factor(d), g)
+
+
+@cache
+def divisors(n: int) -> list[int]:
+    """Those of ``n ≥ 1``, in order."""
+    return [d for d in range(1, n + 1) if n % d == 0]
 
 
 def exponents(powers: Mapping[int, int]) -> Den:
@@ -149,8 +179,8 @@ def q_exponents(m: int, stride: int) -> Den:
     """The denominator ``Q_m``: ``Φ_d(λ)`` divides ``λⁿ − 1`` for ``d | n``."""
     den = {0: m}
     for i in range(1, m + 1):
-        for d in sp.divisors(stride * i):
-            den[int(d)] = den.get(int(d), 0) + 1
+        for d in divisors(stride * i):
+            den[d] = den.get(d, 0) + 1
     return exponents(den)
 
 

@@ -30,7 +30,7 @@ def convolve(a: Row, b: Row, order: int) -> Row:
 
 @cache
 def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
-    """``A_T = Σ_k coefficients[k](g) x_0^k`` through ``order``, times the square of the denominator of ``dh*/dg``.
+    """``A_T = Σ_k coefficients[k](g) x_0^k`` through ``order``, times ``q⁴`` where ``dh*/dg = p/q²``.
 
     The recursion of the orbit on truncated series in ``x_0`` whose coefficients are polynomials in ``g``.
 
@@ -38,10 +38,10 @@ def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
         ValueError: a coefficient of the map is not a polynomial in the parameter with rational coefficients.
     """
     g = form.map.parameters[0]
-    speed = sp.together(form.fixed_point.diff(g))
-    top = order + 1 if speed != 0 else max(order - 1, 1)
+    drift, bottom = form.drift
+    top = order + 1 if drift else max(order - 1, 1)
     factors = {k: from_expr(form.coefficient(k), g) for k in form.powers(top)}
-    drift, bottom = from_expr(sp.numer(speed), g), from_expr(sp.denom(speed), g)
+    square = bottom * bottom
     a: Row = {1: poly([1])}
     total: Row = {}
     for _ in range(horizon):
@@ -52,8 +52,8 @@ def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
             for i, u in power.items():
                 new[i] = new[i] + f * u if i in new else f * u
         a = new
-        s = {k: u.derivative() * bottom for k, u in a.items()}
-        if speed != 0:
+        s = {k: u.derivative() * square for k, u in a.items()}
+        if drift:
             s[0] = drift
             for k, u in a.items():
                 s[k - 1] = s.get(k - 1, poly([])) - drift * u * k
@@ -65,6 +65,5 @@ def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
 def exact_expression(form: Local, horizon: int, order: int, power: Callable[[int], sp.Expr]) -> sp.Expr:
     """`exact_coefficients` as an expression in ``g``, with ``power(k)`` for ``x_0**k``."""
     g = form.map.parameters[0]
-    bottom = sp.denom(sp.together(form.fixed_point.diff(g)))
     rows = exact_coefficients(form, horizon, order)
-    return sp.Add(*(to_expr(u, g) * power(k) for k, u in rows.items())) / bottom**2
+    return sp.Add(*(to_expr(u, g) * power(k) for k, u in rows.items())) / to_expr(form.drift[1], g) ** 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,6 +12,7 @@ import sympy as sp
 from normalforms.codegen import Carry, Program
 from normalforms.formula import symbols
 from normalforms.maps import Map
+from normalforms.polynomials import Poly, from_expr, poly, to_expr
 from normalforms.truncation import Series, Terms, multiply, named
 
 __all__ = ["Local", "accumulated", "critical_multiplier", "local", "local_terms", "loop"]
@@ -35,6 +37,23 @@ class Local:
         return _coefficient(self, k)
 
     @property
+    def fraction(self) -> tuple[Poly, Poly]:
+        """Numerator and denominator of the fixed point.
+
+        Raises:
+            ValueError: they are not polynomials of the parameter with rational coefficients.
+        """
+        return _fraction(self)
+
+    @property
+    def drift(self) -> tuple[Poly, Poly]:
+        """``p, q`` with ``dh*/dg = p/q²``; raises what `fraction` does."""
+        if self.map.parameters[0] not in self.fixed_point.free_symbols:
+            return poly([]), poly([1])
+        top, bottom = self.fraction
+        return top.derivative() * bottom - top * bottom.derivative(), bottom
+
+    @property
     def multiplier(self) -> sp.Expr:
         """``f_1(g)``."""
         return self.coefficient(1)
@@ -47,9 +66,44 @@ class Local:
 
 @cache
 def _coefficient(form: Local, k: int) -> sp.Expr:
-    x = form.map.states[0]
+    (x,), (g,) = form.map.states, form.map.parameters
+    if form.degree is not None:
+        try:
+            return to_expr(_shifted_coefficient(form, k), g)
+        except (ValueError, ArithmeticError):
+            pass  # irrational numbers, or no polynomial of g
     derivative = form.map.steps[0].diff(x, k) if k else form.map.steps[0]
     return sp.cancel(derivative.subs(x, form.fixed_point) / sp.factorial(k))
+
+
+def _shifted_coefficient(form: Local, k: int) -> Poly:
+    """``f_k = Σ_i C(i, k) c_i h*^{i−k}`` of a map ``Σ_i c_i(g) h^i``, a polynomial of ``g``.
+
+    Raises:
+        ValueError: the map's coefficients, or the fixed point's, are not rational.
+        ArithmeticError: it is a fraction.
+    """
+    top, bottom = form.fraction
+    columns = _columns(form)
+    value, degree = poly([]), len(columns) - 1
+    for i, c in enumerate(columns[k:], k):
+        value = value + c * top ** (i - k) * bottom ** (degree - i) * math.comb(i, k)
+    value, rest = divmod(value, bottom ** max(degree - k, 0))
+    if rest:
+        raise ArithmeticError("the coefficient is a fraction")
+    return value
+
+
+@cache
+def _columns(form: Local) -> list[Poly]:
+    (x,), (g,) = form.map.states, form.map.parameters
+    return [from_expr(c, g) for c in reversed(sp.Poly(form.map.steps[0], x).all_coeffs())]
+
+
+@cache
+def _fraction(form: Local) -> tuple[Poly, Poly]:
+    top, bottom = (from_expr(e, form.map.parameters[0]) for e in sp.fraction(form.fixed_point))
+    return (top / bottom.coeffs()[0], poly([1])) if bottom.degree() == 0 else (top, bottom)
 
 
 @cache
@@ -65,9 +119,10 @@ def critical_multiplier(m: Map) -> int:
         raise ValueError("the map's critical point is not known; give it as critical= or at=")
     x, at = m.states[0], dict(m.critical)
     place = ", ".join(f"{p} = {at[p]}" for p in m.parameters)
-    if not _is_zero(m.steps[0].subs(at) - at[x]):
+    along = m.steps[0].subs({p: at[p] for p in m.parameters})
+    if not _is_zero(along.subs(x, at[x]) - at[x]):
         raise ValueError(f"state {at[x]} is not a fixed point at {place}")
-    slope = m.steps[0].diff(x).subs(at)
+    slope = along.diff(x).subs(x, at[x])
     for value in (1, -1):
         if _is_zero(slope - value):
             return value
@@ -75,6 +130,8 @@ def critical_multiplier(m: Map) -> int:
 
 
 def _is_zero(expr: sp.Expr) -> bool:
+    if expr.is_Rational:
+        return expr == 0
     if expr.is_polynomial(*expr.free_symbols) and all(c.is_Rational for c in expr.atoms(sp.Number)):
         return sp.expand(expr) == 0 or (expr.is_number and sp.simplify(expr) == 0)
     return sp.simplify(expr) == 0
@@ -103,14 +160,14 @@ def local(m: Map) -> Local | None:
 
 
 def _branch(step: sp.Expr, x: sp.Symbol, g: sp.Symbol, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr | None:
-    numerator = sp.numer(sp.together(step - x))
+    numerator = step - x if step.is_polynomial(x, g) else sp.numer(sp.together(step - x))
     if _is_zero(sp.expand(numerator.subs(x, at[x]))):
         return at[x]
     if not numerator.is_polynomial(x, g):
         return None
-    for factor, _ in sp.factor_list(numerator, x, g)[1]:
-        if sp.degree(factor, x) == 1:
-            a, b = sp.Poly(factor, x).all_coeffs()
+    for factor, _ in sp.Poly(numerator, x, g).factor_list()[1]:
+        if factor.degree(x) == 1:
+            a, b = sp.Poly(factor.as_expr(), x).all_coeffs()
             root = sp.cancel(-b / a)
             if sp.denom(root).subs(g, at[g]) != 0 and root.subs(g, at[g]) == at[x]:
                 return root

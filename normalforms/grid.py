@@ -31,7 +31,7 @@ _NODES = (32, 64, 112)
 """Chebyshev points per axis that are tried."""
 _HOPEFUL = 100
 """Times `_RESOLVED` that more points are expected to leave, of what is tried with them."""
-_SPARE = 8
+_SPARE = 4
 """Coefficients kept after the last that counts."""
 _RESOLVED = 1e-13
 """Largest last coefficient of ``ln |A|`` of what counts as resolved."""
@@ -209,7 +209,7 @@ class _Piece:
             return []
         if count < _FEWEST or any(a.focus is None and a.values[0] == 0 for a in self.axes):
             return self._direct(box)
-        few = [a.points(b, 5)[0] for a, b in zip(self.axes, box, strict=True)]
+        few = [a.points(b, 4)[0] for a, b in zip(self.axes, box, strict=True)]
         value = self.source.near(*(v.ravel() for v in np.meshgrid(*few)))
         sizes: list[int] = []
         for i in (0, 1):

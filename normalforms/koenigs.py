@@ -13,14 +13,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, islice
 
 import sympy as sp
+from sympy.polys.domains import QQ
 
-from normalforms.cyclotomic import Base, Den, Fraction, combined, exponents, q_exponents, total
+from normalforms.cyclotomic import Base, Den, Fraction, combined, divisors, exponents, q_exponents, total
 from normalforms.expansion import Local
 from normalforms.formula import symbols
-from normalforms.polynomials import Poly, from_expr, poly
+from normalforms.polynomials import Poly, from_expr, poly, products
 
 __all__ = [
     "Linearisation",
@@ -193,7 +194,7 @@ def powered(weighted: list[list[Poly]], exponent: int, count: int) -> list[Poly]
 @cache
 def _base(form: Local) -> Base:
     g = form.map.parameters[0]
-    return Base(from_expr(form.multiplier, g), from_expr(sp.denom(sp.together(form.fixed_point.diff(g))), g))
+    return Base(from_expr(form.multiplier, g), form.drift[1])
 
 
 Terms = dict[int, Fraction]
@@ -272,12 +273,10 @@ def _add_product(row1: Flat, row2: Flat, times: int, into: dict[tuple[int, int],
 @cache
 def series_coefficients(form: Local, order: int) -> Sums:
     """The series of ``A_T`` through ``x_0**order`` about a fixed point."""
-    g = form.map.parameters[0]
-    speed = sp.together(form.fixed_point.diff(g))
-    base = _base(form)
-    if speed == 0:
+    base, (moving, _) = _base(form), form.drift
+    if not moving:
         return summed_squares([sensitivities(orbit_coefficients(form, max(order - 1, 1)), base)], order)
-    drift = Fraction(base, from_expr(sp.numer(speed), g), exponents({-1: 1}))
+    drift = Fraction(base, moving, exponents({-1: 2}))
     return summed_squares([sensitivities(orbit_coefficients(form, order + 1), base, drift)], order)
 
 
@@ -285,31 +284,32 @@ def _time_sums(terms: Mapping[tuple[int, int], Fraction]) -> dict[tuple[int, int
     """``Σ_{t=1}^T Σ c[a, e] t^a λ^{et}`` in the basis ``T^b λ^{eT}``."""
     parts: dict[tuple[int, int], list[Fraction]] = {}
     for (a, e), c in terms.items():
-        if not c.num:
-            continue
-        for (b, eT), weight in _geometric(c.base, a, e).items():
-            parts.setdefault((b, eT), []).append(c * weight)
-    totals = {key: total(fs).reduced() for key, fs in parts.items()}
-    return {key: f for key, f in sorted(totals.items()) if f.num}
+        if c.num:
+            for b, weight in _geometric(c.base, a, e).items():
+                parts.setdefault((b, e), []).append(c * weight)
+    sums = {key: total(fs).reduced() for key, fs in parts.items()}
+    at_once = [f.times(-1) for (b, e), f in sums.items() if b == 0 and e]
+    if at_once:  # no sum over no steps: the constant is what the others leave at T = 0
+        sums[0, 0] = total(at_once).reduced()
+    return {key: f for key, f in sorted(sums.items()) if f.num}
 
 
 @cache
-def _geometric(base: Base, a: int, e: int) -> dict[tuple[int, int], Fraction]:
-    """``Σ_{t=1}^T t^a Λ^t``, ``Λ = λ^e``, in the basis ``T^b λ^{eT}``."""
+def _geometric(base: Base, a: int, e: int) -> dict[int, Fraction]:
+    """Coefficients of ``T^b λ^{eT}`` in ``Σ_{t=1}^T t^a Λ^t``, ``Λ = λ^e``, by ``b``: all but the constant."""
     if e == 0:
         polynomial = {0: [0, 1], 1: [0, (1, 2), (1, 2)], 2: [0, (1, 6), (1, 2), (1, 3)]}[a]
-        weights = [sp.Rational(*c) if isinstance(c, tuple) else sp.Integer(c) for c in polynomial]
-        return {(b, 0): Fraction(base, from_expr(c, sp.Symbol("x")), ()) for b, c in enumerate(weights) if c}
+        weights = [QQ(*c) if isinstance(c, tuple) else QQ(c) for c in polynomial]
+        return {b: Fraction(base, poly([c]), ()) for b, c in enumerate(weights) if c}
     x, one = base.multiplier**e, poly([1])
     less = x - one
-    den = exponents({int(d): a + 1 for d in sp.divisors(e)})
-    tables = {
-        0: ({(0, e): x}, -x),
-        1: ({(1, e): x * less, (0, e): -x}, x),
-        2: ({(2, e): x * less * less, (1, e): x * less * (-2), (0, e): x * (x + one)}, -x * (x + one)),
-    }
-    growing, constant = tables[a]
-    return {key: Fraction(base, num, den) for key, num in (*growing.items(), ((0, 0), constant))}
+    den = exponents(dict.fromkeys(divisors(e), a + 1))
+    growing = {
+        0: {0: x},
+        1: {1: x * less, 0: -x},
+        2: {2: x * less * less, 1: x * less * (-2), 0: x * (x + one)},
+    }[a]
+    return {b: Fraction(base, num, den) for b, num in growing.items()}
 
 
 def sums_expression(sums: Sums, g: sp.Symbol, multiplier: sp.Expr, power: Callable[[int], sp.Expr]) -> sp.Expr:
@@ -317,11 +317,9 @@ def sums_expression(sums: Sums, g: sp.Symbol, multiplier: sp.Expr, power: Callab
     T = symbols("T")
     if multiplier.could_extract_minus_sign() and all(e % 2 == 0 for row in sums.values() for _, e in row):
         multiplier = -multiplier
-    terms = []
-    for k, row in sums.items():
-        value = sp.Add(*(sp.Mul(*f.factors(g), T**b, multiplier ** (e * T)) for (b, e), f in row.items()))
-        terms.append(value * power(k))
-    return sp.Add(*terms)
+    moving = {key: [T ** key[0], multiplier ** (key[1] * T)] for key in {key for row in sums.values() for key in row}}
+    flat = iter(products([[*f.factors(g), *moving[key]] for row in sums.values() for key, f in row.items()]))
+    return sp.Add(*(sp.Add(*islice(flat, len(row))) * power(k) for k, row in sums.items()))
 
 
 def series_expression(form: Local, order: int, power: Callable[[int], sp.Expr]) -> sp.Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cache, cmp_to_key
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import sympy as sp
 from sympy.external.gmpy import GROUND_TYPES
 from sympy.polys.densearith import dup_add, dup_div, dup_mul, dup_mul_ground, dup_sub
-from sympy.polys.densetools import dup_diff
+from sympy.polys.densetools import dup_diff, dup_eval
 from sympy.polys.domains import QQ
 
-__all__ = ["Poly", "from_expr", "poly", "to_expr", "truncated"]
+__all__ = ["Poly", "from_expr", "poly", "primitive", "products", "to_expr", "truncated", "value"]
 
 Poly = Any
 """A polynomial over the rationals: ``fmpq_poly``, or the fallback with the same methods."""
@@ -88,6 +89,12 @@ class _Dense:
     def coeffs(self) -> list[Any]:
         return self.rep[::-1]
 
+    def denom(self) -> int:
+        return math.lcm(*(int(c.denominator) for c in self.rep))
+
+    def __call__(self, x: int) -> Any:
+        return dup_eval(self.rep, QQ(x), QQ)
+
 
 if GROUND_TYPES == "flint":
     from flint import fmpq_poly as _backend  # type: ignore[import-not-found]
@@ -118,23 +125,49 @@ def truncated(p: Poly, length: int) -> Poly:
     return p if p.degree() < length else poly(p.coeffs()[: max(length, 0)])
 
 
+def value(p: Poly, x: int) -> int:
+    """``p(x)`` times the common denominator of the coefficients of ``p``."""
+    return int(p(x) * p.denom())
+
+
+def primitive(p: Poly) -> Poly:
+    """The multiple of ``p ≠ 0`` with whole coefficients that have no common divisor."""
+    whole = [int(c * p.denom()) for c in p.coeffs()]
+    return poly([c // math.gcd(*whole) for c in whole])
+
+
 def to_expr(p: Poly, x: sp.Expr) -> sp.Expr:
     """``p(x)`` as a SymPy expression, a sum of powers of ``x``."""
-    coefficients = [_number(c) for c in p.coeffs()]
     if not x.is_Symbol:
-        return sp.Add(*(c * x**k for k, c in enumerate(coefficients) if c))
+        return sp.Add(*(_number(c) * x**k for k, c in enumerate(p.coeffs()) if c))
+    powers = _powers(x, 1 << (p.degree() + 1).bit_length())
     groups: dict[tuple[type, type], list[tuple[Any, sp.Expr]]] = {}
-    powers = _powers(x, 1 << len(coefficients).bit_length())
-    for k, c in enumerate(coefficients):
-        if c:
-            term = _term(c, k, powers[k])
-            groups.setdefault((type(term), type(c)), []).append(((c.p, c.q, _rank(powers[k]), k), term))
-    return _sum(groups.values())
+    plain: list[tuple[int, int, int]] = []
+    whole = p.denom() == 1
+    for k, c in enumerate(p.coeffs()):
+        if not c:
+            continue
+        if whole and k and abs(n := int(c)) != 1:  # all but a few terms of a long polynomial
+            plain.append((n, powers[k][1], k))
+            continue
+        number, (power, rank) = _number(c), powers[k]
+        term = _term(number, k, power)
+        groups.setdefault((type(term), type(number)), []).append(((number.p, number.q, rank, k), term))
+    rows = [[term for _, term in sorted(group, key=lambda pair: pair[0])] for group in groups.values()]
+    if plain:
+        rows.append([_term(_integer(sp.Integer, n), k, powers[k][0]) for n, _, k in sorted(plain)])
+    return _sum(rows)
+
+
+_integer = getattr(sp.Integer.__new__, "__wrapped__", sp.Integer.__new__)
+"""Numbers that occur once are not worth a place in SymPy's cache, which every one would displace another from."""
 
 
 @cache
-def _powers(x: sp.Symbol, count: int) -> list[sp.Expr]:
-    return [x**k for k in range(count)]
+def _powers(x: sp.Symbol, count: int) -> list[tuple[sp.Expr, int]]:
+    """The powers of a symbol, and the place of each beside the symbol in SymPy's order of terms."""
+    late = sp.Symbol if sp.Basic.compare(x, x**2) > 0 else sp.Pow
+    return [(x**k, int(type(x**k) is late)) for k in range(count)]
 
 
 def _number(c: Any) -> sp.Expr:
@@ -147,24 +180,12 @@ def _term(number: sp.Expr, k: int, power: sp.Expr) -> sp.Expr:
     return power if number is sp.S.One else sp.Mul._from_args((number, power), is_commutative=True)
 
 
-@cache
-def _rank_of(kind: type) -> int:
-    x = sp.Symbol("x")
-    return int(kind is (sp.Symbol if sp.Basic.compare(x, x**2) > 0 else sp.Pow))
-
-
-def _rank(power: sp.Expr) -> int:
-    """The place of a symbol among its powers, in SymPy's order of terms."""
-    return _rank_of(type(power))
-
-
-def _sum(groups: Iterable[list[tuple[Any, sp.Expr]]]) -> sp.Expr:
+def _sum(rows: list[list[sp.Expr]]) -> sp.Expr:
     """The ``Add`` of unlike terms in its own order, without the comparisons that ``Add`` itself makes.
 
-    That order goes by the classes of term and coefficient first: the groups. Within one the keys decide.
+    That order goes by the classes of term and coefficient first: the rows, each in order already.
     """
-    rows = [[term for _, term in sorted(group, key=lambda pair: pair[0])] for group in groups]
-    rows.sort(key=lambda row: _place(row[0]))
+    rows = sorted(rows, key=lambda row: _place(row[0]))
     terms = [term for row in rows for term in row]
     if len(terms) < 2:
         return terms[0] if terms else sp.Integer(0)
@@ -174,3 +195,30 @@ def _sum(groups: Iterable[list[tuple[Any, sp.Expr]]]) -> sp.Expr:
 def _place(term: sp.Expr) -> Any:
     """A number stands first in a sum."""
     return not term.is_Number, cmp_to_key(sp.Basic.compare)(term)
+
+
+def products(rows: Iterable[list[sp.Expr]]) -> list[sp.Expr]:
+    """The ``Mul`` of each row, commutative factors, in its own order, without most of the work that ``Mul`` does.
+
+    A sum, symbols and powers of different bases need nothing but that order; powers occur in many rows, and are ordered
+    once. The other rows are left to ``Mul``.
+    """
+    rows = [[f for f in row if f is not sp.S.One] for row in rows]
+    sums = [[f for f in row if f.is_Add] for row in rows]
+    rest = [[f for f in row if not f.is_Add] for row in rows]
+    order = sorted({f for row in rest for f in row}, key=cmp_to_key(sp.Basic.compare))
+    place = {f: i for i, f in enumerate(order)}
+    base = {f: (f.base if f.is_Pow else f) for f in order if f.is_Symbol or (f.is_Pow and not f.base.is_number)}
+
+    def simple(once: list[sp.Expr], powers: list[sp.Expr]) -> bool:
+        bases = {base[f] for f in powers if f in base}
+        if len(bases) < len(powers) or len(once) > 1:
+            return False
+        return not any(len(b.args) == len(a.args) and a == b for a in once for b in bases)
+
+    return [
+        sp.Mul._from_args((*sorted(powers, key=place.__getitem__), *once), is_commutative=True)  # sums come last
+        if simple(once, powers)
+        else sp.Mul(*once, *powers)
+        for once, powers in zip(sums, rest, strict=True)
+    ]

@@ -297,6 +297,8 @@ def _moment_text(f: str, k: int, rising: Sequence[float], falling: Sequence[floa
 def _moment_arrays(f: str, k: int, rising: Sequence[float], falling: Sequence[float], language: str) -> str:
     np = "numpy" if language == "numpy" else "jax.numpy"
     lines = [f"def {f}(z):"]
+    if k == 0 and language == "numpy":
+        return "\n".join([*lines, "    z = z + 1e-300*(z == 0)", "    return numpy.expm1(z)/z\n"])
     if k == 0:
         # 1 + z/2 keeps the derivative right at zero for automatic differentiation
         lines += [

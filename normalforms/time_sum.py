@@ -22,7 +22,7 @@ __all__ = ["TimeSum", "gram_rule"]
 
 _EXACT = 1e-13
 """Largest relative error of a quadrature that counts as none."""
-_BLOCK = 6144
+_BLOCK = 12288
 """Numbers per array: they stay in a processor's cache, and in the memory that was let go before."""
 _COUNTS = (3, 5, 8, 12, 18, 27, 40, 60)
 """Nodes of the quadratures that are tried."""

@@ -7,14 +7,14 @@ fixed point that meets 0 at the bifurcation,
     σ − κ ln D(σ) + R(u(σ)) − R(u₀) = t,   R(u) = r₁ u + … + r_n u^n:
 
 a Bernoulli flow, with the exact multiplier at 0 and the exact branch, at a shifted time. The coefficients, analytic
-functions of ``g``, come from Abel's equation (`normalforms.uniform_matching`); ``σ`` by Newton's method from ``t``.
-Order p has n = p − 1, and order 0 is ``σ = t``; the relative error of order p is O(T^{−(p+1)}).
+functions of ``g``, come from Abel's equation (`normalforms.uniform_matching`); ``σ`` by steps of Chebyshev's and
+Newton's from ``t``. Order p has n = p − 1, and order 0 is ``σ = t``; the relative error of order p is O(T^{−(p+1)}).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -26,9 +26,9 @@ from normalforms.uniform_matching import Approximant
 
 __all__ = ["Bernoulli", "Shifted"]
 
-STEPS = 4
-"""Newton steps from ``σ = t``; the last one changes σ by rounding only, inside the laws' domains, and is there for
-its derivative: at the root that of one step is exact, whatever the step started from."""
+STEPS = 2
+"""Chebyshev's steps, of third order, from ``σ = t``: inside the laws' domains they leave 1e-6 of ``σ``. One of Newton's
+takes that to rounding, and another is there for its derivative: at the root that is exact, whatever it started from."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,59 @@ class Shifted:
     log: sp.Expr
     u: sp.Expr
     start: sp.Expr
+
+    def later(self, shift: sp.Expr, rate: sp.Expr, growth: sp.Expr) -> Shifted:
+        """What it is after a small ``shift`` in time, to first order; ``rate = d ln u/dσ``, ``growth = d ln D/dσ``."""
+        grown = 1 + rate * shift
+        return Shifted(
+            self.ratio * grown,
+            self.root * (1 + rate * shift / 2),
+            self.log + growth * shift,
+            self.u * grown,
+            self.start,
+        )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """``σ − κ ln D + R(u) − R(u₀) − t``, which vanishes at the shifted time, and its derivatives along the flow.
+
+    Args:
+        kappa: ``κ``.
+        r: ``r_1 … r_n``.
+        width: ``d ln u/dσ = width (other − u)``.
+        other: ``v``.
+        offset: ``R(u₀)``.
+    """
+
+    kappa: sp.Expr
+    r: tuple[sp.Expr, ...]
+    width: sp.Expr
+    other: sp.Expr
+    offset: sp.Expr
+
+    def late(self, sigma: sp.Expr, u: sp.Expr, log: sp.Expr, t: sp.Expr) -> sp.Expr:
+        return sigma - self.kappa * log + horner([0, *self.r], u) - self.offset - t
+
+    def slope(self, u: sp.Expr) -> sp.Expr:
+        return 1 + self.width * u * self._bend(u)
+
+    def newton(self, sigma: sp.Expr, u: sp.Expr, log: sp.Expr, t: sp.Expr) -> sp.Expr:
+        """Newton's step."""
+        return -self.late(sigma, u, log, t) / self.slope(u)
+
+    def chebyshev(self, sigma: sp.Expr, u: sp.Expr, log: sp.Expr, t: sp.Expr) -> sp.Expr:
+        """``n (1 − n L''/(2 L'))`` with Newton's ``n = −L/L'``."""
+        gap, newton = self.other - u, self.newton(sigma, u, log, t)
+        second = horner([j * (j - 1) * c for j, c in enumerate(self.r[1:], 2)], u)
+        curve = self.width**2 * u * gap * (self._bend(u) + u * (second * gap - self._first(u)))
+        return newton * (1 - newton * curve / (2 * self.slope(u)))
+
+    def _first(self, u: sp.Expr) -> sp.Expr:
+        return horner([j * c for j, c in enumerate(self.r, 1)], u)
+
+    def _bend(self, u: sp.Expr) -> sp.Expr:
+        return self._first(u) * (self.other - u) - self.kappa
 
 
 @dataclass(frozen=True)
@@ -69,36 +122,43 @@ class Bernoulli:
     shift: tuple[Approximant, ...]
 
     def assigned(self, prelude: Block, solve: Block, body: Block) -> Shifted:
-        """The assignments before the loop over ``t`` and inside it: all but the last of Newton's steps, and the rest.
+        """The assignments before the loop over ``t`` and inside it: the steps to the root, and the rest.
 
-        Exponents are never positive: ``1 − up`` or ``up`` switches each of the two exponentials off.
+        Exponents are never positive; ``up`` and ``down`` switch the one or the other off.
         """
         t, m = symbols("t"), self.growth - 1
-        rate = prelude("rate", self.power * sp.log(self.growth))
         up = prelude("up", sp.Piecewise((1, self.growth > 1), (0, True)))
+        down = prelude("down", 1 - up)  # by name: what is added to 1 − up is smaller than the rounding of 1
+        speed = prelude("speed", (2 * up - 1) * self.power * sp.log(self.growth))
         width = prelude("width", self.power / (ExpMoment(0, sp.log(self.growth)) * self.branch))
         start = prelude("start", self.start)
 
         def at(sigma: sp.Expr, i: int, block: Block) -> Shifted:
-            z = block(f"z{i}", rate * sigma)
-            d = block(f"d{i}", sp.exp(-up * z) + start * width * sigma * ExpMoment(0, (1 - 2 * up) * z))
-            ratio = sp.exp((1 - up) * z) / d
+            a = block(f"a{i}", speed * sigma)
+            e = block(f"e{i}", sp.exp(-a))
+            d = block(f"d{i}", down + up * e + start * width * sigma * ExpMoment(0, -a))
+            ratio = (up + down * e) / d
             # the square root of a ratio that underflows has no derivative; that of its parts has
-            return Shifted(ratio, sp.exp((1 - up) * z / 2) / sp.sqrt(d), sp.log(d) + up * z, start * ratio, start)
+            root = (up + down * sp.exp(-a / 2)) / sp.sqrt(d)
+            return Shifted(ratio, root, sp.log(d) + up * a, start * ratio, start)
 
         if not self.shift:
             return at(t, 0, body)
         kappa, *r = (prelude(f"shift{i}", a.at(m)) for i, a in enumerate(self.shift))
         other, offset = prelude("other", m * self.branch), prelude("offset", horner([0, *r], start))
+        clock = _Clock(kappa, tuple(r), width, other, offset)
         sigma: sp.Expr = t
-        for i in range(STEPS):
-            block = solve if i < STEPS - 1 else body
-            now = at(sigma, i, block)
-            u = block(f"u{i}", now.u)
-            late = sigma - kappa * now.log + horner([0, *r], u) - offset - t
-            slope = 1 + width * u * (horner([j * c for j, c in enumerate(r, 1)], u) * (other - u) - kappa)
-            sigma = block(f"sigma{i}", sigma - late / slope)
-        return at(sigma, STEPS, body)
+        for i in range(STEPS + 1):
+            now = at(sigma, i, solve)
+            u = solve(f"u{i}", now.u)
+            step = clock.chebyshev if i < STEPS else clock.newton
+            sigma = solve(f"sigma{i}", sigma + step(sigma, u, now.log, t))
+        now = at(sigma, STEPS + 1, body)
+        u = body("u", now.u)
+        slope, growth = body.still("slope", clock.slope(u)), body.still("growth", width * u)
+        rate = body.still("rate", width * (other - u))
+        shift = body("shift", -clock.late(sigma, u, now.log, t) / slope)
+        return replace(now, u=u).later(shift, rate, growth)
 
     def written(self, sigma: sp.Expr) -> Shifted:
         """The flow at time ``sigma`` as expressions to read."""
@@ -108,18 +168,16 @@ class Bernoulli:
         return Shifted(power / d, root, sp.log(d), self.start * power / d, self.start)
 
     def explicit(self, build: Callable[[Shifted], sp.Expr]) -> sp.Expr:
-        """``build`` of the law in ``g``, ``t`` and ``u₀``: Newton's steps are substitutions inside one another."""
+        """``build`` of the law in ``g``, ``t`` and ``u₀``: the steps are substitutions inside one another."""
         sigma, t, m = *symbols("sigma t"), self.growth - 1
         if not self.shift:
             return build(self.written(t))
         kappa, *r = (a.at(m) for a in self.shift)
-        now, width = self.written(sigma), self.power * sp.log(self.growth) / (m * self.branch)
-        late = sigma - kappa * now.log + horner([0, *r], now.u) - horner([0, *r], self.start) - t
-        bend = horner([j * c for j, c in enumerate(r, 1)], now.u) * (m * self.branch - now.u) - kappa
-        newton = sigma - late / (1 + width * now.u * bend)
+        other, width = m * self.branch, self.power * sp.log(self.growth) / (m * self.branch)
+        now, clock = self.written(sigma), _Clock(kappa, tuple(r), width, other, horner([0, *r], self.start))
         point: sp.Expr = t
-        for _ in range(STEPS):
-            point = sp.Subs(newton, sigma, point)
+        for step in (*[clock.chebyshev] * STEPS, clock.newton):
+            point = sp.Subs(sigma + step(sigma, now.u, now.log, t), sigma, point)
         return sp.Subs(build(now), sigma, point)
 
     def equations(self) -> Equations:

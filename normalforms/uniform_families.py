@@ -140,6 +140,7 @@ def _scalar(
         _head("h_t", sign * state(Shifted(u / start, sp.sqrt(u / start), sp.Integer(0), u, start)), law.equations()),
         (frame,),
         stays=stays,
+        still=body.constants,
         focus=_focus(law.growth, inputs[0], critical),
     )
 
@@ -219,6 +220,7 @@ def _neimark_sacker(m: Map, found: Unfolding, order: int, stretch: sp.Expr) -> F
         _planar_equations(law, omega, turn),
         planar(now, chi, theta, sp.Integer(0)),
         stays=stays,
+        still=body.constants,
         focus=_focus(g, g),
     )
 
@@ -251,7 +253,11 @@ def _rational(twist: sp.Expr) -> sp.Rational:
 
 
 def _general(m: Map, order: int, stretch: sp.Expr) -> Flow:
-    """Leading order about a fixed point that moves: ``h = h* + w + b w²``, ``w' = λ w + c w³`` (or ``+ c w²``)."""
+    """Leading order about a fixed point that moves: ``h = h* + w + b w²``, ``w' = λ w + c w³`` (or ``+ c w²``).
+
+    Higher orders feel ``w⁵`` (``w³``) too: they need Abel's equation of the normal form with its coefficients as
+    functions of the parameter, where `bernoulli_coefficients` has those of the named families.
+    """
     form = local(m)
     g, h0 = m.parameters[0], symbols("h0")
     critical = dict(form.map.critical)[g]

@@ -27,6 +27,7 @@ class Block:
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
         self._made: list[tuple[sp.Symbol, sp.Expr]] = []
+        self._still: list[sp.Symbol] = []
 
     def __call__(self, name: str, expr: sp.Expr) -> sp.Symbol:
         """Assign ``expr`` to a fresh symbol called ``name``, or to ``name_`` where that is taken."""
@@ -36,6 +37,11 @@ class Block:
         symbol = sp.Symbol(name, real=True)
         self._made.append((symbol, expr))
         return symbol
+
+    def still(self, name: str, expr: sp.Expr) -> sp.Symbol:
+        """As a call, of a factor of what vanishes: a first derivative leaves it alone."""
+        self._still.append(self(name, expr))
+        return self._still[-1]
 
     def beside(self) -> Block:
         """An empty block that shares the names."""
@@ -47,6 +53,11 @@ class Block:
     def assignments(self) -> Assignments:
         """What was assigned so far."""
         return tuple(self._made)
+
+    @property
+    def constants(self) -> tuple[sp.Symbol, ...]:
+        """The symbols made by `still`."""
+        return tuple(self._still)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +77,7 @@ class Flow:
         frame: the state in a frame where ``∂_g`` has the same length, and less to compute; by default ``states``.
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
         stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
+        still: symbols of ``body`` that a first derivative leaves alone too: factors of what vanishes.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
     """
 
@@ -80,6 +92,7 @@ class Flow:
     frame: tuple[sp.Expr, ...] | None = None
     weight: sp.Expr = sp.S.One
     stays: Callable[..., Any] | None = None
+    still: tuple[sp.Symbol, ...] = ()
     focus: Callable[[int], tuple[float, float]] | None = None
 
     def orbit(self) -> Program:
@@ -102,7 +115,7 @@ class Flow:
             counter=t,
             horizon=T,
         )
-        moved, tangents = plain.with_tangents(self.inputs[0])
+        moved, tangents = plain.with_tangents(self.inputs[0], self.still)
         # tangents at fixed `solve` are not those of a further derivative, which therefore must not share their names
         assigned = {s for s, _ in plain.body}
         fresh = {s: names(f"slope_{s.name}", sp.S.Zero) for s, _ in moved.body if s not in assigned}

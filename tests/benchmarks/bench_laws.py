@@ -2,7 +2,8 @@
 
 One line per promise: the task, its limit, what was measured. Accuracies are against direct iteration and quadrature in
 mpmath or NumPy, written out here independently of the package. Times are CPU seconds, each cold task in a process of
-its own without imports, medians; the two sides of a ratio take turns, so that other work on the machine counts little.
+its own without imports and the collection of their garbage, medians; the two sides of a ratio take turns, so that
+other work on the machine counts little.
 The comparison with symengine is left out where it is not installed (dependency group ``benchmark``;
 ``BENCHMARK_PYTHON`` may name an interpreter that has it).
 """
@@ -253,14 +254,15 @@ total = keep(se.expand(total), 10)
 
 def cpu(setup: str, task: str, python: str = sys.executable) -> float | None:
     """CPU seconds of ``task`` after ``setup`` in a fresh process; ``None`` if a module is missing."""
-    code = f"import time\n{setup}\nstart = time.process_time()\n{task}\nprint(time.process_time() - start)"
+    began, done = "start = time.process_time()", "print(time.process_time() - start)"
+    code = "\n".join(("import gc, time", setup, "gc.collect()", began, task, done))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    if "ModuleNotFoundError" in done.stderr:
+    ran = subprocess.run([python, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    if "ModuleNotFoundError" in ran.stderr:
         return None
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return float(done.stdout.split()[-1])
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
+    return float(ran.stdout.split()[-1])
 
 
 def median(setup: str, task: str, repeat: int, python: str = sys.executable) -> float | None:
@@ -298,23 +300,33 @@ def seconds(evaluate: Callable[[], Any]) -> float:
 
 def grid(rounds: int = 3) -> Iterator[Row]:
     """Every form on 1,000 g × 1,000 h0 at T = 300, against direct iteration of the same grid."""
-    h0 = np.linspace(1e-3, 0.05, SIDE)
     for name in SCALAR:
         law = family(name)
-        g = np.linspace(1.0 if name == "saddle_node" else 0.97, 1.02, SIDE)[:, None]
         found = {"series(10)": law.series(10), "scaling()": law.scaling(), "critical regime": law.regimes()["critical"]}
         found |= {f"uniform({p})": law.uniform(p) for p in range(4)}
-        for form in found.values():
-            form(1.0, 1e-3, HORIZON)  # compiled
-        times: dict[str, list[float]] = {label: [] for label in ("direct", *found)}
-        for _ in range(rounds):
-            times["direct"].append(seconds(lambda law=law, g=g: law(g, h0, HORIZON)))
-            for label, form in found.items():
-                times[label].append(seconds(lambda form=form, g=g: form(g, h0, HORIZON)))
-        for label in found:
-            ratio = statistics.median(a / b for a, b in zip(times[label], times["direct"], strict=True))
-            unit = f"of {statistics.median(times['direct']):.1f} s"
-            yield Row(f"{label}, {name}, 10⁶ points at T = 300 against iteration", ratio, 0.1, unit)
+        yield from _side_by_side(law, name, found, (1.0 if name == "saddle_node" else 0.97, 1.02), 0.05, rounds)
+    wide = family("pitchfork")
+    found = {f"uniform({p})": wide.uniform(p) for p in range(4)}
+    for top in (0.05, 0.3):
+        yield from _side_by_side(wide, f".7 ≤ g ≤ 1.45, h0 ≤ {top:g}", found, (0.7, 1.45), top, rounds)
+
+
+def _side_by_side(
+    law: Any, name: str, found: dict[str, Any], across: tuple[float, float], top: float, rounds: int
+) -> Iterator[Row]:
+    """Forms of a law for g ``across`` a range and h0 up to ``top``, in turns with its iteration."""
+    g, h0 = np.linspace(*across, SIDE)[:, None], np.linspace(1e-3, top, SIDE)
+    for form in found.values():
+        form(1.0, 1e-3, HORIZON)  # compiled
+    times: dict[str, list[float]] = {label: [] for label in ("direct", *found)}
+    for _ in range(rounds):
+        times["direct"].append(seconds(lambda: law(g, h0, HORIZON)))
+        for label, form in found.items():
+            times[label].append(seconds(lambda form=form: form(g, h0, HORIZON)))
+    for label in found:
+        ratio = statistics.median(a / b for a, b in zip(times[label], times["direct"], strict=True))
+        unit = f"of {statistics.median(times['direct']):.1f} s"
+        yield Row(f"{label}, {name}, 10⁶ points at T = 300 against iteration", ratio, 0.1, unit)
 
 
 def main() -> None:

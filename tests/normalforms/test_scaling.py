@@ -1,10 +1,13 @@
 """Scaling functions: closed form, numbers and limit law against quadrature and against the map itself."""
 
+import warnings
+
 import mpmath
 import numpy as np
 import pytest
 import sympy as sp
 
+from normalforms.formula import DomainWarning
 from normalforms.iteration import amplify, gram
 from normalforms.maps import (
     Map,
@@ -286,6 +289,25 @@ def test_cusp_contains_the_pitchfork_and_tends_to_the_map():
     np.testing.assert_allclose(errors[0] / errors[1], 2, rtol=0.05)
     np.testing.assert_allclose(errors[1] / errors[2], 2, rtol=0.05)
     assert law.evaluate(np.zeros(3), 0.1, 0.2).shape == (3, 2, 2)
+
+
+def test_the_cusp_is_right_or_warns():
+    law, rng, warned = scaling(cusp()), np.random.default_rng(1), 0
+    for horizon in (10, 30, 100):
+        for _ in range(12):
+            x, y, z = rng.normal(0, (3, 1, 2))
+            at, start = (z / horizon**1.5, 1 + x / horizon), y / horizon**0.5
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                value = law(at, start, horizon)
+            with np.errstate(all="ignore"):
+                true = gram(cusp(), at, start, horizon)
+            size = np.sqrt(np.outer(np.diag(true), np.diag(true)))
+            warned += bool(said)
+            assert said or np.max(np.abs(value - true) / size) < 0.5
+    assert 5 < warned < 30  # neither never nor always
+    with pytest.warns(DomainWarning, match="1 of 2 matrices"):
+        law((0.0, np.array([1.0, 1.6])), 0.1, 30)
 
 
 def test_cusp_integral_form():

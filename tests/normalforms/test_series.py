@@ -12,12 +12,15 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
+from sympy.polys.domains import QQ
 
 import normalforms as nf
+from normalforms.cyclotomic import Base, Fraction, exponents
 from normalforms.expansion import local
 from normalforms.graded import exact_rows, graded, newton_rows
 from normalforms.koenigs import orbit_coefficients
 from normalforms.pade import assignments, determinants
+from normalforms.polynomials import poly, products
 
 x, r = sp.symbols("x r", real=True)
 
@@ -229,6 +232,33 @@ def test_degree_in_the_horizon_is_bounded_as_claimed():
             )
             coefficient = rows[i, l].coeffs()[j]
             assert value == sp.Rational(int(coefficient.numerator), int(coefficient.denominator))
+
+
+def test_a_persistent_fixed_point_may_be_irrational():
+    x, g = sp.symbols("x g", real=True)
+    at = sp.sqrt(2)
+    law = nf.amplification(nf.Map(sp.expand(at + g * (x - at) - (x - at) ** 3), x, g, {x: at, g: 1}))
+    plain = nf.amplification(nf.pitchfork())
+    assert law.series(4)(1.01, float(at) + 0.02, 20) == pytest.approx(plain.series(4)(1.01, 0.02, 20), rel=1e-12)
+
+
+def test_products_are_those_of_sympy():
+    g, T = nf.formula.symbols("g T")
+    sums = [1 + g, 2 - g, g**2 + 3, sp.Integer(1), sp.Integer(-2), g, 3 * g, g**2, sp.Rational(1, 2) + g]
+    powers = [[(1 + g) ** -2, T], [(2 - g) ** (3 * T)], [g**-3, g ** (2 * T)], [g ** (2 * T), T**2, (g**2 + 3) ** -1]]
+    rows = [[a, *row] for a in sums for row in powers] + [[1 + g, 2 - g], []]
+    for made, row in zip(products(rows), rows, strict=True):
+        assert sp.srepr(made) == sp.srepr(sp.Mul(*row))
+
+
+def test_fractions_are_reduced_whatever_the_factors_are_worth_where_they_are_tested():
+    base = Base(poly([0, 1]), poly([-1009, 1]))  # a factor that vanishes there
+    for zero, one, extra in ((3, 2, 1), (0, 5, 2), (1, 0, 0)):
+        num = base.factor(0) ** zero * base.factor(1) ** one * base.factor(-1) ** extra * poly([QQ(1, 3), 2])
+        den = exponents({0: 2, 1: 4, -1: 1})
+        made = Fraction(base, num, den).reduced()
+        assert made.over(den) == num
+        assert made.den == exponents({0: max(2 - zero, 0), 1: max(4 - one, 0), -1: max(1 - extra, 0)})
 
 
 def test_orbit_coefficients_are_those_of_the_iterates():

@@ -545,3 +545,26 @@ def test_the_twist_gives_back_the_cubic_coefficient(d):
 
     found = unfolding(nf.neimark_sacker(1, d))
     assert sp.expand(-found.coefficient + sp.I * found.coefficient * found.twist - d) == 0
+
+
+def test_slopes_of_the_orbit_are_those_of_the_equation_that_it_solves():
+    x = sp.Symbol("x")
+    found = bernoulli_coefficients(2, sp.Integer(1), NODES[2][2])
+    kappa, r = (sp.lambdify(x, c.at(x), "mpmath") for c in found)
+    law = nf.amplification(nf.pitchfork()).uniform(2)
+    slope = law.orbit.diff("g")
+    for g, h0, t in ((0.7, 0.33, 5), (0.93, 0.1, 40), (1.2, 0.2, 12), (1.45, 0.02, 9)):
+
+        def state(g, h0=h0, t=t):
+            u0 = mp.mpf(h0) ** 2
+            D = lambda s: 1 + u0 * (g ** (2 * s) - 1) / (g - 1)  # noqa: E731
+            u = lambda s: u0 * g ** (2 * s) / D(s)  # noqa: E731
+            late = lambda s: s - kappa(g - 1) * mp.log(D(s)) + r(g - 1) * (u(s) - u0) - t  # noqa: E731
+            return mp.sqrt(u(mp.findroot(late, mp.mpf(t))))
+
+        with mp.workdps(40):
+            true, value = float(mp.diff(state, mp.mpf(g), h=mp.mpf("1e-12"))), float(state(mp.mpf(g)))
+        assert law.orbit(g, h0, t) == pytest.approx(value, rel=1e-12)
+        assert slope(g, h0, t) == pytest.approx(true, rel=1e-12)
+        # the law's own derivative, which leaves the steps to the root alone
+        assert law(g, h0, t) - law(g, h0, t - 1) == pytest.approx(true**2, rel=1e-11)
