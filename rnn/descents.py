@@ -37,9 +37,9 @@ _OPTIMIZERS = {  # with the steps after which they have long arrived; Adam's, mo
     "SGD": (optax.sgd(RATE), 10**9),
     "smooth": (low_rank_natural_gradient(RATE), 10**9),
     "fast": (low_rank_natural_gradient(10.0, mode="fast"), 500),
-    "Adam": (optax.adam(3e-2), 6_000),
+    "Adam": (optax.adam(6e-2), 6_000),
     "momentum": (optax.sgd(5e-3, momentum=0.9), 6_000),
-    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1e-1)), 6_000),
+    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(2e-1)), 6_000),
 }
 
 
