@@ -82,7 +82,8 @@ def figure4(study: Descents) -> Figure:
             axes["B"].loglog(step * run.seconds, run.loss, **look, **_LOOKS[name])
     axes["A"].set(xlabel="training step", ylabel="loss (mean squared error)")
     axes["B"].set(xlabel="wall time, s (compilation left out)", ylabel="loss (mean squared error)")
-    axes["A"].legend(loc="lower left")
+    above = {"fontsize": 8, "loc": "lower center", "bbox_to_anchor": (0.5, 1), "columnspacing": 1}
+    axes["A"].legend(ncols=6, **above)
     rises = [np.diff(np.log(run.loss)) for run in study.of("SGD")]
     k = int(np.argmax([rise.max() for rise in rises]))
     at = int(np.argmax(rises[k]))
@@ -91,7 +92,7 @@ def figure4(study: Descents) -> Figure:
         loss = study.seeds[k][name].loss[low:high]
         axes["C"].semilogy(np.arange(low, low + len(loss)), loss, label=name, lw=1.2, **_LOOKS[name])
     axes["C"].set(xlabel="training step, at SGD's largest rise", ylabel="loss (mean squared error)")
-    axes["C"].legend()
+    axes["C"].legend(ncols=2, **above)
     for name, row in zip(("SGD", "smooth"), study.variation, strict=True) if len(study.rates) else ():
         axes["D"].plot(study.rates, np.where(np.isfinite(row), row, np.nan), "o-", label=name, **_LOOKS[name])
     axes["D"].set(xlabel="learning rate", ylabel="positive variation of log loss", xscale="log")
