@@ -16,6 +16,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from rnn.curvature import fisher_of
+from rnn.inputs import check_count
 from rnn.model import partition, with_bias
 from rnn.record import FORMAT, Folder, ModelPath, Rebuild, RecordError, Run, fingerprint, flatten
 from rnn.spectrum import diagnostics
@@ -112,9 +113,7 @@ def train(
         DivergedError: the loss became infinite or NaN.
     """
     counts = {"steps": steps, "save_every": save_every, "chunk": chunk, "modes": modes}
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    steps, save_every, chunk, modes = (check_count(name, value) for name, value in counts.items())
     if not isinstance(diagnose_every, int) or diagnose_every < 0:
         raise ValueError(f"diagnose_every must be a whole number, 0 for none, got {diagnose_every!r}")
     optimizer = SGD if optimizer is None else optimizer

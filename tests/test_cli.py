@@ -147,7 +147,7 @@ def test_an_interruption_that_python_drops_is_raised_at_the_next_report():
 def test_an_interrupted_reproduction_resumes_to_the_same_bits(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     common = (
-        600,
+        1100,
         "reproduce",
         "--preset",
         "quick",
