@@ -18,8 +18,8 @@ from normalforms.maps import Map
 from normalforms.time_sum import TimeSum
 from normalforms.typeset import typeset_equations
 from normalforms.unfolding import is_cusp
-from normalforms.uniform_families import check_order, flow
-from normalforms.uniform_flow import Equations
+from normalforms.uniform_families import flow
+from normalforms.uniform_flow import Equations, check_order
 
 __all__ = ["Uniform", "uniform_law"]
 

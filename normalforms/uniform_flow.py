@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from normalforms.codegen import Assignments, Carry, Program
 from normalforms.formula import Domain, symbols
 
-__all__ = ["Block", "Flow"]
+__all__ = ["Block", "Flow", "blocks", "check_order", "focus"]
 
 Equations = tuple[tuple[Any, Any], ...]
 
@@ -58,6 +59,31 @@ class Block:
     def constants(self) -> tuple[sp.Symbol, ...]:
         """The symbols made by `still`."""
         return tuple(self._still)
+
+
+def blocks(*inputs: sp.Symbol) -> tuple[Block, Block, Block]:
+    """Blocks before the loop over ``t``, for the root that it solves, and after that."""
+    prelude = Block([*(s.name for s in inputs), "t", "T"])
+    return prelude, prelude.beside(), prelude.beside()
+
+
+def focus(growth: sp.Expr, g: sp.Symbol, critical: sp.Expr = sp.S.One) -> Callable[[int], tuple[float, float]]:
+    """Centre and width in ``g`` of the range where a multiplier's power ``growth^T`` stays of size 1."""
+    centre, slope = float(critical), abs(float(growth.diff(g).subs(g, critical)))
+    return lambda horizon: (centre, 1 / (slope * horizon))
+
+
+def check_order(order: Any, top: int | None, name: str) -> int:
+    """``order`` as an integer from 0 to ``top``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 0:
+        raise ValueError(f"order = {order!r} must be an integer from 0")
+    if top is not None and order > top:
+        raise ValueError(f"order = {order} does not exist: the uniform law of {name} has orders 0 to {top}")
+    return int(order)
 
 
 @dataclass(frozen=True, eq=False)
