@@ -29,6 +29,7 @@ class Block:
         self._taken = set(taken)
         self._made: list[tuple[sp.Symbol, sp.Expr]] = []
         self._still: list[sp.Symbol] = []
+        self._raised: dict[sp.Expr, list[sp.Expr]] = {}
 
     def __call__(self, name: str, expr: sp.Expr) -> sp.Symbol:
         """Assign ``expr`` to a fresh symbol called ``name``, or to ``name_`` where that is taken."""
@@ -38,6 +39,13 @@ class Block:
         symbol = sp.Symbol(name, real=True)
         self._made.append((symbol, expr))
         return symbol
+
+    def powers(self, name: str, x: sp.Expr, count: int) -> list[sp.Expr]:
+        """``1, x, …, x^count``, each assigned once."""
+        found = self._raised.setdefault(x, [sp.Integer(1)])
+        for k in range(len(found), count + 1):
+            found.append(self(f"{name}{k}", x if k == 1 else found[1] * found[-1]))
+        return found[: count + 1]
 
     def still(self, name: str, expr: sp.Expr) -> sp.Symbol:
         """As a call, of a factor of what vanishes: a first derivative leaves it alone."""

@@ -10,7 +10,7 @@ analytic through it, and are returned as Padé approximants of their exact power
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -27,7 +27,7 @@ __all__ = [
     "Nodes",
     "approximant",
     "bernoulli_coefficients",
-    "flow_coefficients",
+    "flow_series",
     "fold_coefficients",
     "phase_coefficients",
 ]
@@ -38,6 +38,7 @@ _REACH, _FOLD_REACH = (-sp.Rational(1, 2), sp.Rational(1, 2)), (-sp.Rational(1, 
 """Ranges of the parameter without a pole: ``g − 1`` in general, and ``ν``."""
 _TERMS = 2 * FOLD_DEGREE + 1
 
+Reach = tuple[sp.Rational, sp.Rational]
 Nodes = tuple[tuple[sp.Rational, ...], ...]
 """States where Abel's equation is met, each ``Σ_i c_i m^{i+1}`` in the parameter ``m`` by its coefficients ``c_i``."""
 
@@ -71,9 +72,23 @@ class Approximant:
     numerator: Poly
     denominator: Poly
 
+    @property
+    def degree(self) -> int:
+        """The higher one of both degrees."""
+        return max(self.numerator.degree(), self.denominator.degree())
+
     def at(self, x: sp.Expr) -> sp.Expr:
         """The value at ``x``, both polynomials in Horner form."""
-        return self._horner(self.numerator, x) / self._horner(self.denominator, x)
+        return horner(self._numbers(self.numerator), x) / horner(self._numbers(self.denominator), x)
+
+    def assigned(self, name: str, powers: Sequence[sp.Expr], block: Callable[[str, sp.Expr], sp.Symbol]) -> sp.Expr:
+        """The value by assignments with short derivatives; ``powers`` are 1, x, x², …"""
+        parts = [self._numbers(p) for p in (self.numerator, self.denominator)]
+        sums = [sp.Add(*(c * x for c, x in zip(numbers, powers, strict=False))) for numbers in parts]
+        top, below = (
+            e if e.is_number else block(f"{name}_{n}", e) for e, n in zip(sums, ("top", "below"), strict=True)
+        )
+        return top if below == 1 else block(name, top / below)
 
     def leading(self, x: sp.Symbol) -> sp.Expr:
         """The power series through ``x²``, with its order term; zero where it is zero."""
@@ -83,9 +98,9 @@ class Approximant:
         return to_expr(first, x) + sp.Order(x**3)
 
     @staticmethod
-    def _horner(p: Poly, x: sp.Expr) -> sp.Expr:
+    def _numbers(p: Poly) -> list[sp.Expr]:
         y = sp.Symbol("y")
-        return horner([to_expr(p, y).coeff(y, k) for k in range(p.degree() + 1)], x)
+        return [to_expr(p, y).coeff(y, k) for k in range(p.degree() + 1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,16 +110,12 @@ class Family:
     Args:
         power: k, with the multiplier ``g^k`` at 0.
         step: the map, each coefficient by its power series.
-        reach: range of ``m`` in which the approximants shall have no pole.
         terms: number of terms of the coefficients that belong to it.
-        degree: highest degree of the approximants.
     """
 
     power: int
     step: Table
-    reach: tuple[sp.Rational, sp.Rational] = _REACH
     terms: int = _TERMS
-    degree: int = DEGREE
 
     @cached_property
     def growth(self) -> Table:
@@ -126,18 +137,22 @@ class Family:
 
 def _named(power: int, shear: sp.Rational) -> Family:
     """``u' = u (g − u)`` (power 1), ``u' = u ((g − u)² + (s − 1)u²)`` (power 2)."""
-    g, (low, high) = poly([1, 1]), _REACH
-    if power == 1:
-        return Family(1, [poly([]), g, poly([-1])])
-    if shear != 1:  # v is about to cease where g² − s (g² − 1) = 3/4
-        ceases = sp.sqrt((shear - sp.Rational(3, 4)) / (shear - 1)) - 1
-        high = min(high, sp.Rational(int(1000 * ceases), 1000))
-    return Family(2, [poly([]), g * g, g * (-2), poly([shear])], (low, high))
+    g = poly([1, 1])
+    return Family(power, [poly([]), g, poly([-1])] if power == 1 else [poly([]), g * g, g * (-2), poly([shear])])
+
+
+def _reach(shear: sp.Rational) -> Reach:
+    """``g − 1`` up to where ``v`` is about to cease, ``g² − s (g² − 1) = 3/4``."""
+    low, high = _REACH
+    if shear == 1:
+        return low, high
+    ceases = sp.sqrt((shear - sp.Rational(3, 4)) / (shear - 1)) - 1
+    return low, min(high, sp.Rational(int(1000 * ceases), 1000))
 
 
 @cache
 def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: Nodes) -> tuple[Approximant, ...]:
-    """`flow_coefficients` of ``u' = u (g − u)`` with k = 1, or ``u' = u ((g − u)² + (s − 1) u²)`` with k = 2.
+    """`flow_series` of ``u' = u (g − u)`` with k = 1, or ``u' = u ((g − u)² + (s − 1) u²)`` with k = 2.
 
     Args:
         power: k.
@@ -148,10 +163,10 @@ def bernoulli_coefficients(power: int, shear: sp.Rational, nodes: Nodes) -> tupl
     >>> kappa.at(sp.Integer(0)), first.at(sp.Integer(0))
     (3/4, 5/8)
     """
-    return flow_coefficients(_named(power, shear), nodes)
+    return _approximants(flow_series(_named(power, shear), nodes), _reach(shear))
 
 
-def flow_coefficients(family: Family, nodes: Nodes) -> tuple[Approximant, ...]:
+def flow_series(family: Family, nodes: Nodes) -> list[Poly]:
     """``κ, r_1 … r_n`` of ``τ = [ln u − ln|v − u|]/(k ln g) + κ ln|v − u| + Σ r_j u^j``, in ``g − 1``.
 
     Abel's equation holds exactly at ``u = 0`` and ``v`` is a fixed point whatever the coefficients.
@@ -169,7 +184,7 @@ def flow_coefficients(family: Family, nodes: Nodes) -> tuple[Approximant, ...]:
     known = [truncated(drop(a - b) * pole / family.power, terms) for a, b in zip(gap, log_other, strict=True)]
     columns = [[*log_other], *(_change(family.step, j, terms) for j in range(1, len(nodes)))]
     tables = [*columns, [-k for k in known]]
-    return _matched(tables, _monic(((), *nodes)), family.reach, 1, terms, family.degree)
+    return _matched(tables, _monic(((), *nodes)), 1, terms)
 
 
 @cache
@@ -202,11 +217,11 @@ def phase_coefficients(
         return over_root(table, v, _TERMS)[1:]
 
     columns = [between(_change(family.step, j, _TERMS)) for j in range(1, len(nodes) + 1)]
-    theta = _matched([*columns, between(rest)], _monic(nodes), family.reach) if nodes else ()
+    theta = _matched([*columns, between(rest)], _monic(nodes)) if nodes else []
     log = poly([0, *(sp.Rational((-1) ** j, j + 1) for j in range(terms))])
     late = poly([]) if kappa is None else quotient(kappa.numerator, kappa.denominator, terms)
     chi = quotient(turned * (poly([1]) - log * late * 2), drop(log) * (-2), _TERMS)
-    return (approximant(chi, family.reach), *theta)
+    return _approximants([chi, *theta], _reach(shear))
 
 
 @cache
@@ -232,7 +247,7 @@ def fold_coefficients(squares: Nodes) -> tuple[Approximant, ...]:
     count = sum(2 if square else 1 for square in squares)
     columns = [bernoulli, log, *(_change(step, j, _TERMS, 2) for j in range(1, count - 1))]
     one = [poly([1]), *(poly([]) for _ in range(states - 1))]
-    return _matched([*columns, one], _monic(squares, 2), _FOLD_REACH, degree=FOLD_DEGREE)
+    return _approximants(_matched([*columns, one], _monic(squares, 2)), _FOLD_REACH, FOLD_DEGREE)
 
 
 def _rational(value: sp.Expr) -> int | object:
@@ -267,18 +282,10 @@ def _monic(nodes: Nodes, power: int = 1) -> Table:
     return out
 
 
-def _matched(
-    tables: Sequence[Table],
-    monic: Table,
-    reach: tuple[sp.Rational, sp.Rational],
-    skip: int = 0,
-    terms: int = _TERMS,
-    degree: int = DEGREE,
-) -> tuple[Approximant, ...]:
+def _matched(tables: Sequence[Table], monic: Table, skip: int = 0, terms: int = _TERMS) -> list[Poly]:
     """``c``: the last table is ``Σ c_i tables[i]`` where ``monic`` vanishes; ``skip`` equations hold anyway."""
     reduced = [_remainder(table, monic, terms)[skip:] for table in tables]
-    rows = [list(row) for row in zip(*reduced, strict=True)]
-    return tuple(approximant(series, reach, degree) for series in _solve(rows, terms))
+    return _solve([list(row) for row in zip(*reduced, strict=True)], terms)
 
 
 def _remainder(table: Table, monic: Table, terms: int) -> list[Poly]:
@@ -306,13 +313,19 @@ def _solve(rows: list[list[Poly]], terms: int) -> list[Poly]:
     return [row[-1] for row in rows]
 
 
-def approximant(series: Poly, reach: tuple[sp.Rational, sp.Rational], highest: int = DEGREE) -> Approximant:
+def _approximants(series: Sequence[Poly], reach: Reach, degree: int = DEGREE) -> tuple[Approximant, ...]:
+    found = [approximant(c, reach, degree) for c in series]
+    return tuple(a for a in found if a is not None)  # those of degree 0 have no pole
+
+
+def approximant(series: Poly, reach: Reach, highest: int, lowest: int = 0) -> Approximant | None:
     """The diagonal Padé approximant of highest degree without a pole within reach, by Euclid's algorithm.
 
-    Euclid's algorithm on ``(x^{2n+1}, series)`` stops at the first remainder of degree n.
+    Euclid's algorithm on ``(x^{2n+1}, series)`` stops at the first remainder of degree n. ``None`` where every
+    degree from ``lowest`` has a pole.
     """
     x = sp.Symbol("x")
-    for degree in range(highest, -1, -1):
+    for degree in range(highest, lowest - 1, -1):
         before, now = poly([0] * (2 * degree + 1) + [1]), truncated(series, 2 * degree + 1)
         old, new = poly([]), poly([1])
         while now.degree() > degree:
@@ -322,4 +335,4 @@ def approximant(series: Poly, reach: tuple[sp.Rational, sp.Rational], highest: i
         constant = new.coeffs()[0]
         if constant and not sp.Poly(to_expr(new, x), x).count_roots(*reach):
             return Approximant(now / constant, new / constant)
-    raise AssertionError("a polynomial of degree 0 has no roots")
+    return None

@@ -20,31 +20,32 @@ from normalforms.expansion import Local
 from normalforms.polynomials import Poly, poly, truncated
 from normalforms.power_series import Table, at, drop, quotient, raised, root
 from normalforms.taylor import taylor
-from normalforms.uniform_matching import Approximant, Family, approximant
+from normalforms.uniform_matching import NODES, Approximant, Family, approximant, flow_series
 
 __all__ = ["Normalised", "normalised"]
 
-TERMS, DEGREE = 7, 3
-"""Terms of the coefficients as power series of ``m``, and degree of their approximants."""
-REACH = (-sp.Rational(1, 4), sp.Rational(1, 4))
-"""Range of ``m`` without a pole."""
+TERMS, DEGREES = 9, (4, 2)
+"""Terms of the coefficients as power series of ``m``, and highest and lowest degree of their approximants."""
 
 
 @dataclass(frozen=True, eq=False)
 class Normalised:
-    """The map as ``x = z + Σ b_i z^{2i}``, ``z^k = s u``.
+    """The map as ``x = z + Σ b_i z^{2i}``, ``z^k = s u``, and its time.
 
     Args:
-        power: k, 1 at a transcritical point and else 2.
         size: ``s``.
         bends: ``b_1 … b_{p+1}``, none where all vanish. The last one puts the cycle in its place to all orders.
-        family: the map of ``u``.
+        shift: ``κ, r_1 … r_{p−1}`` of the law, see `normalforms.uniform_matching`.
     """
 
-    power: int
     size: Approximant
     bends: tuple[Approximant, ...]
-    family: Family
+    shift: tuple[Approximant, ...]
+
+    @property
+    def parts(self) -> tuple[Approximant, ...]:
+        """Size and bends."""
+        return (self.size, *self.bends)
 
 
 def normalised(form: Local, sign: int, power: int, order: int) -> Normalised:
@@ -71,9 +72,20 @@ def normalised(form: Local, sign: int, power: int, order: int) -> Normalised:
         size = drop(root([odd[0] - poly([1]), *odd[1:]], terms))
         step = _scaled(raised(odd, 2, len(odd), terms), size, terms)
     bends = _cycle(bends, size, order + 1)
-    made = [approximant(truncated(c, TERMS), REACH, DEGREE) for c in (size, *bends)]
-    family = Family(power, [poly([]), *step], REACH, TERMS, DEGREE)
-    return Normalised(power, made[0], tuple(made[1:]), family)
+    shift = flow_series(Family(power, [poly([]), *step], TERMS), NODES[power][order])
+    made = _regular([truncated(c, TERMS) for c in (size, *bends, *shift)])
+    return Normalised(made[0], tuple(made[1 : len(bends) + 1]), tuple(made[len(bends) + 1 :]))
+
+
+def _regular(series: list[Poly]) -> list[Approximant]:
+    """Approximants without a pole next to the bifurcation, as far as may be."""
+    reach = sp.Rational(1, 4)
+    while True:
+        found = [approximant(c, (-reach, reach), *DEGREES) for c in series]
+        made = [a for a in found if a is not None]
+        if len(made) == len(found):
+            return made
+        reach /= 2
 
 
 def _scaled(table: Table, size: Poly, terms: int) -> Table:
