@@ -55,7 +55,7 @@ ERRORS = {
     "transcritical": (0.4, 0.2, 0.2, 0.08),
     "neimark_sacker": (0.45, 0.15, 0.06, 0.05),
     "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
-    "general": (0.6, 0.15, 0.05, 0.02, 0.02),
+    "general": (0.6, 0.2, 0.08, 0.04, 0.03),
 }
 """Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
 

@@ -40,7 +40,7 @@ def flow(m: Map, order: int, stretch: sp.Expr, gain: sp.Expr) -> Flow:
     """The explicit orbit of a map, to a given order.
 
     Args:
-        m: a named family, a map of the same form, or a scalar map with a fixed point that moves (order 0 only).
+        m: a named family, a map of the same form, or a scalar map with a fixed point that moves.
         order: p, from 0.
         stretch: factor from the caller's ``h0`` to the map's.
         gain: factor from the map's amplification to the caller's.
