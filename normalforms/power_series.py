@@ -16,7 +16,11 @@ def drop(p: Poly) -> Poly:
 
 
 def quotient(a: Poly, b: Poly, terms: int) -> Poly:
-    """``a/b`` through ``m^(terms − 1)``, ``b(0) ≠ 0``."""
+    """``a/b`` through ``m^(terms − 1)``, ``b(0) ≠ 0``.
+
+    >>> quotient(poly([1]), poly([1, -1]), 3) == poly([1, 1, 1])
+    True
+    """
     top, bottom = ([*p.coeffs(), *[0] * terms][:terms] for p in (a, b))
     out: list = []
     for k in range(terms):
@@ -25,7 +29,11 @@ def quotient(a: Poly, b: Poly, terms: int) -> Poly:
 
 
 def root(table: Table, terms: int) -> Poly:
-    """The series ``v`` with ``Σ table[k] v^k = 0`` and ``v(0) = 0``, where ``table[0](0) = 0 ≠ table[1](0)``."""
+    """The series ``v`` with ``Σ table[k] v^k = 0`` and ``v(0) = 0``, where ``table[0](0) = 0 ≠ table[1](0)``.
+
+    >>> root([poly([0, -1]), poly([1]), poly([1])], 4) == poly([0, 1, -1, 2])  # v + v² = m
+    True
+    """
     v, inverse = poly([]), quotient(poly([-1]), table[1], terms)
     for length in range(2, terms + 1):
         rest = at([table[0], poly([]), *table[2:]], v, length)

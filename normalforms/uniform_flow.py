@@ -111,7 +111,7 @@ class Flow:
         frame: the state in a frame where ``∂_g`` has the same length, and less to compute; by default ``states``.
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
         stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
-        still: symbols of ``body`` that a first derivative leaves alone too: factors of what vanishes.
+        still: symbols of ``prelude`` and ``body`` that a first derivative leaves alone: factors of what vanishes.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
     """
 
