@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from typing import Any
+
+from sympy.polys.domains import QQ
+
 from normalforms.polynomials import Poly, poly, truncated
 
-__all__ = ["Table", "at", "drop", "logarithm", "over_root", "quotient", "raised", "root"]
+__all__ = ["Table", "at", "drop", "logarithm", "over_root", "quotient", "raised", "root", "shortened"]
+
+_LONG = 10**40
 
 Table = list[Poly]
 """A power series in the state, by power; its coefficients are truncated power series of the parameter."""
@@ -13,6 +20,20 @@ Table = list[Poly]
 def drop(p: Poly) -> Poly:
     """``(p − p(0))/m``."""
     return poly(p.coeffs()[1:])
+
+
+def shortened(p: Poly) -> Poly:
+    """The same with fractions of more than 40 digits replaced by neighbours that have no more.
+
+    >>> shortened(poly([1, 2])) == poly([1, 2])
+    True
+    """
+    return poly([c if c.denominator < _LONG else _near(c) for c in p.coeffs()])
+
+
+def _near(c: Any) -> Any:
+    near = Fraction(int(c.numerator), int(c.denominator)).limit_denominator(_LONG)
+    return QQ(near.numerator, near.denominator)
 
 
 def quotient(a: Poly, b: Poly, terms: int) -> Poly:

@@ -43,6 +43,8 @@ Nodes = tuple[tuple[sp.Rational, ...], ...]
 """States where Abel's equation is met, each ``Σ_i c_i m^{i+1}`` in the parameter ``m`` by its coefficients ``c_i``."""
 
 
+_READABLE = 10**12
+"""Denominators of fractions that are printed as such; others are rounded."""
 _Q, _nil = sp.Rational, ()
 NODES: dict[int, dict[int, Nodes]] = {
     1: {1: ((_Q(1, 2),),), 2: ((_Q(1, 7), _Q(47, 100)), (_Q(5, 8), _Q(3, 4))), 3: (_nil, (_Q(2, 5),), (_Q(4, 5),))},
@@ -95,7 +97,8 @@ class Approximant:
         if not self.numerator:
             return sp.Integer(0)
         first = quotient(self.numerator, self.denominator, 3)
-        return to_expr(first, x) + sp.Order(x**3)
+        numbers = [c if c.q < _READABLE else sp.N(c, 10) for c in self._numbers(first)]
+        return sp.Add(*(c * x**k for k, c in enumerate(numbers))) + sp.Order(x**3)
 
     @staticmethod
     def _numbers(p: Poly) -> list[sp.Expr]:

@@ -18,7 +18,7 @@ import sympy as sp
 
 from normalforms.expansion import Local
 from normalforms.polynomials import Poly, poly, truncated
-from normalforms.power_series import Table, at, drop, quotient, raised, root
+from normalforms.power_series import Table, at, drop, quotient, raised, root, shortened
 from normalforms.taylor import taylor
 from normalforms.uniform_matching import NODES, Approximant, Family, approximant, flow_series
 
@@ -73,7 +73,7 @@ def normalised(form: Local, sign: int, power: int, order: int) -> Normalised:
         step = _scaled(raised(odd, 2, len(odd), terms), size, terms)
     bends = _cycle(bends, size, order + 1)
     shift = flow_series(Family(power, [poly([]), *step], TERMS), NODES[power][order])
-    made = _regular([truncated(c, TERMS) for c in (size, *bends, *shift)])
+    made = _regular([shortened(truncated(c, TERMS)) for c in (size, *bends, *shift)])
     return Normalised(made[0], tuple(made[1 : len(bends) + 1]), tuple(made[len(bends) + 1 :]))
 
 
@@ -92,8 +92,8 @@ def _scaled(table: Table, size: Poly, terms: int) -> Table:
     """``Σ table[j] (s u)^j``."""
     out, factor = [], poly([1])
     for c in table:
-        out.append(truncated(c * factor, terms))
-        factor = truncated(factor * size, terms)
+        out.append(shortened(truncated(c * factor, terms)))
+        factor = shortened(truncated(factor * size, terms))
     return out
 
 
@@ -116,7 +116,7 @@ def _expanded(form: Local, sign: int, weight: int) -> Table:
     growth = (table[1] * sign).coeffs()
     # the series of g − g* in m = growth − 1
     offset = root([poly([0, -1]), *(poly([c]) for c in growth[1:])], weight // 2 + 1)
-    return [poly([]), *(at([poly([c]) for c in row.coeffs()], offset, weight // 2 + 1) for row in table[1:])]
+    return [poly([]), *(shortened(at([poly([c]) for c in row.coeffs()], offset, weight // 2 + 1)) for row in table[1:])]
 
 
 def _oddly(rows: Table) -> tuple[Table, list[Poly]]:
@@ -142,7 +142,7 @@ def _oddly(rows: Table) -> tuple[Table, list[Poly]]:
         gap = rows[n]
         for k in range(2, n):
             gap = gap + rows[k] * left[k][n] - change[k] * right[k][n]
-        gap = truncated(gap, length)
+        gap = shortened(truncated(gap, length))
         if n % 2:
             change.append(zero)
             odd.append(gap)
@@ -157,4 +157,4 @@ def _removed(gap: Poly, divisor: Poly, length: int) -> Poly:
         return poly([])
     if not divisor.coeffs()[0]:
         raise ValueError("the map is not odd about its fixed point")
-    return quotient(gap, divisor, length)
+    return shortened(quotient(gap, divisor, length))
