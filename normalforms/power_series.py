@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 from sympy.polys.domains import QQ
@@ -11,7 +10,7 @@ from normalforms.polynomials import Poly, poly, truncated
 
 __all__ = ["Table", "at", "drop", "logarithm", "over_root", "quotient", "raised", "root", "shortened"]
 
-_LONG = 10**40
+_LONG, _DIGITS = 10**18, 10**60
 
 Table = list[Poly]
 """A power series in the state, by power; its coefficients are truncated power series of the parameter."""
@@ -23,17 +22,16 @@ def drop(p: Poly) -> Poly:
 
 
 def shortened(p: Poly) -> Poly:
-    """The same with fractions of more than 40 digits replaced by neighbours that have no more.
+    """The same with long fractions replaced by decimals of 60 digits, which have a common denominator.
 
     >>> shortened(poly([1, 2])) == poly([1, 2])
     True
     """
-    return poly([c if c.denominator < _LONG else _near(c) for c in p.coeffs()])
+    return poly([c if c.denominator < _LONG else _decimal(c) for c in p.coeffs()])
 
 
-def _near(c: Any) -> Any:
-    near = Fraction(int(c.numerator), int(c.denominator)).limit_denominator(_LONG)
-    return QQ(near.numerator, near.denominator)
+def _decimal(c: Any) -> Any:
+    return QQ((int(c.numerator) * _DIGITS) // int(c.denominator), _DIGITS)
 
 
 def quotient(a: Poly, b: Poly, terms: int) -> Poly:
