@@ -127,7 +127,7 @@ def _family(law: AmplificationLaw) -> str:
     return "\n".join(parts)
 
 
-_GENERAL = """## General scalar maps
+_GENERAL = """# Laws of general scalar maps
 
 A map with a fixed point that moves has its uniform law in the coordinate in which its flow is Bernoulli's: orders 0
 to 4 at a period doubling or at a pitchfork of a map that is odd about the point, 0 to 3 at a transcritical point. The
