@@ -79,7 +79,7 @@ class Program:
         for carry in self.carries:
             if carry.symbol in moving:
                 tangents[carry.symbol] = name(carry.symbol)
-        prelude = _with_tangents(self.prelude, name, tangents)
+        prelude = _with_tangents(self.prelude, name, tangents, still)
         body = _with_tangents(self.body, name, tangents, still)
         carries: list[Carry] = []
         for carry in self.carries:

@@ -39,7 +39,7 @@ class Domain:
     """Where a formula holds.
 
     Args:
-        sentence: for the reader.
+        sentence: for the reader, or a function that writes it when it is first read.
         holds: boolean predicate on the formula's arguments; ``None`` where it holds for every real argument.
         tolerance: largest relative truncation error, estimated from the first neglected terms, that passes
             without a warning. Where the estimate reaches 1 no digit is right and the value is ``nan``.
@@ -48,12 +48,12 @@ class Domain:
     g > 0
     """
 
-    sentence: str
+    sentence: str | Callable[[], str]
     holds: Callable[..., Any] | None = None
     tolerance: float = 1e-2
 
     def __str__(self) -> str:
-        return self.sentence
+        return self.sentence if isinstance(self.sentence, str) else self.sentence()
 
 
 EVERYWHERE = Domain("every real argument")
@@ -225,7 +225,7 @@ class Formula:
         return str(self.expr)
 
     def __repr__(self) -> str:
-        return f"Formula({self.expr}, {self.symbols}, domain={self.domain.sentence!r})"
+        return f"Formula({self.expr}, {self.symbols}, domain={str(self.domain)!r})"
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"

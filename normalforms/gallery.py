@@ -13,7 +13,7 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms import maps
+from normalforms import maps, zoo
 from normalforms.law import AmplificationLaw, amplification
 
 __all__ = ["BEGIN", "END", "document", "section", "with_section"]
@@ -57,7 +57,7 @@ def document() -> str:
     >>> document().startswith("# Laws of amplification")
     True
     """
-    return "\n".join([_INTRODUCTION, *(_family(law) for law in laws())])
+    return "\n".join([_INTRODUCTION, *(_family(law) for law in laws()), _general()])
 
 
 def section() -> str:
@@ -125,6 +125,23 @@ def _family(law: AmplificationLaw) -> str:
         parts.append("up to the order of\n")
         parts.append(_math(sp.latex(regime.error)))
     return "\n".join(parts)
+
+
+_GENERAL = """# Laws of general scalar maps
+
+A map with a fixed point that moves has its uniform law in the coordinate in which its flow is Bernoulli's: orders 0
+to 4 at a period doubling or at a pitchfork of a map that is odd about the point, 0 to 3 at a transcritical point. The
+coefficients are power series in the multiplier's distance from its critical value, evaluated as Padé approximants; the
+range is measured against iteration when the law is first used. The fixed point has to be a rational function of the
+parameter. Here the logistic map at its period doubling.
+"""
+
+
+def _general() -> str:
+    law = amplification(zoo.logistic())
+    formula = law.uniform(1)
+    title = f"**Uniform law, `uniform(1)`.** For {_cell(formula.domain)}.\n"
+    return "\n".join([_GENERAL, _math("x' = r x (1 - x)"), title, _math(formula.latex())])
 
 
 def _made(make: Any) -> Any:

@@ -137,8 +137,8 @@ class AmplificationLaw:
 
         Args:
             order: p; the relative error of A is O(T^{−(p+1)}) at fixed scaled variables. Pitchfork, period doubling
-                and saddle-node have orders 0 to 4, transcritical and Neimark–Sacker 0 to 3, the cusp 0 to 2; other
-                scalar maps have order 0, with the motion of their fixed point.
+                and saddle-node have orders 0 to 4, transcritical and Neimark–Sacker 0 to 3, the cusp 0 to 2;
+                other scalar maps that of the family at their fixed point, which may move, in a range that is measured.
 
         Raises:
             ValueError: an order that the family does not have, or a map without a uniform law.

@@ -40,7 +40,7 @@ class Regime(Formula):
     @property
     def holds(self) -> str:
         """Where the law holds, for the reader."""
-        return self.domain.sentence
+        return str(self.domain)
 
     def __repr__(self) -> str:
         return f"Regime({self.expr}, error={self.error}, holds={self.holds!r})"

@@ -6,14 +6,16 @@ expanding it, would visit them 2⁸ times.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import mpmath
 import sympy as sp
 
 from normalforms.algebra import tidy
 
-__all__ = ["is_odd", "taylor"]
+__all__ = ["is_odd", "rounded", "taylor"]
 
 Monomial = tuple[int, ...]
 Series = dict[Monomial, Any]
@@ -21,7 +23,13 @@ Series = dict[Monomial, Any]
 
 
 def taylor(
-    expressions: Sequence[sp.Expr], point: Mapping[sp.Symbol, Any], degree: int, *, exact: bool = True
+    expressions: Sequence[sp.Expr],
+    point: Mapping[sp.Symbol, Any],
+    degree: int,
+    *,
+    exact: bool = True,
+    weights: Sequence[int] | None = None,
+    rational: bool = False,
 ) -> list[Series]:
     """The Taylor coefficients of each expression at ``point``, through a total ``degree``.
 
@@ -32,6 +40,8 @@ def taylor(
         point: value of every symbol, exact.
         degree: highest total degree.
         exact: SymPy numbers, or Python floats.
+        weights: what each symbol counts in the degree; 1 by default.
+        rational: irrational numbers become fractions that agree to 40 digits.
 
     Raises:
         ValueError: an expression has no Taylor series there.
@@ -40,14 +50,18 @@ def taylor(
     >>> sorted(taylor([x * sp.exp(x)], {x: sp.Integer(0)}, 3)[0].items())
     [((1,), 1), ((2,), 1), ((3,), 1/2)]
     """
-    walk = _Walk(point, degree, exact)
+    walk = _Walk(point, degree, exact, tuple(weights or (1,) * len(point)), rational)
     return [walk.series(e) for e in expressions]
 
 
 class _Walk:
-    def __init__(self, point: Mapping[sp.Symbol, Any], degree: int, exact: bool) -> None:
+    def __init__(
+        self, point: Mapping[sp.Symbol, Any], degree: int, exact: bool, weights: tuple[int, ...], rational: bool
+    ) -> None:
         self.degree = degree
         self.exact = exact
+        self.weights = weights
+        self.rational = rational
         self.symbols = tuple(point)
         self.constant = (0,) * len(point)
         self.known: dict[sp.Expr, Series] = {}
@@ -58,10 +72,13 @@ class _Walk:
     def number(self, value: Any) -> Any:
         if not self.exact:
             return float(value)
-        value = tidy(value)
+        value = rounded(value) if self.rational else tidy(value)
         if value.is_finite is False or (value.is_finite is None and not value.is_number):
             raise ValueError("at is a point where the map is not finite")
         return value
+
+    def weight(self, powers: Monomial) -> int:
+        return sum(map(operator.mul, self.weights, powers))
 
     def clean(self, series: Series) -> Series:
         return {k: a for k, a in series.items() if a != 0}
@@ -100,9 +117,9 @@ class _Walk:
     def multiply(self, left: Series, right: Series) -> Series:
         total: Series = {}
         for i, a in left.items():
-            room = self.degree - sum(i)
+            room = self.degree - self.weight(i)
             for j, b in right.items():
-                if sum(j) <= room:
+                if self.weight(j) <= room:
                     k = tuple(map(sum, zip(i, j, strict=True)))
                     total[k] = total[k] + a * b if k in total else a * b
         return self.clean(self.tidied(total))
@@ -125,20 +142,46 @@ class _Walk:
         """``f(a + x) = Σ_k f^(k)(a) x^k / k!`` by Horner's rule."""
         start = inner.get(self.constant, self.number(0))
         nilpotent = {k: a for k, a in inner.items() if k != self.constant}
-        x = sp.Dummy("x")
-        derivatives = [function(x)]
-        for _ in range(self.degree):
-            derivatives.append(sp.diff(derivatives[-1], x))
-        values = []
-        for k, derivative in enumerate(derivatives):
-            value = derivative.subs(x, start) / sp.factorial(k)
-            if not (value.is_finite and value.is_real):
-                raise ValueError(f"at is a point where {function(sp.Symbol('x'))} is not smooth and real")
-            values.append(self.number(value))
+        count = self.degree // min(map(self.weight, nilpotent), default=self.degree + 1)
+        numeric = self.rational and isinstance(function, type)  # powers have short derivatives
+        values = (self.values if numeric else self.derivatives)(function, start, count)
+        if not all(value.is_finite and value.is_real for value in values):
+            raise ValueError(f"at is a point where {function(sp.Symbol('x'))} is not smooth and real")
+        values = [self.number(value) for value in values]
         total: Series = {self.constant: values[-1]}
         for value in reversed(values[:-1]):
             total = self.add([self.multiply(total, nilpotent), {self.constant: value}])
         return total
+
+    @staticmethod
+    def derivatives(function: Any, start: Any, count: int) -> list[sp.Expr]:
+        """``f^(k)(start)/k!`` for k through ``count``, exactly."""
+        x = sp.Dummy("x")
+        derivatives = [function(x)]
+        for _ in range(count):
+            derivatives.append(sp.diff(derivatives[-1], x))
+        return [d.subs(x, start) / sp.factorial(k) for k, d in enumerate(derivatives)]
+
+    @staticmethod
+    def values(function: Any, start: Any, count: int) -> list[sp.Expr]:
+        """The same to 50 digits: high derivatives have long formulas."""
+        x = sp.Dummy("x")
+        with mpmath.workdps(60):
+            value = sp.lambdify(x, function(x), "mpmath")
+            return [sp.sympify(v) for v in mpmath.taylor(value, mpmath.mpf(int(start.p)) / int(start.q), count)]
+
+
+def rounded(number: Any) -> sp.Expr:
+    """A real number as a fraction: itself where it is a short one, else one that agrees to 40 digits.
+
+    >>> rounded(sp.Float("0.333333333333333333333333333333333333333333333333", 48)), rounded(sp.Integer(2))
+    (1/3, 2)
+    """
+    number = sp.sympify(number)
+    if number.is_Rational:
+        return number
+    value = sp.N(number, 50)
+    return sp.Rational(value).limit_denominator(10**20) if value.is_Float else value
 
 
 _ODD_FUNCTIONS = (sp.sin, sp.tan, sp.sinh, sp.tanh, sp.atan, sp.asinh, sp.erf)

@@ -18,8 +18,8 @@ from normalforms.maps import Map
 from normalforms.time_sum import TimeSum
 from normalforms.typeset import typeset_equations
 from normalforms.unfolding import is_cusp
-from normalforms.uniform_families import check_order, flow
-from normalforms.uniform_flow import Equations
+from normalforms.uniform_families import flow
+from normalforms.uniform_flow import Equations, check_order
 
 __all__ = ["Uniform", "uniform_law"]
 
@@ -136,7 +136,7 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
     """The uniform law of a map.
 
     Args:
-        m: a named family, a map of the same form, or a scalar map with a fixed point that moves (order 0 only).
+        m: a named family, a map of the same form, or a scalar map with a fixed point that moves.
         order: p; the relative error is O(T^{−(p+1)}) at fixed scaled variables.
         stretch: factor from the caller's ``h0`` to the map's.
         gain: factor from the map's ``A`` to the caller's.

@@ -144,7 +144,8 @@ class Bernoulli:
 
         if not self.shift:
             return at(t, 0, body)
-        kappa, *r = (prelude(f"shift{i}", a.at(m)) for i, a in enumerate(self.shift))
+        powers = prelude.powers("m", m, max(a.degree for a in self.shift))
+        kappa, *r = (a.assigned(f"shift{i}", powers, prelude) for i, a in enumerate(self.shift))
         other, offset = prelude("other", m * self.branch), prelude("offset", horner([0, *r], start))
         clock = _Clock(kappa, tuple(r), width, other, offset)
         sigma: sp.Expr = t

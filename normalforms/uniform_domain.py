@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,23 @@ from normalforms.uniform_bernoulli import Bernoulli, Shifted
 from normalforms.uniform_flow import Block
 from normalforms.uniform_fold import Fold
 
-__all__ = ["DEEPEST", "ERRORS", "FOLD_RANGE", "FOLD_REACH", "RANGE", "bernoulli_domain", "fold_domain"]
+__all__ = [
+    "DEEPEST",
+    "ERRORS",
+    "FOLD_RANGE",
+    "FOLD_REACH",
+    "RANGE",
+    "BernoulliRules",
+    "Region",
+    "bernoulli_domain",
+    "compiled_in",
+    "fold_domain",
+    "measured_domain",
+]
 
 _Q = sp.Rational
 Predicate = Callable[..., Any]
+_UNTIL = "until the orbit escapes, or rounding decides whether it does"
 _BLOCK = 8192
 """Numbers per array: they stay in a processor's cache."""
 
@@ -26,7 +40,6 @@ RANGE = {
     "pitchfork": ("69/100", "73/50", "1/9"),
     "transcritical": ("69/100", "73/50", "1/5"),
     "neimark_sacker": ("69/100", "5/4", "1/9"),
-    "general": ("9/10", "11/10", "1/20"),
 }
 """Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
 pitchfork's branch is approached in alternating jumps, which no flow has."""
@@ -42,13 +55,65 @@ ERRORS = {
     "transcritical": (0.4, 0.2, 0.2, 0.08),
     "neimark_sacker": (0.45, 0.15, 0.06, 0.05),
     "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
+    "general": (0.6, 0.2, 0.08, 0.04, 0.03),
 }
 """Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
 
 
-def _sentence(range_: str, kind: str, order: int) -> str:
-    size = f"relative error of A up to {ERRORS[kind][order]:g} there, " if kind in ERRORS else "relative error "
-    return f"{range_}; {size}O(T^-{order + 1}) at fixed scaled variables"
+def _sentence(range_: str, kind: str, order: int, rate: str | None = None) -> str:
+    size = f"relative error of A up to {ERRORS[kind][order]:g} there"
+    return f"{range_}; {size}, O(T^-{rate or order + 1}) at fixed scaled variables"
+
+
+@dataclass(frozen=True)
+class Region:
+    """Bounds of a parameter, or of the multiplier, and of ``u_0``; an orbit has escaped below the lower of those."""
+
+    least: float
+    most: float
+    low: float
+    high: float
+
+
+class BernoulliRules:
+    """Predicates of a law's arguments on a Bernoulli flow.
+
+    Args:
+        law: the flow.
+        inputs: parameter and initial state.
+        blocks: the assignments of its program.
+        now: its state in them.
+        across: what a region bounds, the parameter or the multiplier.
+        margin: another expression of ``inputs`` that must not be negative.
+    """
+
+    def __init__(
+        self,
+        law: Bernoulli,
+        inputs: tuple[sp.Symbol, ...],
+        blocks: tuple[Block, ...],
+        now: Shifted,
+        across: sp.Expr,
+        margin: sp.Expr | None = None,
+    ) -> None:
+        self._at_once = compiled_in((across, law.start, sp.sympify(margin or 0)), inputs, blocks[:1])
+        self._end = compiled_in((now.u, now.log), inputs, blocks)
+
+    def holds(self, region: Region, *values: Any) -> Any:
+        """Whether the arguments lie in a region."""
+        across, start, spare = self._at_once(*values)
+        inside = (across >= region.least) & (across <= region.most) & (spare >= 0)
+        return inside & (start >= region.low) & (start <= region.high)
+
+    def stays(self, region: Region, *values: Any) -> Any:
+        """Whether ``u`` has not escaped to negative values."""
+
+        def remains(*values: Any) -> Any:
+            u, log = self._end(*values)
+            return (np.abs(u - region.low / 2) <= -region.low / 2) & (log >= np.log(_CANCELLED))
+
+        _, start, _ = self._at_once(*values)
+        return _where(start < 0, values, remains)
 
 
 def bernoulli_domain(
@@ -61,37 +126,50 @@ def bernoulli_domain(
 ) -> tuple[Domain, Predicate]:
     """The range of the measurements, with ``margin ≥ 0``; and whether ``u`` has not escaped to negative values."""
     order = len(law.shift)
-    texts = (*RANGE[kind], DEEPEST[min(order, 1)])
-    least, most, high, low = (float(_Q(v)) for v in texts)
-    at_once = _compiled((law.growth, law.start, sp.sympify(margin or 0)), inputs, blocks[:1])
-    end = _compiled((now.u, now.log), inputs, blocks)
+    least, most, high, low = (*RANGE[kind], DEEPEST[min(order, 1)])
+    rules = BernoulliRules(law, inputs, blocks, now, law.growth, margin)
+    region = Region(*(float(_Q(v)) for v in (least, most, low, high)))
+    extra = f", {margin} ≥ 0" if margin is not None and not margin.is_number else ""
+    text = f"{least} ≤ {law.growth} ≤ {most}{extra}, "
+    if law.start.is_nonnegative:  # nothing escapes
+        text += f"{law.start} ≤ {high}"
+    else:
+        text += f"{low} ≤ {law.start} ≤ {high}, {_UNTIL}"
+    return Domain(_sentence(text, kind, order), partial(rules.holds, region)), partial(rules.stays, region)
+
+
+def measured_domain(
+    rules: BernoulliRules, order: int, names: tuple[str, str], region: Callable[[], Region], lopsided: bool
+) -> tuple[Domain, Predicate]:
+    """The same where a region is measured when it is first asked for.
+
+    Args:
+        rules: the predicates.
+        order: p.
+        names: of the parameter and of ``u_0``.
+        region: the measurement.
+        lopsided: whether the map has even powers that cost half an order.
+    """
+
+    def sentence() -> str:
+        found, (across, start) = region(), names
+        sizes = f"{found.least:.5g} ≤ {across} ≤ {found.most:.5g}, {found.low:.3g} ≤ {start} ≤ {found.high:.3g}"
+        return _sentence(f"{sizes}, {_UNTIL}", "general", order, "1/2" if lopsided else None)
 
     def holds(*values: Any) -> Any:
-        growth, start, spare = at_once(*values)
-        return (growth >= least) & (growth <= most) & (spare >= 0) & (start >= low) & (start <= high)
-
-    def remains(*values: Any) -> Any:
-        u, log = end(*values)
-        return (np.abs(u - low / 2) <= -low / 2) & (log >= np.log(_CANCELLED))
+        return rules.holds(region(), *values)
 
     def stays(*values: Any) -> Any:
-        _, start, _ = at_once(*values)
-        return _where(start < 0, values, remains)
+        return rules.stays(region(), *values)
 
-    extra = f", {margin} ≥ 0" if margin is not None and not margin.is_number else ""
-    text = f"{texts[0]} ≤ {law.growth} ≤ {texts[1]}{extra}, "
-    if law.start.is_nonnegative:  # nothing escapes
-        text += f"{law.start} ≤ {texts[2]}"
-    else:
-        text += f"{texts[3]} ≤ {law.start} ≤ {texts[2]}, until the orbit escapes, or rounding decides whether it does"
-    return Domain(_sentence(text, kind, order), holds), stays
+    return Domain(sentence, holds), stays
 
 
 def fold_domain(
     law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, left: sp.Expr
 ) -> tuple[Domain, Predicate]:
     """The range of the measurements; and whether the orbit has not left it. ``left`` is ``D`` over its first term."""
-    at_once, ending = _compiled((law.nu, law.start), inputs, blocks[:1]), _compiled((x, left), inputs, blocks)
+    at_once, ending = compiled_in((law.nu, law.start), inputs, blocks[:1]), compiled_in((x, left), inputs, blocks)
     size = FOLD_REACH[min(law.order, 1)]
     least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
 
@@ -125,7 +203,7 @@ def _where(doubtful: np.ndarray, values: tuple[Any, ...], rule: Predicate) -> np
     return found
 
 
-def _compiled(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...]) -> Any:
+def compiled_in(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...]) -> Any:
     """A NumPy function of ``inputs`` and the horizon, compiled on first use."""
     lines = tuple(pair for block in blocks for pair in block.assignments)
     program = Program((*inputs, symbols("t")), results, prelude=lines)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from normalforms.codegen import Assignments, Carry, Program
 from normalforms.formula import Domain, symbols
 
-__all__ = ["Block", "Flow"]
+__all__ = ["Block", "Flow", "blocks", "check_order", "focus"]
 
 Equations = tuple[tuple[Any, Any], ...]
 
@@ -28,6 +29,7 @@ class Block:
         self._taken = set(taken)
         self._made: list[tuple[sp.Symbol, sp.Expr]] = []
         self._still: list[sp.Symbol] = []
+        self._raised: dict[sp.Expr, list[sp.Expr]] = {}
 
     def __call__(self, name: str, expr: sp.Expr) -> sp.Symbol:
         """Assign ``expr`` to a fresh symbol called ``name``, or to ``name_`` where that is taken."""
@@ -37,6 +39,13 @@ class Block:
         symbol = sp.Symbol(name, real=True)
         self._made.append((symbol, expr))
         return symbol
+
+    def powers(self, name: str, x: sp.Expr, count: int) -> list[sp.Expr]:
+        """``1, x, …, x^count``, each assigned once."""
+        found = self._raised.setdefault(x, [sp.Integer(1)])
+        for k in range(len(found), count + 1):
+            found.append(self(f"{name}{k}", x if k == 1 else found[1] * found[-1]))
+        return found[: count + 1]
 
     def still(self, name: str, expr: sp.Expr) -> sp.Symbol:
         """As a call, of a factor of what vanishes: a first derivative leaves it alone."""
@@ -60,6 +69,31 @@ class Block:
         return tuple(self._still)
 
 
+def blocks(*inputs: sp.Symbol) -> tuple[Block, Block, Block]:
+    """Blocks before the loop over ``t``, for the root that it solves, and after that."""
+    prelude = Block([*(s.name for s in inputs), "t", "T"])
+    return prelude, prelude.beside(), prelude.beside()
+
+
+def focus(growth: sp.Expr, g: sp.Symbol, critical: sp.Expr = sp.S.One) -> Callable[[int], tuple[float, float]]:
+    """Centre and width in ``g`` of the range where a multiplier's power ``growth^T`` stays of size 1."""
+    centre, slope = float(critical), abs(float(growth.diff(g).subs(g, critical)))
+    return lambda horizon: (centre, 1 / (slope * horizon))
+
+
+def check_order(order: Any, top: int | None, name: str) -> int:
+    """``order`` as an integer from 0 to ``top``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or order < 0:
+        raise ValueError(f"order = {order!r} must be an integer from 0")
+    if top is not None and order > top:
+        raise ValueError(f"order = {order} does not exist: the uniform law of {name} has orders 0 to {top}")
+    return int(order)
+
+
 @dataclass(frozen=True, eq=False)
 class Flow:
     """An explicit orbit: ``states`` after the assignments ``prelude`` (no ``t``), ``solve`` and ``body`` (with ``t``).
@@ -77,7 +111,7 @@ class Flow:
         frame: the state in a frame where ``∂_g`` has the same length, and less to compute; by default ``states``.
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
         stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
-        still: symbols of ``body`` that a first derivative leaves alone too: factors of what vanishes.
+        still: symbols of ``prelude`` and ``body`` that a first derivative leaves alone: factors of what vanishes.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
     """
 

@@ -81,6 +81,28 @@ def mean_error(name: str, order: int, r: float, top: float = 1.45) -> float:
     return float(np.max(np.abs(law.uniform(order)(g, h0, 30) @ w / (law(g, h0, 30) @ w) - 1)))
 
 
+GENERAL = {
+    "logistic at 3": ("r*x*(1-x)", "2/3", 3),
+    "Ricker at 2": ("x*exp(r*(1-x))", 1, 2),
+    "-r x + x² + x³/2": ("-r*x + x^2 + x^3/2", 0, 1),
+    "logistic at 1": ("r*x*(1-x)", 0, 1),
+    "r sin x": ("r*sin(x)", 0, 1),
+    "tanh r x": ("tanh(r*x)", 0, 1),
+}
+"""Maps, by formula, fixed point and critical parameter, whose multipliers there are ``±(1 + r − r*)``."""
+
+
+def general_error(name: str, order: int, horizon: int = 30) -> float:
+    """Worst relative error of the mean over x ∈ U[−.05, .05] (U[0, .05] where −x leaves), |r − r*| ≤ .1."""
+    step, x, r = GENERAL[name]
+    law = nf.amplification(nf.parse_map(step, state="x", parameter="r"), at={"x": x, "r": r})
+    nodes, w = np.polynomial.legendre.leggauss(20)
+    g = r + np.linspace(-0.1, 0.1, 41)[:, None]
+    fixed = 1 - 1 / g if name == "logistic at 3" else float(x) + 0 * g
+    h0 = fixed + 0.05 * ((nodes + 1) / 2 if name == "logistic at 1" else nodes)
+    return float(np.max(np.abs(law.uniform(order)(g, h0, horizon) @ w / (law(g, h0, horizon) @ w) - 1)))
+
+
 def fold_error(order: int) -> float:
     """Worst relative error on ν ∈ [−.01, .05], |h0| ≤ .1, T = 30, of the sum over the steps until −.1 is passed."""
     law = family("saddle_node")
@@ -114,6 +136,10 @@ def accuracy() -> Iterator[Row]:
             yield Row(f"uniform({order}), {name}, mean over r = {r:g}", mean_error(name, order, r), limit)
     for r, limit in ((0.05, 1e-4), (0.1, 1e-4), (0.3, 6e-4)):
         yield Row(f"uniform(3), pitchfork, r = {r:g}, g ≤ 1.3", mean_error("pitchfork", 3, r, 1.3), limit)
+    for name in GENERAL:
+        for order, limit in ((1, 0.005), (2, 0.001), (3, 0.0002)):
+            yield Row(f"uniform({order}), {name}, mean over r = 0.05, T = 30", general_error(name, order), limit)
+            yield Row(f"uniform({order}), {name}, the same at T = 60", general_error(name, order, 60), limit)
     for order, limit in ((1, 0.02), (2, 0.005), (3, 0.001)):
         yield Row(f"uniform({order}), saddle_node, worst trajectory", fold_error(order), limit)
     for name in SCALAR[1:]:
