@@ -273,7 +273,7 @@ def sntk(
     if mesh is not None:
         selected, rest, readout, h0 = replicate((selected, rest, readout, h0), mesh)
     whole = mesh is None and not held and (chunk is None or chunk >= h0.shape[0])
-    path = states(selected, _Tree.of(rest), h0, horizon) if whole else None
+    path = states(_Tree.of(model), h0, horizon) if whole else None
     kernel = SNTK(
         selected,
         h0,

@@ -141,7 +141,7 @@ def grow(
     random = generator(key)
     draw = lambda count: random.standard_normal((count, m), kernel.dtype)  # noqa: E731
     block = draw(min(needed, 2)) if start is None else check_start(kernel, start)
-    capacity = min(m, max(_CAPACITY, 3 * k, k + 3 * block.shape[0] + 3))
+    capacity = min(m, max(_CAPACITY if start is None else _CAPACITY // 2, 3 * k, k + 3 * block.shape[0] + 3))
     following, alone = None, 0  # for how many steps a random direction has been, and will at once be followed
     if start is not None and confirm and block.shape[0] + _STEPS <= capacity:
         block, following, alone = jnp.concatenate([block, draw(1)]), 0, _STEPS - 1

@@ -53,7 +53,7 @@ _MODES = {
     "smooth": _Rule(threshold=1.0, rank=4, longest=100, alarm=0.2, trust=1.0, reject=False),
     "fast": _Rule(threshold=0.5, rank=8, longest=4, alarm=0.5, trust=1 / 64, reject=True),
 }
-_TARGET, _GROWTH = 0.5, 1.5  # the |q| that fast mode aims at; how fast its trust may grow
+_TARGET, _GROWTH = 0.2, 1.5  # the |q| that fast mode aims at; how fast its trust may grow
 
 
 class LowRankState(NamedTuple):
@@ -101,7 +101,7 @@ def low_rank_natural_gradient(
 
     *Smooth* keeps the given rate η. *Fast* takes η as a ceiling: where every followed mode is sharper than τ/η, the
     rate is ``τ/λ_k`` with λ_k the least of them, since what is not followed may be as sharp. The whole step is
-    multiplied by a trust that starts at 1/64, aims at ``|q| = 1/2``, and is halved when the loss rises; then the
+    multiplied by a trust that starts at 1/64, aims at ``|q| = 1/5``, and is halved when the loss rises; then the
     last step is taken back and repeated from its start. In both modes a loss or gradient that is not finite is
     taken back in this way.
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from rnn.model import partition
 from rnn.sweeps import adjoint, checkpointed, linear_cell, retrace, rollout, segmented, sites, tangent
 
 if TYPE_CHECKING:
@@ -224,20 +225,27 @@ def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) 
     return checkpointed(kernel.horizon - kept * steps, steps, (h0, dh), forward, backward, turn, None)[1]
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def states(selected: Any, rest: Any, h0: Array, horizon: int) -> Float[Array, "horizon+1 state batch"]:
-    """The states ``h_0 … h_T``; ``rest.value`` completes the ``selected`` parameters to a model."""
-    return rollout(linear_cell(selected, rest.value), h0.T, horizon)
+@functools.partial(jax.jit, static_argnums=2)
+def states(model: Any, h0: Array, horizon: int) -> Float[Array, "horizon+1 state batch"]:
+    """The states ``h_0 … h_T`` of ``model.value``: one program, whichever of its parameters a kernel selects."""
+    return rollout(linear_cell(*partition(model.value)), h0.T, horizon)
+
+
+def first_bad(kernel: SNTK) -> tuple[Array, Array]:
+    """First step with a non-finite state (horizon + 1 if there is none), and the trajectory it happens in."""
+    first = _first_bad_recomputed(kernel) if kernel._path is None else _first_bad_stored(kernel._path)
+    return first.min(), first.argmin()
 
 
 @jax.jit
-def first_bad(kernel: SNTK) -> tuple[Array, Array]:
-    """First step with a non-finite state (horizon + 1 if there is none), and the trajectory it happens in."""
+def _first_bad_stored(path: Float[Array, "horizon+1 state batch"]) -> Int[Array, " batch"]:
+    bad = ~jnp.isfinite(path).all(axis=1)
+    return jnp.where(bad.any(axis=0), bad.argmax(axis=0), path.shape[0])
+
+
+@jax.jit
+def _first_bad_recomputed(kernel: SNTK) -> Int[Array, " batch"]:
     horizon = kernel.horizon
-    if kernel._path is not None:
-        bad = ~jnp.isfinite(kernel._path).all(axis=1)
-        first = jnp.where(bad.any(axis=0), bad.argmax(axis=0), horizon + 1)
-        return first.min(), first.argmin()
     cell, _ = linearised(kernel)
 
     def work(h0, _):
@@ -251,5 +259,4 @@ def first_bad(kernel: SNTK) -> tuple[Array, Array]:
         (_, first), _ = jax.lax.scan(forward, (h0, first), jnp.arange(1, horizon + 1, dtype=first.dtype))
         return (), first
 
-    _, first = over_batch(kernel, work)
-    return first.min(), first.argmin()
+    return over_batch(kernel, work)[1]

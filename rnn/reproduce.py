@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rnn.beside import training
@@ -20,11 +21,11 @@ from rnn.fixed_points import FixedPoints, fixed_points
 from rnn.kernel import sntk
 from rnn.model import with_bias
 from rnn.prediction import Prediction, predict
-from rnn.record import Rebuild, Run
+from rnn.record import Rebuild, Run, flatten
 from rnn.restricted import Sweep, amplification_along, dominant, fit, restrict
 from rnn.spectrum import diagnostics
 from rnn.task import Task, student_teacher
-from rnn.train import COST, Progress, train
+from rnn.train import COLD, COST, Progress, train
 
 __all__ = ["PRESETS", "BiasStory", "Preset", "RankTrace", "Story", "reproduce"]
 
@@ -261,7 +262,7 @@ class _Ranks:
     def __init__(self, run: Run, events: Bifurcations) -> None:
         self.run = run
         self.at = events[0].step if len(events) else None
-        self.known: dict[tuple[float, bool], float] = {}
+        self.known: dict[float, tuple[float, float]] = {}
         self.fine = np.zeros(0) if self.at is None else self._steps(self.at)
         self.found = self._measure() if len(self.fine) else []
 
@@ -270,18 +271,20 @@ class _Ranks:
 
     def _measure(self) -> list[Any]:
         task, found = self.run.task, []
-        warm = _kernel(self.run, float(self.fine[0])).leading(2, tolerance=1e-2).vectors
-        for place, key in zip(self.fine, jax.random.split(jax.random.key(0), len(self.fine)), strict=True):
+        size = flatten(with_bias(task.student)).size
+        warm = jnp.asarray(np.random.default_rng(0).standard_normal((2, size)), task.h0.dtype)
+        for k, place in enumerate([*self.fine[:1]] * COLD + [*self.fine[1:]]):
             model = with_bias(self.run.model(float(place)))
-            found.append(diagnostics(model, task.h0, task.horizon, warm, key, **COST))
+            found.append(diagnostics(model, task.h0, task.horizon, warm, jax.random.key(k), **COST))
             warm = found[-1].start
-        return found
+        return found[COLD - 1 :]
 
     def trace(self, run: Run) -> RankTrace:
         """Along ``run``, which may be longer than the one that the refinement was made on."""
         step, value, error = (run.diagnostics[name] for name in ("step", "stable_rank", "standard_error"))
         if self.at is None:
-            return RankTrace(step, value, error, self._exact(0.0), weights_alone=(self._exact(0.0, alone=True),))
+            start, alone = self._exact(0.0)
+            return RankTrace(step, value, error, start, weights_alone=(alone,))
         step = np.concatenate([step, self.fine])
         value = np.concatenate([value, [float(f.stable_rank) for f in self.found]])
         error = np.concatenate([error, [float(f.standard_error) for f in self.found]])
@@ -290,19 +293,25 @@ class _Ranks:
         after = step > self.at
         low = float(step[after][np.argmin(value[after])]) if np.any(after) else self.at
         at = (0.0, self.at, low)
-        start, crossing, least = (self._exact(place) for place in at)
-        alone = tuple(self._exact(place, alone=True) for place in at)
+        (start, crossing, least), alone = zip(*map(self._exact, at), strict=True)
         return RankTrace(step, value, error, start, crossing, least, low, alone)
 
-    def _exact(self, step: float, *, alone: bool = False) -> float:
-        if (step, alone) not in self.known:
-            kernel = _kernel(self.run, step, _weight if alone else None)
-            self.known[step, alone] = float(kernel.stable_rank(exact=True).value)
-        return self.known[step, alone]
+    def _exact(self, step: float) -> tuple[float, float]:
+        """Stable rank with respect to all parameters, and to the weights alone: the traces differ by the bias's."""
+        if step not in self.known:
+            whole, weight, bias = (_kernel(self.run, step, wrt) for wrt in (None, _weight, _bias))
+            trace, less = (float(kernel.frobenius(exact=True).value) for kernel in (whole, bias))
+            top, alone = (float(kernel.leading(1).singular_values[0]) ** 2 for kernel in (whole, weight))
+            self.known[step] = trace / top, (trace - less) / alone
+        return self.known[step]
 
 
 def _weight(model: Any) -> Any:
     return model.weight
+
+
+def _bias(model: Any) -> Any:
+    return model.bias
 
 
 def _kernel(run: Run, step: float, wrt: Any = None) -> Any:

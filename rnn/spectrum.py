@@ -155,7 +155,7 @@ def frobenius(
     if exact:
         return Estimate(exact_frobenius(kernel), jnp.asarray(0, kernel.dtype), 0)
     trace, _, _ = _deflated(kernel, tolerance, key, start, modes, max_products)
-    return trace
+    return _estimate(kernel, *trace)
 
 
 def stable_rank(
@@ -185,14 +185,25 @@ def stable_rank(
     if exact:
         found = grow(kernel, 1, 1, 1e-6, key, start, max_products)
         top, error = float(found.values[0]), float(found.errors[0])
-        trace = Estimate(exact_frobenius(kernel), 0.0, found.products)
+        trace = _Sum(float(exact_frobenius(kernel)), 0.0, found.products)
     else:
         trace, top, error = _deflated(kernel, tolerance, key, start, modes, max_products)
     if top == 0:
         raise ValueError(_ZERO)
-    value = float(trace.value) / top
-    spread = math.hypot(float(trace.standard_error), value * error) / top
-    return Estimate(jnp.asarray(value, kernel.dtype), jnp.asarray(spread, kernel.dtype), trace.products)
+    value = trace.value / top
+    return _estimate(kernel, value, math.hypot(trace.standard_error, value * error) / top, trace.products)
+
+
+class _Sum(NamedTuple):
+    """An :class:`Estimate` on the host."""
+
+    value: float
+    standard_error: float
+    products: float
+
+
+def _estimate(kernel: SNTK, value: float, standard_error: float, products: float) -> Estimate:
+    return Estimate(jnp.asarray(value, kernel.dtype), jnp.asarray(standard_error, kernel.dtype), products)
 
 
 def _deflated(
@@ -202,7 +213,7 @@ def _deflated(
     start: Array | None,
     modes: Modes | None,
     max_products: int,
-) -> tuple[Estimate, float, float]:
+) -> tuple[_Sum, float, float]:
     """The trace with its error, λ_1, and the error bound of λ_1."""
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
@@ -213,7 +224,7 @@ def _deflated(
         basis, values, error, products = found.vectors, found.values, found.errors[0], float(found.products)
     else:
         basis, values, products = check_start(kernel, modes.vectors), np.asarray(modes.singular_values) ** 2, 0.0
-        error = modes.residuals[0] * values[0]
+        error = np.asarray(modes.residuals)[0] * values[0]
     top, probes = float(values[0]), 1 + math.ceil(_FREEDOM / kernel.h0.shape[0])
     k = min(k, len(values), probes)  # no more than cost as much as the probes
     captured = float(np.sum(values[:k], dtype=np.float64))
@@ -226,8 +237,7 @@ def _deflated(
         value = captured + rest
         ratio = spread / (0.8 * tolerance * max(value, np.finfo(np.float64).tiny))
         if ratio <= 1 or products >= max_products:
-            estimate = Estimate(jnp.asarray(value, kernel.dtype), jnp.asarray(spread, kernel.dtype), products)
-            return estimate, top, float(error)
+            return _Sum(value, spread, products), top, float(error)
         affordable = math.ceil((max_products - products) * 2 / probes)
         rounds = min(math.ceil(done * (ratio**2 - 1)), 8 * done, affordable)
 

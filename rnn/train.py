@@ -22,13 +22,14 @@ from rnn.record import FORMAT, Folder, ModelPath, Rebuild, RecordError, Run, fin
 from rnn.spectrum import diagnostics
 from rnn.task import Task
 
-__all__ = ["COST", "DivergedError", "Progress", "begin", "recorded", "train"]
+__all__ = ["COLD", "COST", "DivergedError", "Progress", "begin", "recorded", "train"]
 
 _DIAGNOSTICS = ("stable_rank", "standard_error", "singular_value")
 _CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
 COST = {"products": 4, "probes": 2, "tolerance": 2e-3}
 """What a diagnosis on the way spends, as options of :func:`rnn.spectrum.diagnostics`: a few training steps' time."""
-_COLD = 8  # how often the first is repeated, until its modes are found
+COLD = 8
+"""How often the first of them is repeated, until its modes are found."""
 SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
 
 
@@ -206,7 +207,7 @@ def _chunk(
     for begin in range(0, length, size):
         found: dict[str, Any] = {}
         if diagnose_every:
-            for _ in range(_COLD if first and begin == 0 else 1):
+            for _ in range(COLD if first and begin == 0 else 1):
                 state, found = _diagnose(state, task)
         state, record = advance(state, task, optimizer, min(size, length - begin), save_every)
         for name, value in (record | found).items():

@@ -1,5 +1,6 @@
 """float64 and strict promotion for every test; fixed seeds are the tests' own."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -10,6 +11,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # The tests compile much and run little, in two workers. XLA's own emitters of loops on the CPU, in one thread, compile
 # in half the time of those through MLIR; set XLA_FLAGS, empty or not, to test what the latter make.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
+
+# Traces and expressions are large graphs that live as long as their module: looked through seldom, they cost a tenth
+# less.
+gc.set_threshold(100_000, 50, 50)
 
 # Made by the first process and inherited by workers and by the commands that tests start, so that each program is
 # compiled once in a run of the tests; it ends with the run.
