@@ -9,8 +9,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # The tests compile much and run little, in two workers. XLA's own emitters of loops on the CPU, in one thread, compile
-# in half the time of those through MLIR; set XLA_FLAGS, empty or not, to test what the latter make.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
+# in half the time of those through MLIR, and small products in one thread leave the other core to the other worker; set
+# XLA_FLAGS, empty or not, to test what the defaults make.
+_FLAGS = "use_fusion_emitters=false", "parallel_codegen_split_count=1", "multi_thread_eigen=false"
+os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_cpu_{flag}" for flag in _FLAGS))
 
 # Traces and expressions are large graphs that live as long as their module: looked through seldom, they cost a tenth
 # less.
