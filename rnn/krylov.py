@@ -29,7 +29,7 @@ __all__ = [
     "shortfall",
 ]
 
-_CAPACITY = 48  # basis vectors before a thick restart
+_CAPACITY = 48  # basis vectors before a thick restart; half as many beside a start, which needs few
 _STEPS = 4  # Krylov steps between two looks at the residuals
 
 

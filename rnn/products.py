@@ -233,18 +233,21 @@ def states(model: Any, h0: Array, horizon: int) -> Float[Array, "horizon+1 state
 
 def first_bad(kernel: SNTK) -> tuple[Array, Array]:
     """First step with a non-finite state (horizon + 1 if there is none), and the trajectory it happens in."""
-    first = _first_bad_recomputed(kernel) if kernel._path is None else _first_bad_stored(kernel._path)
+    return _bad_recomputed(kernel) if kernel._path is None else _bad_stored(kernel._path)
+
+
+def _earliest(first: Int[Array, " batch"]) -> tuple[Array, Array]:
     return first.min(), first.argmin()
 
 
 @jax.jit
-def _first_bad_stored(path: Float[Array, "horizon+1 state batch"]) -> Int[Array, " batch"]:
+def _bad_stored(path: Float[Array, "horizon+1 state batch"]) -> tuple[Array, Array]:
     bad = ~jnp.isfinite(path).all(axis=1)
-    return jnp.where(bad.any(axis=0), bad.argmax(axis=0), path.shape[0])
+    return _earliest(jnp.where(bad.any(axis=0), bad.argmax(axis=0), path.shape[0]))
 
 
 @jax.jit
-def _first_bad_recomputed(kernel: SNTK) -> Int[Array, " batch"]:
+def _bad_recomputed(kernel: SNTK) -> tuple[Array, Array]:
     horizon = kernel.horizon
     cell, _ = linearised(kernel)
 
@@ -259,4 +262,4 @@ def _first_bad_recomputed(kernel: SNTK) -> Int[Array, " batch"]:
         (_, first), _ = jax.lax.scan(forward, (h0, first), jnp.arange(1, horizon + 1, dtype=first.dtype))
         return (), first
 
-    return over_batch(kernel, work)[1]
+    return _earliest(over_batch(kernel, work)[1])

@@ -273,7 +273,7 @@ class _Ranks:
         task, found = self.run.task, []
         size = flatten(with_bias(task.student)).size
         warm = jnp.asarray(np.random.default_rng(0).standard_normal((2, size)), task.h0.dtype)
-        for k, place in enumerate([*self.fine[:1]] * COLD + [*self.fine[1:]]):
+        for k, place in enumerate([self.fine[0]] * (COLD - 1) + [*self.fine]):
             model = with_bias(self.run.model(float(place)))
             found.append(diagnostics(model, task.h0, task.horizon, warm, jax.random.key(k), **COST))
             warm = found[-1].start

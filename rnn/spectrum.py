@@ -185,21 +185,13 @@ def stable_rank(
     if exact:
         found = grow(kernel, 1, 1, 1e-6, key, start, max_products)
         top, error = float(found.values[0]), float(found.errors[0])
-        trace = _Sum(float(exact_frobenius(kernel)), 0.0, found.products)
+        trace, spread, products = float(exact_frobenius(kernel)), 0.0, float(found.products)
     else:
-        trace, top, error = _deflated(kernel, tolerance, key, start, modes, max_products)
+        (trace, spread, products), top, error = _deflated(kernel, tolerance, key, start, modes, max_products)
     if top == 0:
         raise ValueError(_ZERO)
-    value = trace.value / top
-    return _estimate(kernel, value, math.hypot(trace.standard_error, value * error) / top, trace.products)
-
-
-class _Sum(NamedTuple):
-    """An :class:`Estimate` on the host."""
-
-    value: float
-    standard_error: float
-    products: float
+    value = trace / top
+    return _estimate(kernel, value, math.hypot(spread, value * error) / top, products)
 
 
 def _estimate(kernel: SNTK, value: float, standard_error: float, products: float) -> Estimate:
@@ -213,8 +205,8 @@ def _deflated(
     start: Array | None,
     modes: Modes | None,
     max_products: int,
-) -> tuple[_Sum, float, float]:
-    """The trace with its error, λ_1, and the error bound of λ_1."""
+) -> tuple[tuple[float, float, float], float, float]:
+    """The trace with its standard error and the products spent, λ_1, and the error bound of λ_1."""
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
     check_count("max_products", max_products)
@@ -237,7 +229,7 @@ def _deflated(
         value = captured + rest
         ratio = spread / (0.8 * tolerance * max(value, np.finfo(np.float64).tiny))
         if ratio <= 1 or products >= max_products:
-            return _Sum(value, spread, products), top, float(error)
+            return (value, spread, products), top, float(error)
         affordable = math.ceil((max_products - products) * 2 / probes)
         rounds = min(math.ceil(done * (ratio**2 - 1)), 8 * done, affordable)
 
