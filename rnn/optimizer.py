@@ -29,12 +29,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn.curvature import Fisher
 from rnn.leaves import Leaves
-from rnn.subspace import Subspace, follow, learn, random_subspace
+from rnn.subspace import Subspace, aim, follow, learn, random_subspace
 
 __all__ = ["LowRankState", "low_rank_natural_gradient"]
 
 _SHARE = 0.3  # of the newest product in the running average
-_START_ROUNDS = 6  # power steps before the first update
+_START_ROUNDS = 6  # rounds of power steps that forget what was before them
+_ALARM = 0.1  # |q| beyond which the subspace has missed something
 _LEAK = (0.05, 0.2)  # below: refresh half as often; above: twice as often
 
 
@@ -44,14 +45,13 @@ class _Rule(NamedTuple):
     threshold: float
     rank: int
     longest: int
-    alarm: float
     trust: float
-    reject: bool
+    fast: bool
 
 
 _MODES = {
-    "smooth": _Rule(threshold=1.0, rank=4, longest=100, alarm=0.2, trust=1.0, reject=False),
-    "fast": _Rule(threshold=0.5, rank=8, longest=4, alarm=0.5, trust=1 / 64, reject=True),
+    "smooth": _Rule(threshold=1.0, rank=4, longest=100, trust=1.0, fast=False),
+    "fast": _Rule(threshold=0.5, rank=8, longest=4, trust=1 / 64, fast=True),
 }
 _TARGET, _GROWTH = 0.2, 1.5  # the |q| that fast mode aims at; how fast its trust may grow
 
@@ -135,19 +135,26 @@ def low_rank_natural_gradient(
 
     def init(params: Any) -> LowRankState:
         flat = Leaves.of(params).flatten(params)
-        zero, none = jnp.zeros((), flat.dtype), jnp.zeros((), jnp.int32)
+
+        def number(value: float = 0) -> Array:
+            return jnp.full((), value, flat.dtype)
+
+        def count(value: int = 0) -> Array:
+            return jnp.full((), value, jnp.int32)
+
+        # no array twice, nor one of params: a step may be given parameters and state to overwrite
         return LowRankState(
-            count=none,
+            count=count(),
             space=random_subspace(rule.rank, flat.size, flat.dtype),
-            interval=none + 1,
-            waited=none,
-            trust=zero + rule.trust,
-            rate=zero,
-            clipped=none,
-            rejected=none,
-            overshoot=zero,
-            value=zero,
-            parameters=flat,
+            interval=count(1),
+            waited=count(),
+            trust=number(rule.trust),
+            rate=number(),
+            clipped=count(),
+            rejected=count(),
+            overshoot=number(),
+            value=number(),
+            parameters=jnp.array(flat),
             gradient=jnp.zeros_like(flat),
         )
 
@@ -163,7 +170,7 @@ def low_rank_natural_gradient(
         **_: Any,
     ) -> tuple[Any, LowRankState]:
         curvature = fisher if given is None else given
-        missing = "params" if params is None else "value" if rule.reject and value is None else "fisher"
+        missing = "params" if params is None else "value" if rule.fast and value is None else "fisher"
         if curvature is None or missing != "fisher":
             raise ValueError(f"low_rank_natural_gradient in {mode} mode needs {missing}: pass update(…, {missing}=…)")
         leaves = Leaves.of(params)
@@ -211,13 +218,13 @@ def _judge(
     """Accept the parameters that the last step led to, or keep those before it; adapt the trust to \\|q\\|."""
     first = state.count == 0
     good = jnp.isfinite(gradient).all() & jnp.isfinite(loss) & jnp.isfinite(theta).all()
-    if rule.reject:
+    if rule.fast:
         good &= first | (loss <= state.value)
     moved = theta - state.parameters
     fall = -jnp.vdot(moved, state.gradient)
     q = jnp.abs(jnp.vdot(moved, gradient - state.gradient)) / jnp.where(fall > 0, fall, 1)
     q = jnp.where((fall > 0) & jnp.isfinite(q) & ~first, q, 0)
-    if rule.reject:
+    if rule.fast:
         factor = jnp.clip(_TARGET / jnp.maximum(q, _TARGET / _GROWTH), 0.25, _GROWTH)
     else:
         factor = jnp.full_like(q, _GROWTH)
@@ -244,20 +251,24 @@ def _refreshed(
     needed: Bool[Array, ""],
 ) -> LowRankState:
     """The subspace after a refresh, if one is due."""
-    first = state.count == 0
-    alarmed = ~first & (needed | (state.overshoot > rule.alarm))
-    due = first | alarmed | (state.waited >= state.interval)
+    first, starting = state.count == 0, state.space.turn < _START_ROUNDS
+    alarmed = ~first & (needed | (state.overshoot > _ALARM))
+    due = starting | alarmed | (state.space.row > 0) | (state.waited >= state.interval)
+    size = state.space.values.shape[0]
+    rows, rounds = (size, jnp.where(first, _START_ROUNDS, 1)) if rule.fast else (1, 1)
 
     def refresh(state: LowRankState) -> tuple[Subspace, Array, Array]:
         space = jax.lax.cond(alarmed, lambda s: learn(s, *seen), lambda s: s, state.space)
-        rounds, share = jnp.where(first, _START_ROUNDS, 1), jnp.where(first, 1, _SHARE).astype(rate.dtype)
-        none = jnp.zeros_like(space.values)
-        space, missed = jax.lax.fori_loop(0, rounds, lambda _, s: follow(product, s[0], share), (space, none))
+        space = jax.lax.cond(first, lambda s: aim(s, state.gradient), lambda s: s, space)
+        waited = jnp.where(space.row == 0, 0, state.waited)
+        share, none = jnp.where(starting, 1, _SHARE).astype(rate.dtype), jnp.zeros_like(space.values)
+        space, missed = jax.lax.fori_loop(0, rounds, lambda _, s: follow(product, s[0], share, rows), (space, none))
         leak = jnp.max(rate * space.values * missed)
         interval = jnp.where(leak > _LEAK[1], state.interval // 2, state.interval)
-        interval = jnp.where(leak < _LEAK[0], state.interval * 2, interval)
-        width = jnp.sum(rate * space.values > rule.threshold / 2, dtype=jnp.int32) + 1
-        return space._replace(width=width), jnp.clip(interval, 1, rule.longest), jnp.zeros_like(state.waited)
+        interval = jnp.where((leak < _LEAK[0]) & (space.row == 0) & ~starting, interval * 2, interval)
+        asked = jnp.minimum(jnp.sum(rate * space.values > rule.threshold / 2, dtype=jnp.int32) + 1, size)
+        width = jnp.where(starting, size, asked)
+        return space._replace(width=width), jnp.clip(interval, 1, rule.longest), waited
 
     space, interval, waited = jax.lax.cond(due, refresh, lambda s: (s.space, s.interval, s.waited), state)
     return state._replace(space=space, interval=interval, waited=waited + 1)
@@ -266,9 +277,9 @@ def _refreshed(
 def _step(rule: _Rule, state: LowRankState, rate: Array) -> tuple[LowRankState, Float[Array, " m"]]:
     """``trust · η u``."""
     values, vectors = state.space.values, state.space.vectors
-    if rule.reject:
-        least = values[-1]
-        rate = jnp.where(rate * least > rule.threshold, rule.threshold / jnp.where(least > 0, least, 1), rate)
+    # the least followed mode bounds what is not followed; while directions are still sought, the sharpest bounds all
+    bound = values[-1] if rule.fast else jnp.where(state.space.turn < _START_ROUNDS, values[0], 0)
+    rate = jnp.where(rate * bound > rule.threshold, rule.threshold / jnp.where(bound > 0, bound, 1), rate)
     pull = rate * values
     short = pull > rule.threshold
     keep = jnp.where(short, rule.threshold / jnp.where(short, pull, 1), 1)

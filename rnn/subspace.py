@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-__all__ = ["Subspace", "follow", "ladder", "learn", "orthonormal", "random_subspace"]
+__all__ = ["Subspace", "aim", "follow", "learn", "orthonormal", "random_subspace"]
 
 
 class Subspace(NamedTuple):
@@ -23,22 +23,24 @@ class Subspace(NamedTuple):
     Attributes:
         vectors: orthonormal rows V_i, (k, m).
         values: λ_i ≥ 0; zero where nothing is known yet.
-        width: how many leading rows a step follows; the others wait, orthonormal to them.
-        turn: products taken so far.
+        width: how many leading rows are followed; the others wait, orthonormal to them.
+        turn: rounds over the followed rows so far.
+        row: where the next product starts.
     """
 
     vectors: Float[Array, "k m"]
     values: Float[Array, " k"]
     width: Int[Array, ""]
     turn: Int[Array, ""]
+    row: Int[Array, ""]
 
 
 def random_subspace(rank: int, size: int, dtype: jnp.dtype, seed: int = 0) -> Subspace:
     """Random orthonormal directions with unknown values, at most ``size`` of them."""
     rows = min(rank, size)
     block = jax.random.normal(jax.random.key(seed), (size, rows), dtype)
-    vectors = orthonormal(block.T)[0]
-    return Subspace(vectors, jnp.zeros(rows, dtype), jnp.asarray(rows, jnp.int32), jnp.zeros((), jnp.int32))
+    none = (jnp.zeros((), jnp.int32) for _ in range(2))
+    return Subspace(orthonormal(block.T)[0], jnp.zeros(rows, dtype), jnp.full((), rows, jnp.int32), *none)
 
 
 @jax.jit
@@ -70,54 +72,49 @@ def orthonormal(rows: Float[Array, "k m"]) -> tuple[Float[Array, "k m"], Float[A
     return q, jnp.tril(lower[:, :count])
 
 
-def ladder(rows: int) -> tuple[int, ...]:
-    """The widths that compiled code is made for: 2, 4, 8, … and ``rows`` itself."""
-    steps = []
-    width = 2
-    while width < rows:
-        steps.append(width)
-        width *= 2
-    return (*steps, rows)
+def aim(space: Subspace, direction: Float[Array, " m"]) -> Subspace:
+    """The space with its first direction replaced, the others made orthonormal to it; itself where that is zero."""
+    length = jnp.linalg.norm(direction)
+    first = jnp.where(length > 0, direction / jnp.where(length > 0, length, 1), space.vectors[0])
+    return space._replace(vectors=orthonormal(space.vectors.at[0].set(first))[0])
 
 
 def follow(
     product: Callable[[Float[Array, "w m"], Int[Array, ""]], Float[Array, "w m"]],
     space: Subspace,
     share: Float[Array, ""],
-) -> tuple[Subspace, Float[Array, " k"]]:
-    """One averaged power step on the leading ``width`` rows, rounded up to a step of the :func:`ladder`.
+    rows: int,
+) -> tuple[Subspace, Float[Array, ""]]:
+    """One averaged power step on the next ``rows`` of the leading ``width`` directions; the others keep their average.
 
     Args:
-        product: ``F_b`` on a block (w, m), with b chosen by the turn.
+        product: ``F_b`` on a block (rows, m), with b chosen by the turn.
         space: what is known so far.
         share: ρ in (0, 1]; 1 forgets all earlier products.
+        rows: directions in one product, at most k.
 
     Returns:
-        The new space and, for each of its rows, the part ``1 − ‖P_old V_i‖²`` that the old space did not hold; the
+        The new space and the part ``1 − ‖P_old V_i‖²`` that the old space did not hold, for each of its rows; the
         old space itself after a product that is not finite.
     """
-    widths = ladder(space.values.shape[0])
-
-    def branch(width: int) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-        def step(vectors: Array, values: Array, turn: Array) -> tuple[Array, Array]:
-            block = vectors[:width]
-            seen = share * product(block, turn) + (1 - share) * values[:width, None] * block
-            norms = jnp.linalg.norm(seen, axis=1)
-            # unit rows, the old ones where a product is zero: conditioning, and directions that survive F = 0
-            unit = jnp.where(norms[:, None] > 0, seen / jnp.where(norms > 0, norms, 1)[:, None], block)
-            q, lower = orthonormal(jnp.concatenate([unit, vectors[width:]]))
-            left, found, _ = jnp.linalg.svd(lower[:width, :width].T * norms)
-            return jnp.concatenate([left.T @ q[:width], q[width:]]), jnp.concatenate([found, values[width:]])
-
-        return step
-
-    index = jnp.searchsorted(jnp.asarray(widths, jnp.int32), space.width)
-    index = jnp.minimum(index, len(widths) - 1)
-    vectors, values = jax.lax.switch(index, [branch(w) for w in widths], space.vectors, space.values, space.turn)
-    good = jnp.isfinite(vectors).all() & jnp.isfinite(values).all()
-    vectors, values = jnp.where(good, vectors, space.vectors), jnp.where(good, values, space.values)
-    missed = jnp.maximum(1 - jnp.sum((vectors @ space.vectors.T) ** 2, axis=1), 0)
-    return Subspace(vectors, values, space.width, space.turn + 1), missed
+    vectors, values = space.vectors, space.values
+    block = jax.lax.dynamic_slice_in_dim(vectors, space.row, rows)
+    known = values[:, None] * vectors
+    old = jax.lax.dynamic_slice_in_dim(known, space.row, rows)
+    new = share * product(block, space.turn) + (1 - share) * old
+    seen = jax.lax.dynamic_update_slice_in_dim(known, new, space.row, 0)
+    norms = jnp.linalg.norm(seen, axis=1)
+    # unit rows, the old ones where a product is zero: conditioning, and directions that survive F = 0
+    unit = jnp.where(norms[:, None] > 0, seen / jnp.where(norms > 0, norms, 1)[:, None], vectors)
+    q, lower = orthonormal(unit)
+    left, found, _ = jnp.linalg.svd(lower.T * norms)
+    new = left.T @ q
+    good = jnp.isfinite(new).all() & jnp.isfinite(found).all()
+    new, found = jnp.where(good, new, vectors), jnp.where(good, found, values)
+    missed = jnp.maximum(1 - jnp.sum((new @ vectors.T) ** 2, axis=1), 0)
+    after = space.row + rows
+    done = after >= space.width
+    return Subspace(new, found, space.width, space.turn + done, jnp.where(done, 0, after)), missed
 
 
 def learn(space: Subspace, moved: Float[Array, " m"], change: Float[Array, " m"]) -> Subspace:
