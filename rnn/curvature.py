@@ -20,7 +20,7 @@ Fisher = Callable[[Any, Any, Any], Any]
 """``fisher(parameters, block, turn) -> block``: the Fisher matrix at ``parameters`` on a block of directions.
 
 ``block`` is a pytree like the parameters with a leading axis k (``None`` where a leaf is not of an inexact dtype),
-and so is the result. ``turn`` counts the calls, as an integer array: it chooses the sub-batch.
+and so is the result. ``turn``, an integer array, chooses the sub-batch.
 """
 
 

@@ -36,7 +36,7 @@ __all__ = ["LowRankState", "low_rank_natural_gradient"]
 _SHARE = 0.3  # of the newest product in the running average
 _START_ROUNDS = 6  # rounds of power steps that forget what was before them
 _ALARM = 0.1  # |q| beyond which the subspace has missed something
-_LEAK = (0.05, 0.2)  # below: refresh half as often; above: twice as often
+_LEAK = (0.05, 0.2)  # below: rounds half as often; above: twice as often
 
 
 class _Rule(NamedTuple):
@@ -62,8 +62,8 @@ class LowRankState(NamedTuple):
     Attributes:
         count: updates so far.
         space: the subspace, flat over the inexact leaves in the order of ``jax.tree.leaves``.
-        interval: updates between two refreshes, as it stands.
-        waited: updates since the last refresh.
+        interval: E, updates from the beginning of one round to the next.
+        waited: updates since the last round began.
         trust: factor on the whole step, in (0, 1].
         rate: η of the last step, the factor included.
         clipped: how many modes the last step shortened.
@@ -105,11 +105,13 @@ def low_rank_natural_gradient(
     last step is taken back and repeated from its start. In both modes a loss or gradient that is not finite is
     taken back in this way.
 
-    The subspace is found by power steps on the products that ``fisher`` gives, averaged over its sub-batches. It is
-    refreshed every E steps, at once if \\|q\\| passes 0.2 (fast: 0.5), and when a step is taken back. E doubles or
-    halves with the leak ``max_i η λ_i (1 − ‖P_old V_i‖²)``, up to 100 (fast: 4). A refresh follows the modes with
-    ``η λ_i > τ/2`` and one more, rounded up to a power of two and capped at ``rank``: it costs what the curvature
-    asks for, and the next mode is known before it matters.
+    The subspace is found by power steps on the products that ``fisher`` gives, averaged over its sub-batches. A round
+    over the followed directions takes one product per update, so that no update is much dearer than another (fast:
+    one product of all of them). Rounds begin every E updates, at once if ``|q|`` passes 0.1, and when a step is taken
+    back. E doubles or halves with the leak ``max_i η λ_i (1 − ‖P_old V_i‖²)``, up to 100 (fast: 4). A round follows
+    the modes with ``η λ_i > τ/2`` and one more, capped at ``rank``: it costs what the curvature asks for, and the next
+    mode is known before it matters. The first six rounds, begun with the gradient, follow each other (fast: before the
+    first step); until they end the rate is at most ``τ/λ_1``, safe in every direction.
 
     ``update(grads, state, params, fisher=…, value=…)`` needs ``params``, the product (here or at construction;
     :func:`rnn.fisher_of` and :func:`rnn.gauss_newton` make one) and in fast mode the loss ``value`` at ``params``.
@@ -250,7 +252,7 @@ def _refreshed(
     rate: Array,
     needed: Bool[Array, ""],
 ) -> LowRankState:
-    """The subspace after a refresh, if one is due."""
+    """The subspace after a product, if one is due."""
     first, starting = state.count == 0, state.space.turn < _START_ROUNDS
     alarmed = ~first & (needed | (state.overshoot > _ALARM))
     due = starting | alarmed | (state.space.row > 0) | (state.waited >= state.interval)

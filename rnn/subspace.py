@@ -1,7 +1,8 @@
 """The leading eigenpairs of a matrix that changes, followed by averaged power steps on a noisy product.
 
 With products ``F_b V`` on changing sub-batches b, one step forms ``Y = ρ F_b V + (1 − ρ) V Λ``, the product of V with
-a running average of F, and takes its left singular vectors and singular values as the new V and Λ. A power step alone
+a running average of F, and takes its left singular vectors and singular values as the new V and Λ. It may do so for
+some of the columns at a time, the others being ``V Λ`` unchanged. A power step alone
 forgets what the last sub-batch did not show; a fixed sub-batch follows the wrong matrix.
 """
 
@@ -24,7 +25,7 @@ class Subspace(NamedTuple):
         vectors: orthonormal rows V_i, (k, m).
         values: λ_i ≥ 0; zero where nothing is known yet.
         width: how many leading rows are followed; the others wait, orthonormal to them.
-        turn: rounds over the followed rows so far.
+        turn: rounds over the followed rows so far; it chooses the sub-batch.
         row: where the next product starts.
     """
 
@@ -85,7 +86,7 @@ def follow(
     share: Float[Array, ""],
     rows: int,
 ) -> tuple[Subspace, Float[Array, ""]]:
-    """One averaged power step on the next ``rows`` of the leading ``width`` directions; the others keep their average.
+    """One averaged power step on the next ``rows`` directions of the round; the others keep their average.
 
     Args:
         product: ``F_b`` on a block (rows, m), with b chosen by the turn.
@@ -114,7 +115,7 @@ def follow(
     missed = jnp.maximum(1 - jnp.sum((new @ vectors.T) ** 2, axis=1), 0)
     after = space.row + rows
     done = after >= space.width
-    return Subspace(new, found, space.width, space.turn + done, jnp.where(done, 0, after)), missed
+    return Subspace(new, found, space.width, space.turn + done.astype(jnp.int32), jnp.where(done, 0, after)), missed
 
 
 def learn(space: Subspace, moved: Float[Array, " m"], change: Float[Array, " m"]) -> Subspace:

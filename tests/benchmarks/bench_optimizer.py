@@ -15,9 +15,11 @@ import argparse
 import json
 import time
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -83,8 +85,14 @@ class Lane:
         return np.concatenate(self.loss)
 
     def column(self, name):
-        """What the optimizer's state showed after every step."""
-        return np.concatenate([np.asarray(getattr(s, name)) for s in self.seen])
+        """What the optimizer's state showed after every step; ``name`` may be dotted."""
+        return np.concatenate([np.asarray(attrgetter(name)(s)) for s in self.seen])
+
+    @property
+    def refreshed(self):
+        """Which steps took a product."""
+        place = np.stack([self.column("space.turn"), self.column("space.row")])
+        return np.any(np.diff(place, axis=1, prepend=0) != 0, axis=0)
 
     @property
     def model(self):
@@ -107,22 +115,20 @@ def lane(task, name, rate, *, chunk=250, build=None):
             parameters, state = carry
             loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
             update, state = optimizer.update(gradient, state, parameters, value=loss, fisher=fisher)
-            seen = state._replace(space=state.space.width, parameters=0, gradient=0) if _low_rank(state) else ()
+            seen = ()
+            if isinstance(state, rnn.LowRankState):  # but for what is as large as the parameters
+                seen = state._replace(space=state.space._replace(vectors=0), parameters=0, gradient=0)
             return (optax.apply_updates(parameters, update), state), (loss, seen)
 
         return jax.lax.scan(step, carry, length=chunk)
 
-    start = partition(task.student)[0]
+    start = jax.tree.map(jnp.array, partition(task.student)[0])  # copied, as a chunk overwrites what it is given
     key = name, chunk, str(jax.tree.map(lambda x: (x.shape, x.dtype), eqx.filter(task, eqx.is_array)))
     rate = np.float32(rate)
     carry = start, make(rate).init(start)
     if key not in _COMPILED:
-        _COMPILED[key] = jax.jit(run).lower(carry, task, rate).compile()
+        _COMPILED[key] = jax.jit(run, donate_argnums=0).lower(carry, task, rate).compile()
     return Lane(task, _COMPILED[key], carry, rate)
-
-
-def _low_rank(state):
-    return isinstance(state, rnn.LowRankState)
 
 
 def arrival(loss, goal):
@@ -226,30 +232,36 @@ def smooth(seeds, steps, biases, chunk=500):
                 ratio=float(np.median(ratio)),
                 processor=float(np.sum(run.work) / np.sum(plain.work)),
                 quartiles=np.quantile(ratio, [0.25, 0.75]).round(3).tolist(),
-                refreshes=int(run.carry[1].space.turn),
+                products=int(run.refreshed.sum()),
                 clipped=int(run.column("clipped").max()),
-                width=int(run.column("space").max()),
+                width=int(run.column("space.width")[200:].max()),
             )
 
 
 def peak(seeds, steps):
-    """Single steps timed: the first, those that refresh the subspace and the others, over SGD's median."""
+    """Single steps timed: those at the start, those that take a product later and the others, over SGD's median."""
     for seed in seeds:
         task = rnn.student_teacher(seed, bias="trained")
+        for name in ("smooth", "sgd"):
+            lane(task, name, 5e-3, chunk=1).advance()  # the first call of a compiled program takes longer
         run, plain = lane(task, "smooth", 5e-3, chunk=1), lane(task, "sgd", 5e-3, chunk=1)
         for _ in range(steps):
             plain.advance()
             run.advance()
         unit, taken = np.median(plain.seconds), np.asarray(run.seconds)
-        refreshed = run.column("waited") == 1
-        refreshed[0] = False
+        starting, refreshed = run.column("space.turn") < 6, run.refreshed
+        later = refreshed & ~starting
         show(
             seed=seed,
             first=float(taken[0] / unit),
-            refreshing=float(np.median(taken[refreshed]) / unit),
+            starting=float(np.median(taken[starting]) / unit),
+            refreshing=float(np.median(taken[later]) / unit),
+            quartiles=(np.quantile(taken[later], [0.25, 0.75]) / unit).round(3).tolist(),
             others=float(np.median(taken[~refreshed]) / unit),
+            plain=(np.quantile(plain.seconds, [0.25, 0.75]) / unit).round(3).tolist(),
             average=float(taken.mean() / np.mean(plain.seconds)),
-            refreshes=int(refreshed.sum()),
+            starts=int(starting.sum()),
+            products=int(refreshed.sum()),
         )
 
 

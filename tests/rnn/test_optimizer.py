@@ -12,7 +12,7 @@ import pytest
 import rnn
 from rnn.leaves import Leaves
 from rnn.model import partition
-from rnn.subspace import follow, ladder, learn, orthonormal, random_subspace
+from rnn.subspace import aim, follow, learn, orthonormal, random_subspace
 
 SIZE = 12
 EIGENVALUES = np.concatenate([[400.0, 90.0, 11.0], np.geomspace(1.0, 1e-3, SIZE - 3)])
@@ -30,6 +30,14 @@ def exact_fisher(matrix):
         return Leaves.of(parameters).unflatten(rows @ matrix.astype(rows.dtype))
 
     return fisher
+
+
+def settled(tx, gradient, params, steps=1_000, **extra):
+    """The update and the state once the subspace at ``params`` is known: repeated steps from the same place."""
+    state, move = tx.init(params), jax.jit(tx.update)
+    for _ in range(steps):
+        update, state = move(gradient, state, params, **extra)
+    return update, state
 
 
 def tree(vector):
@@ -50,7 +58,7 @@ def test_the_step_is_the_clipped_gradient(eta, threshold):
     theta = jnp.asarray(np.random.default_rng(1).normal(size=SIZE))
     gradient = matrix @ theta
     tx = rnn.low_rank_natural_gradient(eta, rank=4, threshold=threshold, fisher=exact_fisher(matrix))
-    update, state = tx.update(tree(gradient), tx.init(tree(theta)), tree(theta))
+    update, state = settled(tx, tree(gradient), tree(theta))
     got = np.concatenate([np.ravel(update["a"]), np.ravel(update["b"])])
     np.testing.assert_allclose(got, -eta * clipped(np.asarray(gradient), rows, eta, threshold, 4), rtol=1e-5, atol=1e-7)
     assert int(state.clipped) == np.sum(eta * EIGENVALUES[:4] > threshold)
@@ -68,22 +76,59 @@ def test_fast_takes_the_rate_from_the_least_followed_mode():
     np.testing.assert_allclose(update, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_descent_beyond_two_over_lambda_does_not_jump():
-    matrix, _ = quadratic()
+@pytest.mark.parametrize("eigenvalues", [EIGENVALUES, np.geomspace(400.0, 1.0, SIZE)])
+@pytest.mark.parametrize("seed", range(5))
+def test_descent_beyond_two_over_lambda_does_not_jump(eigenvalues, seed):
+    """From the first step on, although the directions are found one product at a time."""
+    rows = quadratic(seed)[1]
+    matrix = jnp.asarray(rows.T @ np.diag(eigenvalues) @ rows)
+    rate = 1.9 / eigenvalues[3]  # the fourth eigenvalue is the first that plain descent bears
 
     def run(tx):
-        theta = jnp.ones(SIZE)
+        theta = jnp.asarray(np.random.default_rng(seed).normal(size=SIZE))
         state, losses, move = tx.init(theta), [], jax.jit(tx.update)
-        for _ in range(40):
+        for _ in range(60):
+            losses.append(float(theta @ matrix @ theta) / 2)
             update, state = move(matrix @ theta, state, theta)
             theta = optax.apply_updates(theta, update)
-            losses.append(float(theta @ matrix @ theta) / 2)
         return np.asarray(losses)
 
-    plain = run(optax.sgd(0.02))
-    smooth = run(rnn.low_rank_natural_gradient(0.02, fisher=exact_fisher(matrix)))
-    assert plain[-1] > 1e20
-    assert np.all(np.diff(smooth) < 0)
+    assert run(optax.sgd(rate))[-1] > 1e20
+    assert np.all(np.diff(run(rnn.low_rank_natural_gradient(rate, fisher=exact_fisher(matrix)))) < 0)
+
+
+def test_the_first_step_ends_no_further_than_the_minimum_along_the_gradient():
+    """With one product, of the gradient, the whole step is at most ``τ/‖F Ĝ‖``."""
+    matrix, _ = quadratic()
+    theta = jnp.ones(SIZE)
+    gradient = matrix @ theta
+    turns = []
+
+    def fisher(parameters, block, turn):
+        turns.append(block.shape)
+        return exact_fisher(matrix)(parameters, block, turn)
+
+    tx = rnn.low_rank_natural_gradient(1.0, fisher=fisher)
+    update, state = tx.update(gradient, tx.init(theta), theta)
+    norm = jnp.linalg.norm(matrix @ gradient) / jnp.linalg.norm(gradient)
+    assert float(state.rate) == pytest.approx(1 / float(norm), rel=1e-9)
+    assert set(turns) == {(1, SIZE)}
+    assert float(gradient @ update + update @ matrix @ update / 2) < 0
+
+
+def test_a_round_sees_one_sub_batch_and_every_followed_direction_once():
+    matrix, rows = quadratic()
+    space = random_subspace(4, SIZE, jnp.float64)._replace(
+        vectors=jnp.asarray(rows[:4]), values=jnp.asarray([*EIGENVALUES[:3], 0.5]), width=jnp.asarray(3)
+    )
+    seen = []
+    for _ in range(6):
+        product = lambda block, turn: seen.append((np.asarray(block @ rows.T), int(turn))) or block @ matrix  # noqa: E731
+        space, _ = follow(product, space, jnp.asarray(1.0), 1)
+    assert [turn for _, turn in seen] == [0, 0, 0, 1, 1, 1]
+    parts = np.concatenate([np.abs(block) for block, _ in seen])
+    np.testing.assert_allclose(parts, np.eye(SIZE)[[0, 1, 2, 0, 1, 2]], atol=1e-12)
+    np.testing.assert_allclose(space.values, [*EIGENVALUES[:3], 0.5], rtol=1e-12)  # the last waits
 
 
 def test_fast_takes_back_a_rise_and_repeats_it_shorter():
@@ -103,15 +148,25 @@ def test_fast_takes_back_a_rise_and_repeats_it_shorter():
     np.testing.assert_array_equal(after.parameters, theta)
 
 
-def test_following_finds_the_leading_eigenpairs():
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_following_finds_the_leading_eigenpairs(block):
     matrix, rows = quadratic()
     space = random_subspace(4, SIZE, jnp.float64)
-    for _ in range(30):
-        space, missed = follow(lambda block, turn: block @ matrix, space, jnp.asarray(1.0))
+    for _ in range(120 // block):
+        space, missed = follow(lambda block, turn: block @ matrix, space, jnp.asarray(1.0), block)
     np.testing.assert_allclose(space.values[:3], EIGENVALUES[:3], rtol=1e-10)
     np.testing.assert_allclose(np.abs(space.vectors[:3] @ rows[:3].T), np.eye(3), atol=1e-8)
     np.testing.assert_allclose(space.vectors @ space.vectors.T, np.eye(4), atol=1e-13)
     assert float(missed[:3].max()) < 1e-12
+
+
+def test_aiming_puts_a_direction_first():
+    space = random_subspace(3, SIZE, jnp.float64)
+    direction = jnp.arange(1.0, SIZE + 1)
+    aimed = aim(space, direction)
+    np.testing.assert_allclose(jnp.abs(aimed.vectors[0]), direction / jnp.linalg.norm(direction), rtol=1e-12)
+    np.testing.assert_allclose(aimed.vectors @ aimed.vectors.T, np.eye(3), atol=1e-14)
+    np.testing.assert_allclose(jnp.abs(aim(space, jnp.zeros(SIZE)).vectors), jnp.abs(space.vectors), atol=1e-14)
 
 
 def test_an_observed_pair_is_learnt():
@@ -137,12 +192,6 @@ def test_rows_are_factored_whatever_their_rank(shape, rank):
     np.testing.assert_allclose(lower @ q, rows, atol=1e-14)
     np.testing.assert_allclose(q @ q.T, np.eye(shape[0]), atol=1e-14)
     np.testing.assert_array_equal(np.triu(lower, 1), 0)
-
-
-def test_ladder_doubles_up_to_the_cap():
-    assert ladder(1) == (1,)
-    assert ladder(8) == (2, 4, 8)
-    assert ladder(5) == (2, 4, 5)
 
 
 def test_task_fisher_is_the_dense_gauss_newton_matrix():
@@ -246,6 +295,27 @@ def test_vmap_over_seeds_is_a_loop_over_seeds(small):
     _, together = jax.vmap(lambda s: steps_of(small, optimizer, 15, s))(stacked)
     for row, student in zip(together, students, strict=True):
         np.testing.assert_allclose(row, alone(student)[1], rtol=1e-4)
+
+
+def test_parameters_and_state_may_be_overwritten(small):
+    """A step jitted with donated buffers, as training loops do, is the step."""
+    start, rest = partition(small.student)
+    optimizer = rnn.low_rank_natural_gradient(0.02, rank=2, fisher=rnn.fisher_of(small, samples=8))
+
+    def step(parameters, state):
+        gradient = jax.grad(lambda p: small.loss(eqx.combine(p, rest)))(parameters)
+        update, state = optimizer.update(gradient, state, parameters)
+        return optax.apply_updates(parameters, update), state
+
+    results = []
+    for donate in ((), (0, 1)):
+        parameters = jax.tree.map(jnp.array, start)
+        carry, move = (parameters, optimizer.init(parameters)), jax.jit(step, donate_argnums=donate)
+        for _ in range(3):
+            carry = move(*carry)
+        results.append(carry)
+    for plain, donated in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_array_equal(plain, donated)
 
 
 def test_state_holds_rank_plus_two_copies(small):
@@ -352,7 +422,7 @@ class TestBadInput:
             lambda p, x: (x @ p["half"].astype(jnp.float32)) * p["single"].sum(), jnp.ones((4, 3), jnp.float32)
         )
         tx = rnn.low_rank_natural_gradient(0.5, fisher=fisher)
-        update, state = tx.update(params, tx.init(params), params)
+        update, state = settled(tx, params, params)
         assert (update["half"].dtype, update["single"].dtype) == (jnp.bfloat16, jnp.float32)
         assert state.space.vectors.dtype == jnp.float32
         assert int(state.clipped) == 1
