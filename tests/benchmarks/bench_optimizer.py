@@ -3,10 +3,12 @@
     python tests/benchmarks/bench_optimizer.py fast --seeds 5
     python tests/benchmarks/bench_optimizer.py smooth --seeds 5 --steps 35000 --bias trained
     python tests/benchmarks/bench_optimizer.py rivals --seeds 5
+    python tests/benchmarks/bench_optimizer.py grid --seeds 5 --bias trained
 
 Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
-machine disturb less. ``rivals`` trains every optimizer of one seed in turn in one process; ``smooth`` changes between
-SGD and natural gradient every 500 steps, so that both see the same machine.
+machine disturb less. ``rivals`` trains every optimizer of one seed in turn in one process; ``grid`` runs every rate on
+every seed, as figure 4 takes one rate for all; ``smooth`` changes between SGD and natural gradient every 500 steps, so
+that both see the same machine.
 """
 
 from __future__ import annotations
@@ -209,6 +211,18 @@ def rivals(seeds):
             show(seed=seed, optimizer=name, rate=rate, steps=steps, seconds=seconds, **ratios, variation=rises)
 
 
+def grid(seeds, biases, most=6_000):
+    """The steps in which each rate of each optimizer arrives on each seed, −1 where it does not."""
+    for bias in biases:
+        tasks = [rnn.student_teacher(seed, bias=bias) for seed in seeds]
+        for name in ("adam", "momentum", "clipped"):
+            for rate in sorted(GRIDS[name][0]):
+                runs = [lane(task, name, rate, chunk=250) for task in tasks]
+                steps = [run.until(GOAL, most)[0] for run in runs]
+                typical = float(np.median([s if s > 0 else np.inf for s in steps]))
+                show(bias=bias, optimizer=name, rate=rate, steps=steps, median=typical if np.isfinite(typical) else None)
+
+
 def smooth(seeds, steps, biases, chunk=500):
     """Positive variation, final loss, longest step and time against SGD at the same rate."""
     for bias in biases:
@@ -268,7 +282,7 @@ def peak(seeds, steps):
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals"))
+    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals", "grid"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--rank", type=int, default=8)
@@ -282,6 +296,8 @@ def main() -> None:
         peak(seeds, args.steps or 600)
     elif args.mode == "rivals":
         rivals(seeds)
+    elif args.mode == "grid":
+        grid(seeds, args.bias)
     else:
         smooth(seeds, args.steps or 35_000, args.bias)
 
