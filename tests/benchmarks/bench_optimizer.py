@@ -220,7 +220,7 @@ def grid(seeds, biases, most=6_000):
                 runs = [lane(task, name, rate, chunk=250) for task in tasks]
                 steps = [run.until(GOAL, most)[0] for run in runs]
                 typical = float(np.median([s if s > 0 else np.inf for s in steps]))
-                show(bias=bias, optimizer=name, rate=rate, steps=steps, median=typical if np.isfinite(typical) else None)
+                show(bias=bias, optimizer=name, rate=rate, steps=steps, median=typical)
 
 
 def smooth(seeds, steps, biases, chunk=500):
