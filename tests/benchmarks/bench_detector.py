@@ -1,10 +1,12 @@
 """How often :func:`rnn.watch` warns before a bifurcation, how early, and how often in vain; prints a table.
 
     python tests/benchmarks/bench_detector.py
+    python tests/benchmarks/bench_detector.py --bias trained --each 6
 
 Students of 24 neurons learn teachers with multipliers +σ, −σ or a rotating pair, in their two read-out neurons, by
 gradient descent at 5e-3; a look every 20 steps. Teachers with σ > 1 make students cross, the others must not be warned
-of. The baseline draws a straight line through the modulus of the critical multiplier at the last five looks.
+of. With a trained bias the event is the first that :func:`rnn.bifurcations` finds, on whichever fixed point. The
+baseline draws a straight line through the modulus of the critical multiplier at the last five looks.
 """
 
 from __future__ import annotations
@@ -27,36 +29,37 @@ def rotation(radius, angle):
     return radius * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def tasks(seed):
+def tasks(seed, each, bias):
     """Kind of task, task, and the steps over which the rate falls to 1/e (0: it does not)."""
-    for k in range(12):
+    for k in range(each):
         gain = 0.5 + 0.05 * (k % 4)
         rng = np.random.default_rng((seed, k))
-        yield "paper's teacher", rnn.student_teacher(seed + k, size=SIZE, batch=BATCH, gain=gain), 0
+        yield "paper's teacher", rnn.student_teacher(seed + k, size=SIZE, batch=BATCH, gain=gain, bias=bias), 0
         for name, block in (
             ("above, +", np.diag([1.1 + 0.04 * k, 0.6])),
             ("above, −", np.diag([-1.3 - 0.03 * k, 0.5])),
             ("above, pair", rotation(1.2 + 0.03 * k, 0.4 + 0.2 * k)),
             ("above, two modes", np.diag([1.2 + 0.04 * k, 1.05 + 0.02 * k])),
         ):
-            yield name, imitation(rng, block, gain), 0
+            yield name, imitation(rng, block, gain, bias), 0
         for name, block in (
             ("stable", np.diag([0.3 + 0.04 * k, 0.2])),
             ("just below, +", np.diag([0.9 + 0.007 * k, 0.5])),
             ("just below, −", np.diag([-0.9 - 0.007 * k, 0.5])),
             ("just below, pair", rotation(0.9 + 0.007 * k, 0.4 + 0.2 * k)),
         ):
-            yield name, imitation(rng, block, gain), 0
-        yield "fading rate", imitation(rng, np.diag([1.1 + 0.01 * k, 0.5]), gain), 300 + 40 * k
+            yield name, imitation(rng, block, gain, bias), 0
+        yield "fading rate", imitation(rng, np.diag([1.1 + 0.01 * k, 0.5]), gain, bias), 300 + 40 * k
 
 
-def imitation(rng, block, gain):
+def imitation(rng, block, gain, bias):
     """The task of following a teacher whose read-out neurons have the multipliers of ``block``, and nothing else."""
     weight = rng.normal(size=(SIZE, SIZE))
     weight *= gain / np.max(np.abs(np.linalg.eigvals(weight)))
     teacher, h0 = np.zeros((SIZE, SIZE)), np.zeros((BATCH, SIZE))
     teacher[:2, :2], h0[:, :2] = block, rng.uniform(-2, 2, (BATCH, 2))
-    student, teacher = (rnn.VanillaRNN(jnp.asarray(w, jnp.float32)) for w in (weight, teacher))
+    zeros = jnp.zeros(SIZE, jnp.float32) if bias == "trained" else None
+    student, teacher = (rnn.VanillaRNN(jnp.asarray(w, jnp.float32), b) for w, b in ((weight, zeros), (teacher, None)))
     h0 = jnp.asarray(h0, jnp.float32)
     return rnn.Task(student, h0, rnn.trajectory(teacher, h0, HORIZON)[..., :2], teacher)
 
@@ -73,7 +76,7 @@ def descend(task, fade):
         return (jax.tree.map(lambda p, g: p - rate * g, parameters, gradient), k + 1), None
 
     def stretch(carry, _):
-        return jax.lax.scan(step, carry, length=EVERY)[0], carry[0].weight
+        return jax.lax.scan(step, carry, length=EVERY)[0], eqx.combine(carry[0], rest)
 
     return jax.lax.scan(stretch, (start, jnp.zeros(())), length=LOOKS)[1]
 
@@ -85,30 +88,35 @@ def straight_line(steps, radius, ahead, window=5):
     return 1 - radius[-1] <= ahead * np.polyfit(steps[-window:], radius[-window:], 1)[0]
 
 
-def judge(task, weights):
-    """Step of the crossing (−1: none), of the first warning and of the baseline's first at 100, 200 and 400 steps."""
-    radius = np.abs(np.linalg.eigvals(np.asarray(weights, np.float64))).max(1)
-    crossed = int(np.argmax(radius >= 1)) if radius.max() >= 1 else -1
-    end = crossed if crossed > 0 else len(radius)
-    steps = np.arange(len(radius)) * EVERY
-    lines = {
-        ahead: next((int(steps[k - 1]) for k in range(1, end + 1) if straight_line(steps[:k], radius[:k], ahead)), -1)
-        for ahead in (100, 200, 400)
-    }
+def judge(task, models, bias):
+    """Step of the event (−1: none), of the first warning and of the baseline's first at 100, 200 and 400 steps."""
+    event = rnn.bifurcations(models, every=5, first=1) if bias == "trained" else ()
+    crossed = event[0].step * EVERY if len(event) else -1
     warned, said = -1, None
     seen = rnn.watch(task.student, task.h0, HORIZON, loss=task.loss)
-    for k in range(end):
-        seen = seen.look(rnn.VanillaRNN(weights[k]), float(steps[k]))
-        if seen.notice is not None and not seen.notice.confirmed:
-            warned, said = int(steps[k]), seen.notice.steps
+    for k, model in enumerate(models):
+        if 0 < crossed <= k * EVERY:
             break
-    return crossed * EVERY if crossed > 0 else -1, warned, said, lines, float(radius.max())
+        seen = seen.look(model, float(k * EVERY))
+        if bias == "frozen" and abs(seen.multipliers[-1]) >= 1:
+            crossed = k * EVERY
+            break
+        if warned < 0 and seen.notice is not None and not seen.notice.confirmed:
+            warned, said = k * EVERY, seen.notice.steps
+    steps, radius = np.asarray(seen.steps), np.abs(seen.multipliers)
+    before = np.searchsorted(steps, crossed) if crossed > 0 else len(steps)
+    lines = {
+        a: next((int(steps[k - 1]) for k in range(1, before + 1) if straight_line(steps[:k], radius[:k], a)), -1)
+        for a in (100, 200, 400)
+    }
+    kind = event[0].kind if len(event) else ""
+    return {"crossed": crossed, "event": kind, "warned": warned, "said": said, "lines": lines, "most": radius.max()}
 
 
 def table(rows):
     """Warned before, leads and false alarms of the detector and of the baseline."""
     crossing, quiet = [r for r in rows if r["crossed"] > 0], [r for r in rows if r["crossed"] < 0]
-    print(f"{len(crossing)} runs with a crossing, {len(quiet)} without")
+    print(f"{len(crossing)} runs with an event, {len(quiet)} without")
     for name, warned in (
         ("rnn.watch", lambda r: r["warned"]),
         *((f"straight line, {a} ahead", lambda r, a=a: r["lines"][a]) for a in (100, 200, 400)),
@@ -128,12 +136,14 @@ def main() -> None:
     """Train, look, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    seed = parser.parse_args().seed
+    parser.add_argument("--each", type=int, default=12, help="runs of every kind")
+    parser.add_argument("--bias", choices=("frozen", "trained"), default="frozen")
+    args = parser.parse_args()
     rows = []
-    for kind, task, fade in tasks(seed):
-        weights = descend(task, jnp.float32(fade))
-        crossed, warned, said, lines, most = judge(task, weights)
-        rows.append({"kind": kind, "crossed": crossed, "warned": warned, "said": said, "lines": lines, "most": most})
+    for kind, task, fade in tasks(args.seed, args.each, args.bias):
+        stacked = descend(task, jnp.float32(fade))
+        models = [jax.tree.map(lambda x, k=k: x[k], stacked) for k in range(LOOKS)]
+        rows.append({"kind": kind, **judge(task, models, args.bias)})
         print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
     table(rows)
 
