@@ -11,6 +11,10 @@ teacher lies short of it. With the rate ρ̇ at which ρ grows now, and s expone
     n = (1 − ρ)/ρ̇ · ln(κ)/(κ − 1),   κ = s(1)/s(ρ)
 
 steps; a straight line through the past would say ``(1 − ρ)/ρ̇`` and know nothing of where the loss ends.
+
+There are two gradients g: with the fixed point where it is, and with the fixed point moving along with θ. They are the
+same at the origin of a network without bias. Else the second alone sees a bias that drives the point into a fold, and
+asks after networks far away where the point is near its fold and moves fast; the first does not. Either may warn.
 """
 
 from __future__ import annotations
@@ -71,7 +75,7 @@ class Watch:
         point: the followed fixed point, (state,).
         direction: leading parameter direction, (1, m): where the next power step starts.
         steps, multipliers, energies: of the looks so far: step, critical multiplier, Ritz value of ``JᵀJ``.
-        slopes: of the looks so far, ``s`` at the modulus as it is, at 1 and at 1.05.
+        slopes: of the looks so far, ``s`` at the modulus as it is, at 1 and at 1.05, with the point held and moving.
         lost: the point has left the reach of Newton's method.
         ahead: how many steps ahead to warn.
     """
@@ -84,12 +88,12 @@ class Watch:
     steps: tuple[float, ...] = ()
     multipliers: tuple[complex, ...] = ()
     energies: tuple[float, ...] = ()
-    slopes: tuple[tuple[float, float, float], ...] = ()
+    slopes: tuple[tuple[tuple[float, ...], ...], ...] = ()
     lost: bool = False
     ahead: float = 200.0
 
     def look(self, model: Model, step: float) -> Watch:
-        """The watch after one look at ``model``: Newton, one Jacobian's eigenvectors, one kernel product, three slopes.
+        """The watch after one look at ``model``: Newton, one Jacobian's eigenvectors, one kernel product, six slopes.
 
         Raises:
             ValueError: ``step`` does not increase.
@@ -111,7 +115,7 @@ class Watch:
             steps=(*self.steps, float(step)),
             multipliers=(*self.multipliers, critical),
             energies=(*self.energies, float(values[0])),
-            slopes=(*self.slopes, tuple(map(float, slopes))),
+            slopes=(*self.slopes, tuple(tuple(row) for row in np.asarray(slopes, float).tolist())),
             lost=False,
         )
 
@@ -145,12 +149,15 @@ class Watch:
             return math.inf
         radius, before = abs(self.multipliers[look]), abs(self.multipliers[look - 1])
         speed = (radius - before) / (self.steps[look] - self.steps[look - 1])
-        here, there, beyond = self.slopes[look]
-        if not min(speed, here, there, beyond) > 0:
-            return math.inf
-        ratio = there / here
-        bend = math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
-        return (1 - radius) / speed * bend
+
+        def steps(here: float, there: float, beyond: float) -> float:
+            if not all(x > 0 for x in (speed, here, there, beyond)):  # NaN foresees nothing either
+                return math.inf
+            ratio = there / here
+            bend = math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
+            return (1 - radius) / speed * bend
+
+        return min(steps(*slopes) for slopes in self.slopes[look])
 
 
 def watch(
@@ -168,8 +175,8 @@ def watch(
         model: the network as it is, for the shapes.
         h0: initial states of the kernel, shape (batch, state); a few dozen do.
         horizon: T, in steps.
-        loss: what training lowers, a differentiable function of the model such as ``task.loss``. A look takes three
-            slopes of it, about two training steps' work. Keep one function: each new one is compiled.
+        loss: what training lowers, a differentiable function of the model such as ``task.loss``. A look takes six
+            slopes of it, about four training steps' work. Keep one function: each new one is compiled.
         point: near which fixed point to begin; the origin unless given.
         ahead: how many training steps ahead to warn.
 
@@ -208,29 +215,31 @@ def _critical(jacobian: np.ndarray) -> tuple[complex, np.ndarray, np.ndarray]:
 def _slopes(
     loss: Callable[[Any], Any], model: Model, point: Array, jacobian: Array, modulus: Array, parts: list[Array]
 ) -> Array:
-    """``s`` at the modulus as it is, at 1 and at ``_THROUGH``.
+    """``s`` at the modulus as it is, at 1 and at ``_THROUGH``, with the point held and moving, (2, 3).
 
-    ``ρ = Re(μ̄/|μ| p·D_hF(h*, θ) q)``, whose gradient is that of the modulus with p and q held; the fixed point moves
-    with θ by one Newton step.
+    ``ρ = Re(μ̄/|μ| p·D_hF(h*, θ) q)``, whose gradient is that of the modulus with p and q held; a fixed point that
+    moves with θ does so by one Newton step.
     """
     parameters, rest = partition(model)
     u, v, a, b = parts
 
-    def radius(parameters: Any) -> Array:
+    def radius(parameters: Any, moves: Array) -> Array:
         moving = eqx.combine(parameters, rest)
         step = jnp.linalg.solve(jnp.eye(point.shape[0], dtype=point.dtype) - jacobian, moving(point) - point)
-        _, push = jax.linearize(moving, point + step)
+        _, push = jax.linearize(moving, point + moves * step)
         return u @ push(a) - v @ push(b)
 
-    gradient = jax.grad(radius)(parameters)
-    square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
+    def along(moves: Array) -> Array:
+        gradient = jax.grad(radius)(parameters, moves)
+        square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
 
-    def slope(at: Array) -> Array:
-        moved = jax.tree.map(lambda p, g: p + (at - modulus) / square * g, parameters, gradient)
-        return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (moved,), (gradient,))[1]
+        def slope(at: Array) -> Array:
+            moved = jax.tree.map(lambda p, g: p + (at - modulus) / square * g, parameters, gradient)
+            return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (moved,), (gradient,))[1]
 
-    places = [modulus, jnp.ones_like(modulus), jnp.full_like(modulus, _THROUGH)]
-    return jax.lax.map(slope, jnp.stack(places))
+        return jax.lax.map(slope, jnp.stack([modulus, jnp.ones_like(modulus), jnp.full_like(modulus, _THROUGH)]))
+
+    return jax.lax.map(along, jnp.arange(2, dtype=point.dtype))
 
 
 @eqx.filter_jit

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,7 +72,7 @@ def test_the_date_follows_the_loss(block):
 
 
 def test_slopes_are_those_of_displaced_networks():
-    """Against central differences of the modulus and the loss, at a point that moves with a bias."""
+    """Against central differences of the modulus and the loss, with the fixed point held and moving with a bias."""
     rng = np.random.default_rng(5)
     weight, bias = rng.normal(size=(3, 3)) * 0.4, rng.normal(size=3) * 0.3
     target = jnp.asarray(rng.normal(size=12))
@@ -80,19 +83,35 @@ def test_slopes_are_those_of_displaced_networks():
     def loss(model):
         return jnp.sum(jnp.sin(jnp.concatenate([model.weight.ravel(), model.bias]) * target))
 
-    def modulus(flat):
+    def point(flat):
         h, model = np.zeros(3), model_of(flat)
         for _ in range(400):
             h = np.asarray(model(h))
-        return np.max(np.abs(np.linalg.eigvals(np.asarray(model.weight) @ np.diag(1 - np.tanh(h) ** 2))))
+        return h
+
+    def modulus(flat, h):
+        return np.max(np.abs(np.linalg.eigvals(flat[:9].reshape(3, 3) @ np.diag(1 - np.tanh(h) ** 2))))
 
     flat, eye = np.concatenate([weight.ravel(), bias]), np.eye(12) * 1e-5
-    gradient = np.array([(modulus(flat + e) - modulus(flat - e)) / 2e-5 for e in eye])
+    here = point(flat)
     seen = rnn.watch(model_of(flat), H0, 5, loss=loss).look(model_of(flat), 0.0)
-    for z, slope in zip((modulus(flat), 1.0, 1.05), seen.slopes[0], strict=True):
-        moved = flat + (z - modulus(flat)) / (gradient @ gradient) * gradient
-        ends = [loss(model_of(moved + s * gradient)) for s in (1e-5, -1e-5)]
-        assert slope == pytest.approx(-float(ends[0] - ends[1]) / 2e-5, rel=1e-5)
+    for where, slopes in zip((lambda flat: here, point), seen.slopes[0], strict=True):
+        ends = [[modulus(flat + s * e, where(flat + s * e)) for s in (1, -1)] for e in eye]
+        gradient = np.array([(high - low) / 2e-5 for high, low in ends])
+        for z, slope in zip((modulus(flat, here), 1.0, 1.05), slopes, strict=True):
+            moved = flat + (z - modulus(flat, here)) / (gradient @ gradient) * gradient
+            high, low = (loss(model_of(moved + s * gradient)) for s in (1e-5, -1e-5))
+            assert slope == pytest.approx(-float(high - low) / 2e-5, rel=1e-5)
+    assert abs(seen.slopes[0][0][0] / seen.slopes[0][1][0] - 1) > 0.01
+
+
+def test_slopes_that_are_no_numbers_foresee_nothing():
+    """As where a multiplier is defective."""
+    model = rnn.VanillaRNN(jnp.eye(3) / 2)
+    looks = {"steps": (0.0, 1.0, 2.0), "multipliers": (0.9 + 0j, 0.95 + 0j, 0.99 + 0j), "energies": (1.0,) * 3}
+    for slope, warned in ((1.0, True), (math.nan, False)):
+        seen = replace(rnn.watch(model, H0, 5, loss=toward(2, [[1.0]])), **looks, slopes=(((slope,) * 3,) * 2,) * 3)
+        assert (seen.notice is not None) is warned
 
 
 def test_no_warning_where_the_multiplier_saturates_or_falls():
