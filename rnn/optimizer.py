@@ -35,6 +35,7 @@ __all__ = ["LowRankState", "low_rank_natural_gradient"]
 
 _SHARE = 0.3  # of the newest product in the running average
 _START_ROUNDS = 6  # rounds of power steps that forget what was before them
+_ROUNDING = 16  # units in the last place by which a loss may rise
 _ALARM = 0.1  # |q| beyond which the subspace has missed something
 _LEAK = (0.05, 0.2)  # below: rounds half as often; above: twice as often
 
@@ -101,9 +102,9 @@ def low_rank_natural_gradient(
 
     *Smooth* keeps the given rate η. *Fast* takes η as a ceiling: where every followed mode is sharper than τ/η, the
     rate is ``τ/λ_k`` with λ_k the least of them, since what is not followed may be as sharp. The whole step is
-    multiplied by a trust that starts at 1/64, aims at ``|q| = 1/5``, and is halved when the loss rises; then the
-    last step is taken back and repeated from its start. In both modes a loss or gradient that is not finite is
-    taken back in this way.
+    multiplied by a trust that starts at 1/64, aims at ``|q| = 1/5``, and is halved when the loss rises by more than
+    rounding; then the last step is taken back and repeated from its start. In both modes a loss or gradient that is
+    not finite is taken back in this way.
 
     The subspace is found by power steps on the products that ``fisher`` gives, averaged over its sub-batches. A round
     over the followed directions takes one product per update, so that no update is much dearer than another (fast:
@@ -221,7 +222,7 @@ def _judge(
     first = state.count == 0
     good = jnp.isfinite(gradient).all() & jnp.isfinite(loss) & jnp.isfinite(theta).all()
     if rule.fast:
-        good &= first | (loss <= state.value)
+        good &= first | (loss <= state.value + _ROUNDING * jnp.finfo(loss.dtype).eps * jnp.abs(state.value))
     moved = theta - state.parameters
     fall = -jnp.vdot(moved, state.gradient)
     q = jnp.abs(jnp.vdot(moved, gradient - state.gradient)) / jnp.where(fall > 0, fall, 1)
@@ -254,8 +255,8 @@ def _refreshed(
 ) -> LowRankState:
     """The subspace after a product, if one is due."""
     first, starting = state.count == 0, state.space.turn < _START_ROUNDS
-    alarmed = ~first & (needed | (state.overshoot > _ALARM))
-    due = starting | alarmed | (state.space.row > 0) | (state.waited >= state.interval)
+    alarmed = state.overshoot > _ALARM
+    due = starting | alarmed | needed | (state.space.row > 0) | (state.waited >= state.interval)
     size = state.space.values.shape[0]
     rows, rounds = (size, jnp.where(first, _START_ROUNDS, 1)) if rule.fast else (1, 1)
 

@@ -148,6 +148,18 @@ def test_fast_takes_back_a_rise_and_repeats_it_shorter():
     np.testing.assert_array_equal(after.parameters, theta)
 
 
+def test_a_rise_within_rounding_is_accepted():
+    """Else steps too small to be seen in the loss are taken back at random until none is left."""
+    matrix, _ = quadratic()
+    theta = jnp.ones(SIZE, jnp.float32)
+    tx = rnn.low_rank_natural_gradient(1.0, mode="fast", fisher=exact_fisher(matrix))
+    for rise, rejected in ((1e-6, 0), (1e-5, 1)):
+        state = tx.init(theta)
+        step, state = tx.update(theta, state, theta, value=jnp.float32(1))
+        _, state = tx.update(theta, state, theta + step, value=jnp.float32(1 + rise))
+        assert int(state.rejected) == rejected
+
+
 @pytest.mark.parametrize("block", [1, 2, 4])
 def test_following_finds_the_leading_eigenpairs(block):
     matrix, rows = quadratic()
