@@ -85,7 +85,7 @@ def follow(
     space: Subspace,
     share: Float[Array, ""],
     rows: int,
-) -> tuple[Subspace, Float[Array, ""]]:
+) -> tuple[Subspace, Float[Array, " k"]]:
     """One averaged power step on the next ``rows`` directions of the round; the others keep their average.
 
     Args:
@@ -99,11 +99,10 @@ def follow(
         old space itself after a product that is not finite.
     """
     vectors, values = space.vectors, space.values
-    block = jax.lax.dynamic_slice_in_dim(vectors, space.row, rows)
     known = values[:, None] * vectors
-    old = jax.lax.dynamic_slice_in_dim(known, space.row, rows)
-    new = share * product(block, space.turn) + (1 - share) * old
-    seen = jax.lax.dynamic_update_slice_in_dim(known, new, space.row, 0)
+    block, old = (jax.lax.dynamic_slice_in_dim(x, space.row, rows) for x in (vectors, known))
+    mean = share * product(block, space.turn) + (1 - share) * old
+    seen = jax.lax.dynamic_update_slice_in_dim(known, mean, space.row, 0)
     norms = jnp.linalg.norm(seen, axis=1)
     # unit rows, the old ones where a product is zero: conditioning, and directions that survive F = 0
     unit = jnp.where(norms[:, None] > 0, seen / jnp.where(norms > 0, norms, 1)[:, None], vectors)
