@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from normalforms import report
 from normalforms.plot import COLOURS, style
@@ -45,8 +45,7 @@ def figure3(study: TwoModes) -> Figure:
             ylabel="modulus of the multiplier (dashed: teacher)",
             title="natural gradient, fast" if natural else "gradient descent, 5e-2",
         )
-        # between the teacher's two lines, on the side where the student is not yet, or no longer, there
-        ax.legend(fontsize=8, loc=f"center {'right' if natural else 'left'}", bbox_to_anchor=(float(natural), 0.72))
+    axes[1].legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.72))  # between the teacher's two lines
     _ratios(axes[2], study)
     return figure
 
@@ -60,8 +59,9 @@ def _ratios(ax: Any, study: TwoModes) -> None:
         ax.plot([], [], "o", color=colour, label="natural gradient" if natural else "gradient descent")
     ax.plot([], [], "^", color="0.4", mfc="w", label="at least (second not seen)")
     ax.set_yscale("log")
-    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        axis(ScalarFormatter())
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xticks(range(len(SETTINGS)), [f"{second:g}, gain {gain:g}" for second, gain in SETTINGS], fontsize=8)
     ax.set(xlabel="teacher's second multiplier, student's gain", ylabel="second crossing / first")
     ax.legend(fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1)
