@@ -111,8 +111,9 @@ def low_rank_natural_gradient(
     one product of all of them). Rounds begin every E updates, at once if ``|q|`` passes 0.1, and when a step is taken
     back. E doubles or halves with the leak ``max_i η λ_i (1 − ‖P_old V_i‖²)``, up to 100 (fast: 4). A round follows
     the modes with ``η λ_i > τ/2`` and one more, capped at ``rank``: it costs what the curvature asks for, and the next
-    mode is known before it matters. The first six rounds, begun with the gradient, follow each other (fast: before the
-    first step); until they end the rate is at most ``τ/λ_1``, safe in every direction.
+    mode is known before it matters. The first six rounds, begun with the gradient and over all ``rank`` directions,
+    follow each other (fast: before the first step); until they end the rate is at most ``τ/λ_1`` with the largest
+    curvature seen, safe in every direction.
 
     ``update(grads, state, params, fisher=…, value=…)`` needs ``params``, the product (here or at construction;
     :func:`rnn.fisher_of` and :func:`rnn.gauss_newton` make one) and in fast mode the loss ``value`` at ``params``.
