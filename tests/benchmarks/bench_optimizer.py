@@ -252,30 +252,41 @@ def smooth(seeds, steps, biases, chunk=500):
             )
 
 
-def peak(seeds, steps):
-    """Single steps timed: those at the start, those that take a product later and the others, over SGD's median."""
+def peak(seeds, steps, starts=12):
+    """Single steps over SGD's median: the first and the others of the start, in ``starts`` runs, and later ones."""
     for seed in seeds:
         task = rnn.student_teacher(seed, bias="trained")
         for name in ("smooth", "sgd"):
             lane(task, name, 5e-3, chunk=1).advance()  # the first call of a compiled program takes longer
-        run, plain = lane(task, "smooth", 5e-3, chunk=1), lane(task, "sgd", 5e-3, chunk=1)
-        for _ in range(steps):
-            plain.advance()
-            run.advance()
-        unit, taken = np.median(plain.seconds), np.asarray(run.seconds)
-        starting, refreshed = run.column("space.turn") < 6, run.refreshed
-        later = refreshed & ~starting
+
+        def side_by_side(count, task=task):
+            run, plain = lane(task, "smooth", 5e-3, chunk=1), lane(task, "sgd", 5e-3, chunk=1)
+            for _ in range(count):
+                plain.advance()
+                run.advance()
+            unit = np.median(plain.seconds)
+            starting, product = run.column("space.turn") < 6, run.refreshed
+            return np.asarray(run.seconds) / unit, np.asarray(plain.seconds) / unit, starting, product
+
+        first, base, others = [], [], []
+        for _ in range(starts):
+            taken, plain, starting, _ = side_by_side(40)
+            first.append(taken[0])
+            base.append(plain[0])
+            others.append(np.median(taken[1:][starting[1:]]))
+        taken, plain, starting, product = side_by_side(steps)
+        later = product & ~starting
         show(
             seed=seed,
-            first=float(taken[0] / unit),
-            starting=float(np.median(taken[starting]) / unit),
-            refreshing=float(np.median(taken[later]) / unit),
-            quartiles=(np.quantile(taken[later], [0.25, 0.75]) / unit).round(3).tolist(),
-            others=float(np.median(taken[~refreshed]) / unit),
-            plain=(np.quantile(plain.seconds, [0.25, 0.75]) / unit).round(3).tolist(),
-            average=float(taken.mean() / np.mean(plain.seconds)),
+            first=float(np.median(first)),
+            sgd_first=float(np.median(base)),
+            starting=float(np.median(others)),
+            product=float(np.median(taken[later])),
+            quartiles=np.quantile(taken[later], [0.25, 0.75]).round(3).tolist(),
+            others=float(np.median(taken[~product])),
+            sgd_quartiles=np.quantile(plain, [0.25, 0.75]).round(3).tolist(),
             starts=int(starting.sum()),
-            products=int(refreshed.sum()),
+            products=int(product.sum()),
         )
 
 
