@@ -10,16 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normalforms.classify import reduce_jet
-    from normalforms.discovery import Discovery, discover
-    from normalforms.distribution import Empirical, Normal, Uniform
-    from normalforms.fitting import Fit, fit
-    from normalforms.form import NormalForm
-    from normalforms.formula import DomainWarning, Formula
-    from normalforms.jet import Jet
+    from normalforms.data import Discovery, Fit, discover, fit
+    from normalforms.forms.averages import Empirical, Normal, Uniform
+    from normalforms.formulas import DomainWarning, Formula
     from normalforms.law import AmplificationLaw, amplification
     from normalforms.maps import (
         Map,
+        MapSyntaxError,
         cusp,
         neimark_sacker,
         parse_map,
@@ -29,22 +26,18 @@ if TYPE_CHECKING:
         stability_flip,
         transcritical,
     )
-    from normalforms.parser import MapSyntaxError
-    from normalforms.reduction import reduce
+    from normalforms.reduction import Jet, NormalForm, reduce, reduce_jet
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "classify": ("reduce_jet",),
+    "data": ("Discovery", "Fit", "discover", "fit"),
+    "forms.averages": ("Empirical", "Normal", "Uniform"),
+    "formulas": ("DomainWarning", "Formula"),
     "law": ("AmplificationLaw", "amplification"),
-    "discovery": ("Discovery", "discover"),
-    "distribution": ("Empirical", "Normal", "Uniform"),
-    "fitting": ("Fit", "fit"),
-    "form": ("NormalForm",),
-    "formula": ("DomainWarning", "Formula"),
-    "jet": ("Jet",),
     "maps": (
         "Map",
+        "MapSyntaxError",
         "cusp",
         "neimark_sacker",
         "parse_map",
@@ -54,8 +47,7 @@ _HOME = {
         "stability_flip",
         "transcritical",
     ),
-    "parser": ("MapSyntaxError",),
-    "reduction": ("reduce",),
+    "reduction": ("Jet", "NormalForm", "reduce", "reduce_jet"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

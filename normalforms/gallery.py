@@ -13,8 +13,9 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms import maps, zoo
+from normalforms import maps
 from normalforms.law import AmplificationLaw, amplification
+from normalforms.maps import zoo
 
 __all__ = ["BEGIN", "END", "document", "section", "with_section"]
 

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms import iteration, maps
-from normalforms.averages import AveragedLaw
-from normalforms.codegen import Program
-from normalforms.distribution import Distribution
-from normalforms.formula import Domain, Formula, symbols
-from normalforms.iteration import Orbit, orbit_program
+from normalforms import maps
+from normalforms.forms import Orbit, iteration, orbit_program
+from normalforms.forms.averages import AveragedLaw, Distribution
+from normalforms.forms.series import Law, exact_formula, series_formula
+from normalforms.forms.uniform import uniform_law
+from normalforms.formulas import Domain, Formula, Program, symbols
 from normalforms.maps import Map
-from normalforms.truncated import Law, exact_formula, series_formula
-from normalforms.uniform import uniform_law
 
 __all__ = ["AmplificationLaw", "AveragedLaw", "amplification"]
 
@@ -63,7 +61,7 @@ class AmplificationLaw:
         return float(value) if np.ndim(value) == 0 else value
 
     def _stretched(self, h0: Any) -> Any:
-        from normalforms.formula import check_real
+        from normalforms.formulas import check_real
 
         return check_real(h0, "h0") * float(self.stretch)
 
@@ -118,7 +116,7 @@ class AmplificationLaw:
             order: highest power (weight) kept.
             pade: the Padé approximant in ``h0²`` (``h0`` where odd powers occur, a factor of all weights in graded
                 series) that these terms determine, of degrees [M−1/M] or [M/M] after the first term. It reaches
-                beyond the circle of convergence; see `normalforms.pade` for how it is computed and judged.
+                beyond the circle of convergence; see `normalforms.forms.series.pade` for how it is computed and judged.
 
         Returns:
             A `Formula` of ``g, h0, T``, or a `GramFormula`; see `exact`. The next terms measure the truncation: it
@@ -132,8 +130,8 @@ class AmplificationLaw:
     def uniform(self, order: int = 0) -> Formula:
         """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; `Formula.orbit` is ``h_t``.
 
-        The orbit of the limiting flow at a shifted time: see `normalforms.uniform_bernoulli` and
-        `normalforms.uniform_fold`. The cusp's law is implicit (`normalforms.uniform_cusp`).
+        The orbit of the limiting flow at a shifted time: see `normalforms.forms.uniform.bernoulli` and
+        `normalforms.forms.uniform.fold`. The cusp's law is implicit (`normalforms.forms.uniform.cusp`).
 
         Args:
             order: p; the relative error of A is O(T^{−(p+1)}) at fixed scaled variables. Pitchfork, period doubling
@@ -146,22 +144,22 @@ class AmplificationLaw:
         return uniform_law(self.map, order, stretch=self.stretch, gain=self.gain)
 
     def scaling(self) -> Any:
-        """The finite-time scaling function; see `normalforms.scaling.scaling`."""
-        from normalforms.scaling import scaling
+        """The finite-time scaling function; see `normalforms.forms.limits.scaling.scaling`."""
+        from normalforms.forms.limits import scaling
 
         law = _limit(self)
         return scaling(law.map, stretch=law.stretch, gain=law.gain)
 
     def regimes(self) -> Any:
-        """Sub-critical, critical and super-critical laws; see `normalforms.scaling.regimes`."""
-        from normalforms.scaling import regimes
+        """Sub-critical, critical and super-critical laws; see `normalforms.forms.limits.scaling.regimes`."""
+        from normalforms.forms.limits import regimes
 
         law = _limit(self)
         return regimes(law.map, stretch=law.stretch, gain=law.gain)
 
     def enclosure(self, g: Any, h0: Any, horizon: int) -> Any:
-        """A rigorous ball around ``A_T``; see `normalforms.enclosure.enclosure`."""
-        from normalforms.enclosure import enclosure
+        """A rigorous ball around ``A_T``; see `normalforms.forms.enclosure.enclosure.enclosure`."""
+        from normalforms.forms.enclosure import enclosure
 
         return enclosure(self.map, g, h0, horizon, stretch=self.stretch, gain=self.gain)
 
@@ -200,7 +198,7 @@ def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
         moved = [v * float(stretch) if i == place else v for i, v in enumerate(values)]
         return holds(*moved)  # type: ignore[misc]
 
-    from normalforms.formula import _lazy
+    from normalforms.formulas import _lazy
 
     return replace(
         formula,

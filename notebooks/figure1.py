@@ -16,9 +16,9 @@
 # %%
 import os
 
-from rnn.figures import figure1, figure_bias
-from rnn.narrative import headline
-from rnn.reproduce import reproduce
+from rnn.studies.experiment.figures import figure1, figure_bias
+from rnn.studies.experiment.report import headline
+from rnn.studies.experiment.study import reproduce
 
 steps = int(os.environ.get("NOTEBOOK_STEPS", "1500"))
 story = reproduce("quick", steps=steps)

@@ -18,7 +18,7 @@
 import os
 
 import normalforms as nf
-from normalforms.plot import figure2
+from rnn.studies.laws.figures import figure2
 
 nodes = int(os.environ.get("NOTEBOOK_NODES", "200"))
 figure = figure2(horizon=30, nodes=nodes)

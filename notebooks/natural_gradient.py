@@ -19,8 +19,8 @@
 import os
 
 import rnn
-from rnn.descents import descents
-from rnn.figures_optimizer import descents_summary, figure4
+from rnn.studies.descents.study import descents
+from rnn.studies.figures import descents_summary, figure4
 
 steps = int(os.environ.get("NOTEBOOK_STEPS", "2000"))
 study = descents("quick", steps=steps, others=["fast"], rates=[])

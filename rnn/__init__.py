@@ -1,24 +1,24 @@
 """Recurrent networks in JAX: training, state-space NTK, bifurcations and restricted kernels."""
 
-from rnn.bifurcation import bifurcations
-from rnn.continuation import Branch, Place
-from rnn.curvature import fisher_of, gauss_newton
-from rnn.density import Spectrum
-from rnn.detector import Notice, Watch, watch
-from rnn.ensemble import train_all
-from rnn.events import Bifurcations, Event
-from rnn.fixed_points import FixedPoints, fixed_points
-from rnn.interop import GRU, LSTM, load
-from rnn.jets import normal_form
-from rnn.kernel import SNTK, sntk
-from rnn.model import VanillaRNN, partition, trajectory
-from rnn.optimizer import LowRankState, low_rank_natural_gradient
-from rnn.prediction import Prediction, predict
-from rnn.record import ModelPath, RecordError, Run
-from rnn.restricted import Sweep, amplification_along, dominant, fit, restrict
-from rnn.spectrum import Estimate, Modes
-from rnn.task import Task, embed_fixed_points, student_teacher
-from rnn.train import DivergedError, Progress, train
+from rnn.dynamics import (
+    Bifurcations,
+    Branch,
+    Event,
+    FixedPoints,
+    Notice,
+    Place,
+    Watch,
+    bifurcations,
+    fixed_points,
+    normal_form,
+    watch,
+)
+from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
+from rnn.models import GRU, LSTM, ModelPath, VanillaRNN, load, partition, trajectory
+from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
+from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
+from rnn.tasks import Task, embed_fixed_points, student_teacher
+from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
 
 __all__ = [
     "GRU",

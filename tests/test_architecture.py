@@ -1,92 +1,82 @@
-"""The import arrows, as the files state them."""
+"""The floor plan, as the files state it: folders, the arrows between them, and what stays behind each door."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("normalforms", "rnn")
-PUBLIC_SUBMODULES = {"normalforms.plot", "normalforms.report"}
 
-
-def imports(path: Path, *, deferred: bool = True) -> set[str]:
-    """Modules that a file imports, type-checking blocks left out; ``deferred``: inside functions too."""
-    found: set[str] = set()
-
-    def walk(node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                continue
-            if not deferred and isinstance(child, (ast.FunctionDef, ast.ClassDef)):
-                continue
-            if isinstance(child, ast.Import):
-                found.update(alias.name for alias in child.names)
-            elif isinstance(child, ast.ImportFrom) and child.module:
-                found.add(child.module)
-                found.update(
-                    f"{child.module}.{a.name}"
-                    for a in child.names
-                    if (ROOT / child.module.replace(".", "/") / f"{a.name}.py").exists()
-                )
-            walk(child)
-
-    walk(ast.parse(path.read_text()))
-    return found
-
-
-FILES = {
-    f"{package}.{path.stem}": path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).glob("*.py"))
-    if path.stem != "__init__"
+# Folder -> the folders that it may import from; each list only points to folders above its own line.
+ARROWS: dict[str, set[str]] = {
+    "normalforms.maps": set(),
+    "normalforms.exact": set(),
+    "normalforms.report": set(),
+    "normalforms.formulas": {"normalforms.exact"},
+    "normalforms.reduction": {"normalforms.maps", "normalforms.exact"},
+    "normalforms.forms": {"normalforms.maps", "normalforms.formulas"},
+    "normalforms.forms.enclosure": {"normalforms.maps", "normalforms.formulas"},
+    "normalforms.forms.limits": {"normalforms.maps", "normalforms.exact", "normalforms.formulas"},
+    "normalforms.forms.series": {
+        "normalforms.maps",
+        "normalforms.exact",
+        "normalforms.formulas",
+        "normalforms.forms",
+    },
 }
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("normalforms.") and n != "normalforms.cli"])
-def test_the_symbolic_layer_knows_neither_jax_nor_rnn(name):
-    for module in imports(FILES[name]):
-        assert module.split(".")[0] not in {"jax", "equinox", "optax", "matfree", "rnn"}, module
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("rnn.")])
-def test_rnn_reaches_normalforms_through_public_names_only(name):
-    private = {m for m in imports(FILES[name]) if m.startswith("normalforms.")} - PUBLIC_SUBMODULES
-    assert not private
+FILES = {name_of(p): p for package in PACKAGES for p in sorted((ROOT / package).rglob("*.py"))}
+DOORS = {name for name, path in FILES.items() if path.name == "__init__.py"}
+INSIDE = sorted(set(FILES) - DOORS)
 
 
-def test_imports_make_no_circle():
-    """Methods that delegate to a module above theirs import it when they are called; loading never circles."""
-    arrows = {name: {m for m in imports(path, deferred=False) if m in FILES} for name, path in FILES.items()}
-    done: set[str] = set()
-
-    def visit(name: str, trail: tuple[str, ...]) -> None:
-        assert name not in trail, " -> ".join([*trail, name])
-        if name not in done:
-            for other in arrows[name]:
-                visit(other, (*trail, name))
-            done.add(name)
-
-    for name in arrows:
-        visit(name, ())
+@cache
+def imports(name: str, door: bool = False) -> frozenset[tuple[str, str]]:
+    """``(module, name)`` that a file takes, inside functions too; type-checking blocks count as well."""
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
+        if isinstance(node, ast.Import):
+            found.update((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            found.update((node.module or "", alias.name) for alias in node.names)
+    return frozenset(found)
 
 
-def test_importing_normalforms_loads_no_jax():
-    code = (
-        "import sys, normalforms as nf; [getattr(nf, n) for n in nf.__all__]; "
-        "sys.exit(any(m in sys.modules for m in ('jax', 'equinox', 'rnn')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def folder(module: str) -> str:
+    """The room of a module: its folder, or itself where it lies at the top of a package."""
+    if module in DOORS:
+        return module
+    above = module.rpartition(".")[0]
+    return module if above in PACKAGES else above
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_public_name_has_a_docstring(name):
-    tree = ast.parse(FILES[name].read_text())
-    assert ast.get_docstring(tree), f"{name} has no docstring"
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
+@cache
+def behind(door: str, name: str) -> str:
+    """The module that a door takes a name from; the door itself where it takes none."""
+    full = f"{door}.{name}"
+    for module, taken in imports(door):
+        if taken == name and module in FILES:
+            return behind(module, name) if module in DOORS else module
+    return full if full in FILES else door
+
+
+def targets(name: str) -> set[str]:
+    """The modules of this project behind what a file imports."""
+    found = set()
+    for module, taken in imports(name):
+        if module.split(".")[0] in PACKAGES:
+            found.add(behind(module, taken) if module in DOORS and taken else module)
+    return (found & set(FILES)) - {name}

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from normalforms.cli import _interruptible, main
+from normalforms.cli.main import _interruptible, main
 
 DRIVER = """
 import signal
@@ -106,7 +106,7 @@ def test_a_damaged_record_stops_before_any_work(tmp_path, capsys):
     out = str(tmp_path / "a")
     assert main(["reproduce", "--preset", "quick", "--out", out, "--only", "fig2"]) == 0
     from rnn import student_teacher
-    from rnn.train import begin
+    from rnn.training.train import begin
 
     folder = tmp_path / "a" / "run" / "student"
     begin(student_teacher(0), folder)
@@ -119,7 +119,7 @@ def test_a_damaged_record_stops_before_any_work(tmp_path, capsys):
 
 
 def test_divergence_is_a_failure_with_one_line(tmp_path, capsys, monkeypatch):
-    import rnn.reproduce
+    import rnn.studies.experiment.study
     from rnn import DivergedError
 
     def diverge(*_, **__):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from normalforms.cli import main
+from normalforms.cli.main import main
 from rnn import sntk
 
 
@@ -38,7 +38,8 @@ def test_a_path_of_checkpoints_shows_its_pitchfork(tmp_path, capsys):
 def test_one_set_of_weights_is_enough_and_devices_share_its_kernel(tmp_path, capsys, monkeypatch):
     kernels = []
     monkeypatch.setattr(
-        "rnn.analysis.sntk", lambda *args, **options: kernels.append(sntk(*args, **options)) or kernels[-1]
+        "rnn.studies.analysis.study.sntk",
+        lambda *args, **options: kernels.append(sntk(*args, **options)) or kernels[-1],
     )
     with jax.enable_x64(False):
         assert main(["analyze", *weights(tmp_path, [1.5]), "--devices", "1", "--out", str(tmp_path / "out")]) == 0

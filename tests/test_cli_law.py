@@ -10,7 +10,7 @@ import mpmath
 import pytest
 
 import normalforms as nf
-from normalforms.cli import main
+from normalforms.cli.main import main
 
 FAMILIES = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling", "neimark_sacker", "cusp")
 LOGISTIC = ["--map", "r*x*(1-x)", "--state", "x", "--parameter", "r"]
@@ -242,7 +242,7 @@ def test_bad_input_is_one_line_within_a_second_and_nothing_runs(arguments, capsy
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys\nfrom normalforms.cli import main\n"
+        "import sys\nfrom normalforms.cli.main import main\n"
         "try:\n    main(['law', '--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(any(m in sys.modules for m in ('sympy', 'numpy', 'flint', 'jax')))"
     )

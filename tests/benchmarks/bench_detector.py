@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnn
-from rnn.model import partition
+from rnn.models.model import partition
 
 SIZE, BATCH, HORIZON, EVERY, LOOKS = 24, 32, 25, 20, 220
 

@@ -27,9 +27,9 @@ from jax.flatten_util import ravel_pytree
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 import rnn
-from rnn.model import with_bias
-from rnn.products import fisher_block
-from rnn.train import _diagnose, advance, start
+from rnn.kernel.products import fisher_block
+from rnn.models.model import with_bias
+from rnn.training.train import _diagnose, advance, start
 
 try:
     import matfree.decomp
@@ -228,8 +228,8 @@ def agreement():
 
 SHARDED = """
 import json, sys, re, time, jax, jax.numpy as jnp, numpy as np, rnn
-from rnn.products import fisher_block
-from rnn.model import with_bias
+from rnn.kernel.products import fisher_block
+from rnn.models.model import with_bias
 task = rnn.student_teacher(0)
 one = rnn.sntk(with_bias(task.student), task.h0, task.horizon)
 many = rnn.sntk(with_bias(task.student), task.h0, task.horizon, devices=jax.devices())

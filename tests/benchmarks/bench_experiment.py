@@ -22,10 +22,10 @@ import jax
 import numpy as np
 
 import rnn
-from rnn.continuation import Follower, Place
-from rnn.prediction import RUNGS
-from rnn.reproduce import Story, reproduce
-from rnn.train import recorded
+from rnn.dynamics.continuation import Follower, Place
+from rnn.restricted.prediction import RUNGS
+from rnn.studies.experiment.study import Story, reproduce
+from rnn.training.train import recorded
 
 STEPS = 2_500
 BARE = 5_000  # steps of the bare loop that are timed
@@ -123,7 +123,7 @@ def table(seeds: list[int]) -> None:
 def timed(preset: str, out: Path) -> tuple[float, float]:
     """Wall time in s and the largest process in GB of one reproduction, set-up and compilation included."""
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    start = "import sys; from normalforms.cli import main; sys.exit(main(sys.argv[1:]))"
+    start = "import sys; from normalforms.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", start, "reproduce", "--preset", preset, "--out", str(out)]
     began = time.perf_counter()
     subprocess.run(command, capture_output=True, env=environment, check=True)

@@ -249,10 +249,10 @@ def enclosures(cases: int) -> Iterator[Row]:
 # --- speed ------------------------------------------------------------------------------------------------------
 
 _LAW = "import normalforms as nf\nlaw = nf.amplification(nf.{family}())\n"
-_LOGISTIC = "import normalforms as nf\nfrom normalforms.zoo import logistic\nlaw = nf.amplification(logistic())\n"
+_LOGISTIC = "import normalforms as nf\nfrom normalforms.maps.zoo import logistic\nlaw = nf.amplification(logistic())\n"
 _KOENIGS = (
-    "import normalforms as nf\nfrom normalforms.expansion import local\n"
-    "from normalforms.koenigs import orbit_coefficients\nform = local(nf.{family}())\n"
+    "import normalforms as nf\nfrom normalforms.forms.series.expansion import local\n"
+    "from normalforms.forms.series.koenigs import orbit_coefficients\nform = local(nf.{family}())\n"
 )
 _SYMENGINE = """
 import symengine as se

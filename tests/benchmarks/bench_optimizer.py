@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 import rnn
-from rnn.model import partition
+from rnn.models.model import partition
 
 GOAL = 5e-4
 GRIDS = {  # learning rates and the most steps; the likely best rate first: it shortens the others

@@ -14,10 +14,10 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.codegen import Carry, Program
-from normalforms.formula import Formula, symbols
-from normalforms.printing import render
-from normalforms.special import Clifford, ExpMoment, clifford, expmoment
+from normalforms.exact.special import Clifford, ExpMoment, clifford, expmoment
+from normalforms.formulas.formula import Formula, symbols
+from normalforms.formulas.printing import render
+from normalforms.formulas.program import Carry, Program
 
 FAMILIES = ("stability_flip", "pitchfork", "transcritical", "period_doubling", "saddle_node")
 POINTS = [

@@ -8,11 +8,11 @@ import pytest
 import sympy as sp
 from flint import arb, ctx
 
-from normalforms.balls import to_ball
-from normalforms.enclosure import Ball, enclosure, gram_enclosure
-from normalforms.iteration import gram
+from normalforms.forms.enclosure.balls import to_ball
+from normalforms.forms.enclosure.enclosure import Ball, enclosure, gram_enclosure
+from normalforms.forms.iteration import gram
 from normalforms.law import amplification
-from normalforms.maps import (
+from normalforms.maps.map import (
     Map,
     cusp,
     neimark_sacker,

@@ -9,8 +9,8 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.formula import Domain, DomainWarning, Formula, check_horizon, symbols
-from normalforms.typeset import typeset
+from normalforms.formulas.formula import Domain, DomainWarning, Formula, check_horizon, symbols
+from normalforms.formulas.typeset import typeset
 
 SERIES = ("stability_flip", "pitchfork", "transcritical", "period_doubling")
 g, h0, T = symbols("g h0 T")
@@ -129,7 +129,7 @@ def test_bad_requests_are_named():
 
 def test_neglected_terms_of_opposite_sign_do_not_hide_the_error():
     x = sp.Symbol("x", real=True)
-    from normalforms.codegen import Program
+    from normalforms.formulas.program import Program
 
     guarded = Formula(x, (x,), Domain("|x| ≪ 1"), guard=Program((x,), (x, 5 * x**2, -5 * x**3)))
     with pytest.warns(DomainWarning):
@@ -161,7 +161,7 @@ def read_back(text):
 
 @pytest.mark.parametrize("name", SERIES)
 def test_abbreviations_mean_the_expression(name):
-    from normalforms.typeset import _abbreviate, _by_power, _tidy
+    from normalforms.formulas.typeset import _abbreviate, _by_power, _tidy
 
     expr = law(name).series(4).expr
     h = next(s for s in expr.free_symbols if s.name == "h0")

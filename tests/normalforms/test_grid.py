@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import normalforms as nf
-from normalforms.grid import on_grid, product_axes
-from normalforms.time_sum import TimeSum, gram_rule
-from normalforms.zoo import logistic
+from normalforms.formulas.grid import on_grid, product_axes
+from normalforms.formulas.time_sum import TimeSum, gram_rule
+from normalforms.maps.zoo import logistic
 
 GRIDS = {
     "pitchfork": (np.linspace(0.97, 1.03, 150), np.linspace(-0.05, 0.05, 151)),

@@ -3,7 +3,7 @@
 import pytest
 import sympy as sp
 
-from normalforms.parser import MapSyntaxError, parse_expression
+from normalforms.maps.parser import MapSyntaxError, parse_expression
 
 x, r = sp.symbols("x r")
 

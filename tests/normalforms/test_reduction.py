@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms import zoo
+from normalforms.maps import zoo
 
 x, y, g = sp.symbols("x y g", real=True)
 LOGISTIC = nf.parse_map("r*x*(1-x)", state="x", parameter="r")
@@ -346,7 +346,7 @@ def test_degenerate_points_name_what_vanishes(m, says):
 
 def _floats(m):
     """The same point through float64 arithmetic."""
-    from normalforms.jet import jet
+    from normalforms.reduction.jet import jet
 
     at = {**dict.fromkeys(m.states, sp.Integer(0)), m.parameters[0]: sp.Integer(1)}
     return nf.reduce_jet(jet(m, at, m.parameters[0], exact=False))

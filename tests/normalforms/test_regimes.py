@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from normalforms.formula import DomainWarning, Formula
-from normalforms.iteration import amplify
-from normalforms.maps import (
+from normalforms.forms.iteration import amplify
+from normalforms.forms.limits.regimes import Regime, regimes
+from normalforms.forms.limits.scaling import scaling
+from normalforms.formulas.formula import DomainWarning, Formula
+from normalforms.maps.map import (
     Map,
     cusp,
     neimark_sacker,
@@ -21,8 +23,6 @@ from normalforms.maps import (
     stability_flip,
     transcritical,
 )
-from normalforms.regimes import Regime, regimes
-from normalforms.scaling import scaling
 
 D = sp.Rational(-1, 2) + 3 * sp.I / 10
 u, v = sp.symbols("u v")

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from normalforms.formula import DomainWarning
-from normalforms.iteration import amplify, gram
-from normalforms.maps import (
+from normalforms.families.unfolding import unfolding
+from normalforms.forms.iteration import amplify, gram
+from normalforms.forms.limits.numerics import PHASE, PITCHFORK, SADDLE_NODE, STABILITY_FLIP, TRANSCRITICAL
+from normalforms.forms.limits.scaling import CuspScaling, scaling
+from normalforms.formulas.formula import DomainWarning
+from normalforms.maps.map import (
     Map,
     cusp,
     neimark_sacker,
@@ -20,9 +23,6 @@ from normalforms.maps import (
     stability_flip,
     transcritical,
 )
-from normalforms.scaling import CuspScaling, scaling
-from normalforms.scaling_numerics import PHASE, PITCHFORK, SADDLE_NODE, STABILITY_FLIP, TRANSCRITICAL
-from normalforms.unfolding import unfolding
 
 D = sp.Rational(-1, 2) + 3 * sp.I / 10
 SCALAR = {m.name: m for m in (stability_flip(), pitchfork(), transcritical(), saddle_node())}

@@ -15,12 +15,12 @@ import sympy as sp
 from sympy.polys.domains import QQ
 
 import normalforms as nf
-from normalforms.cyclotomic import Base, Fraction, exponents
-from normalforms.expansion import local
-from normalforms.graded import exact_rows, graded, newton_rows
-from normalforms.koenigs import orbit_coefficients
-from normalforms.pade import assignments, determinants
-from normalforms.polynomials import poly, products
+from normalforms.exact.cyclotomic import Base, Fraction, exponents
+from normalforms.exact.polynomials import poly, products
+from normalforms.forms.series.expansion import local
+from normalforms.forms.series.graded import exact_rows, graded, newton_rows
+from normalforms.forms.series.koenigs import orbit_coefficients
+from normalforms.forms.series.pade import assignments, determinants
 
 x, r = sp.symbols("x r", real=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import normalforms as nf
-from normalforms.uniform_domain import ERRORS
+from normalforms.forms.uniform.domain import ERRORS
 
 POINTS = 60
 STEPS = {  # h', ∂h'/∂h, ∂h'/∂g

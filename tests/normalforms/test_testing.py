@@ -7,9 +7,9 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.canonical import canonical, read_canonical
-from normalforms.formula import symbols
-from normalforms.testing import GoldenMismatchError, assert_matches, differences, families, main, regenerate
+from normalforms.formulas.formula import symbols
+from normalforms.testing.canonical import canonical, read_canonical
+from normalforms.testing.golden import GoldenMismatchError, assert_matches, differences, families, main, regenerate
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "families.json"
 g, h0, T = symbols("g h0 T")

@@ -10,11 +10,11 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.formula import DomainWarning
-from normalforms.uniform_domain import DEEPEST, ERRORS, FOLD_RANGE, FOLD_REACH, RANGE
-from normalforms.uniform_families import NODES
-from normalforms.uniform_fold import NODES as FOLD_NODES
-from normalforms.uniform_matching import bernoulli_coefficients, fold_coefficients
+from normalforms.forms.uniform.domain import DEEPEST, ERRORS, FOLD_RANGE, FOLD_REACH, RANGE
+from normalforms.forms.uniform.families import NODES
+from normalforms.forms.uniform.fold import NODES as FOLD_NODES
+from normalforms.forms.uniform.matching import bernoulli_coefficients, fold_coefficients
+from normalforms.formulas.formula import DomainWarning
 
 X, W = np.polynomial.legendre.leggauss(60)
 Q = sp.Rational
@@ -613,7 +613,7 @@ def test_the_stability_flip_is_exact(order):
 
 @pytest.mark.parametrize("d", [-1 + sp.I / 2, -2 - 3 * sp.I, 1 - sp.I])
 def test_the_twist_gives_back_the_cubic_coefficient(d):
-    from normalforms.unfolding import unfolding
+    from normalforms.families.unfolding import unfolding
 
     found = unfolding(nf.neimark_sacker(1, d))
     assert sp.expand(-found.coefficient + sp.I * found.coefficient * found.twist - d) == 0

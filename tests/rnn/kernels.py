@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn import VanillaRNN, sntk
-from rnn.model import partition
+from rnn.models.model import partition
 
 
 class Gated(eqx.Module):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnn import VanillaRNN, sntk
-from rnn.capacity import product_cost
-from rnn.products import fisher_block
+from rnn.kernel.capacity import product_cost
+from rnn.kernel.products import fisher_block
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "capacity.md").read_text()
 SIZES = [(256, 25, 64, 1), (256, 25, 64, 4), (32, 50, 256, 1), (16, 400, 128, 2)]  # B, T, N, k

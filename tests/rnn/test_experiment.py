@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import rnn
-from normalforms.report import png
-from rnn.figures import figure1, figure_bias
-from rnn.model import with_bias
-from rnn.narrative import document, summary
+from normalforms.report.page import png
+from rnn.models.model import with_bias
+from rnn.studies.experiment.figures import figure1, figure_bias
+from rnn.studies.experiment.report import document, summary
 
 NOTEBOOK = Path(__file__).parent.parent.parent / "notebooks" / "figure1.py"
 
@@ -90,7 +90,7 @@ def test_small_initial_states_are_predicted_by_the_cubic_normal_form(story):
 def test_amplification_is_the_derivative_of_the_trajectory(story):
     sweep = story.restricted.sweep
     k, eps = 40, 1e-5
-    from rnn.record import Rebuild, flatten
+    from rnn.models.parameters import Rebuild, flatten
 
     theta = np.asarray(flatten(sweep.event.model))
     states = [

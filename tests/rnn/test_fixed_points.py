@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnn
-from rnn.newton import newton_cycles
+from rnn.dynamics.newton import newton_cycles
 
 REFERENCE = json.loads((Path(__file__).parent.parent / "normalforms" / "reference.json").read_text())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernels import CASES, Case, dense, gated, observe_three, planted, vanilla
 
-from rnn.frobenius import exact_frobenius
+from rnn.kernel.exact_trace import exact_frobenius
 
 MORE = {
     "longer than the state": vanilla(horizon=12),

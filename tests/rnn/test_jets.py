@@ -10,7 +10,7 @@ from planted import KINDS, error, planted, step
 
 import normalforms as nf
 import rnn
-from rnn.jets import jet
+from rnn.dynamics.normal_form import jet
 
 
 class Hidden(eqx.Module):

@@ -10,7 +10,7 @@ import pytest
 from kernels import CASES, MATRIX, close, dense, flat, gated, observe_three, partial_model, vanilla
 
 from rnn import VanillaRNN, sntk
-from rnn.kernel import fisher_product
+from rnn.kernel.sntk import fisher_product
 
 # every kind of cell and of readout in every way to save memory, once
 WAYS = [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from kernels import CASES, close, dense, planted, vanilla
 
-from rnn.krylov import grow, leading
-from rnn.subspace import orthonormal
+from rnn.kernel.modes import grow, leading
+from rnn.kernel.subspace import orthonormal
 
 SPECTRA = {
     "separate": [5.0, 4.0, 3.0, 2.0, 1.0, 0.5],

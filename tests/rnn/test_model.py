@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn import VanillaRNN, trajectory
-from rnn.model import partition
+from rnn.models.model import partition
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import optax
 import pytest
 
 import rnn
-from rnn.leaves import Leaves
-from rnn.model import partition
-from rnn.subspace import aim, follow, learn, orthonormal, random_subspace
+from rnn.kernel.subspace import aim, follow, learn, orthonormal, random_subspace
+from rnn.models.model import partition
+from rnn.models.parameters import Leaves
 
 SIZE = 12
 EIGENVALUES = np.concatenate([[400.0, 90.0, 11.0], np.geomspace(1.0, 1e-3, SIZE - 3)])

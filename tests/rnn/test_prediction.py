@@ -7,8 +7,8 @@ import pytest
 from networks import PAIR, PLANTED, at_bifurcation, planted_map
 
 import rnn
-from rnn.line import critical_basis
-from rnn.prediction import CORRECTIONS
+from rnn.restricted.line import critical_basis
+from rnn.restricted.prediction import CORRECTIONS
 
 
 def planted_rate(model, sweep, s, eps=1e-6):

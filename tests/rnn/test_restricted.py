@@ -8,8 +8,8 @@ import pytest
 from networks import PAIR, PLANTED, at_bifurcation, planted_map
 
 import rnn
-from rnn.record import Rebuild, flatten
-from rnn.restricted import multiplier_gradient
+from rnn.models.parameters import Rebuild, flatten
+from rnn.restricted.sweep import multiplier_gradient
 
 
 @pytest.fixture(scope="module")

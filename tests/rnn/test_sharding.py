@@ -13,7 +13,7 @@ import jax
 import pytest
 from kernels import vanilla
 
-from rnn.sharding import local_devices
+from rnn.kernel.devices import local_devices
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -26,7 +26,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 if len(sys.argv) > 1:
     jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
 import kernels
-from rnn.products import fisher_block
+from rnn.kernel.products import fisher_block
 
 expected = EXPECTED
 assert jax.device_count() == expected, jax.device_count()

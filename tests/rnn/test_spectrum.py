@@ -8,7 +8,7 @@ import pytest
 from kernels import CASES, MATRIX, close, dense, gated, planted, vanilla
 
 from rnn import VanillaRNN
-from rnn.spectrum import diagnostics, frobenius, stable_rank, subspace_step
+from rnn.kernel.trace import diagnostics, frobenius, stable_rank, subspace_step
 
 NAMES = [
     "outer bias",

@@ -10,11 +10,11 @@ import optax
 import pytest
 
 import rnn
-from rnn import figures_optimizer as drawn
-from rnn import two_modes as two_modes_module
-from rnn.descents import Descent, Descents, descents
-from rnn.studies import studies
-from rnn.two_modes import SETTINGS, Crossings, TwoModes, two_mode_task, two_modes
+from rnn.studies import figures as drawn
+from rnn.studies.descents.study import Descent, Descents, descents
+from rnn.studies.study import studies
+from rnn.studies.two_modes import study as two_modes_module
+from rnn.studies.two_modes.study import SETTINGS, Crossings, TwoModes, two_mode_task, two_modes
 
 
 def crossings(first, second, natural=False, setting=(1.1, 0.5), steps=101):
@@ -109,7 +109,9 @@ def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
 
 
 def test_studies_are_those_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr("rnn.studies._STUDIES", {"fig4": ("natural_gradient", lambda *_, **__: planted(), *_drawn())})
+    monkeypatch.setattr(
+        "rnn.studies.study._STUDIES", {"fig4": ("natural_gradient", lambda *_, **__: planted(), *_drawn())}
+    )
     (made,) = studies(["fig1", "fig4"], "quick", out=tmp_path)
     assert (made.name, made.key) == ("figure4", "natural_gradient")
     assert made.facts == drawn.descents_summary(planted())

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from kernels import CASES, close
 
-from rnn.model import partition
-from rnn.sweeps import AffineCell, adjoint, checkpointed, linear_cell, retrace, rollout, segmented, sites, tangent
+from rnn.kernel.sweeps import (
+    AffineCell,
+    adjoint,
+    checkpointed,
+    linear_cell,
+    retrace,
+    rollout,
+    segmented,
+    sites,
+    tangent,
+)
+from rnn.models.model import partition
 
 NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alone", "inner, bias alone", "gru"]
 

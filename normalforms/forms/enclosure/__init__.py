@@ -1,0 +1,5 @@
+"""Certified digits: amplifications in ball arithmetic."""
+
+from normalforms.forms.enclosure.enclosure import enclosure
+
+__all__ = ["enclosure"]

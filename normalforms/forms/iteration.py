@@ -1,0 +1,197 @@
+"""The reference: states and sensitivities of a map by direct iteration, vectorised in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.formulas import Carry, Program, check_horizon, check_real, compiled, symbols
+from normalforms.maps import Map
+
+__all__ = ["Orbit", "escape_radius", "iterate", "orbit_program"]
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """Orbits, their sensitivities and when they left.
+
+    ``h_{t+1} = f(h_t, g)``, ``s_{t+1} = f_h s_t + f_g``, ``s_0 = 0``.
+
+    Args:
+        h: states ``h_1 … h_T``, shape ``(T, *batch)``, or ``(T, *batch, n)`` for a map of R^n.
+        s: ``∂h_t/∂g``, shape of ``h``; with several parameters they are a last axis.
+        escape: step at which the orbit left the escape radius or the floats, 0 where it stayed; shape ``batch``.
+    """
+
+    h: np.ndarray
+    s: np.ndarray
+    escape: np.ndarray
+
+
+def orbit_program(m: Map) -> Program:
+    """The program of ``A_T = Σ ‖s_t‖²`` (one parameter) by iteration, with tangents; ``T`` is symbolic."""
+    t, T, A = *symbols("t T"), sp.Symbol("A", real=True)
+    names = ["h0"] if m.dimension == 1 else [f"{s.name}0" for s in m.states]
+    initial = [sp.Symbol(n, real=True) for n in names]
+    nexts = [sp.Symbol(f"{s.name}_next", real=True) for s in m.states]
+    program = Program(
+        (*m.parameters, *initial, T),
+        tuple(m.states),
+        carries=tuple(Carry(s, i, n) for s, i, n in zip(m.states, initial, nexts, strict=True)),
+        body=tuple(zip(nexts, m.steps, strict=True)),
+        counter=t,
+        horizon=T,
+    )
+    moved, tangents = program.with_tangents(m.parameters[0])
+    growth = sp.Add(*(tangents[n] ** 2 for n in nexts if n in tangents))
+    return Program(
+        program.inputs,
+        (A,),
+        carries=(*moved.carries, Carry(A, sp.Integer(0), A + growth)),
+        body=moved.body,
+        counter=t,
+        horizon=T,
+    )
+
+
+@cache
+def _step(m: Map) -> Callable[..., Any]:
+    """Compiled ``(h, s, g) → (h', s')``; ``s`` runs over states, then parameters."""
+    tangents = [[sp.Symbol(f"s_{i}_{j}", real=True) for j in range(len(m.parameters))] for i in range(m.dimension)]
+    results = list(m.steps)
+    for step in m.steps:
+        for j, parameter in enumerate(m.parameters):
+            results.append(
+                step.diff(parameter) + sum(step.diff(x) * row[j] for x, row in zip(m.states, tangents, strict=True))
+            )
+    flat = [s for row in tangents for s in row]
+    common, reduced = sp.cse(results, symbols=sp.numbered_symbols("v", real=True))
+    program = Program((*m.states, *flat, *m.parameters), tuple(reduced), prelude=tuple(common))
+    return compiled(program, "numpy")
+
+
+@cache
+def _radius(m: Map) -> Callable[..., Any] | None:
+    if m.dimension > 1 or not m.steps[0].is_polynomial(*m.states):
+        return None
+    *lower, top = reversed(sp.Poly(m.steps[0], *m.states).all_coeffs())
+    if len(lower) < 2:
+        return None
+    radius = (1 + sp.Add(*(sp.Abs(c) for c in lower))) / sp.Abs(top)
+    return sp.lambdify(m.parameters, sp.Max(1, radius) if radius.is_number else radius, "numpy")
+
+
+def escape_radius(m: Map, g: Any) -> Any:
+    """A radius beyond which every orbit of the map diverges: ``max(1, (1 + Σ_{k<n}|a_k|)/|a_n|)``.
+
+    Infinite for maps that are linear, of R^n, or no polynomial ``Σ a_k hᵏ``: those are followed as far as
+    floating-point numbers go.
+
+    >>> from normalforms.maps.map import pitchfork
+    >>> float(escape_radius(pitchfork(), 1.0))
+    2.0
+    """
+    rule = _radius(m)
+    if rule is None:
+        return np.inf
+    values = g if isinstance(g, tuple) else (g,)
+    with np.errstate(divide="ignore"):
+        return np.maximum(1.0, rule(*values))
+
+
+def _arguments(m: Map, g: Any, h0: Any) -> tuple[list[np.ndarray], list[np.ndarray], tuple[int, ...]]:
+    given = g if isinstance(g, tuple) else (g,)
+    if len(given) != len(m.parameters):
+        names = ", ".join(p.name for p in m.parameters)
+        raise ValueError(f"g has {len(given)} components and the map the parameters ({names}); give a tuple of them")
+    parameters = [check_real(v, p.name) for v, p in zip(given, m.parameters, strict=True)]
+    initial = check_real(h0, "h0")
+    if m.dimension == 1:
+        states = [initial]
+    elif initial.ndim and initial.shape[-1] == m.dimension:
+        states = list(np.moveaxis(initial, -1, 0))
+    else:
+        raise ValueError(f"h0 has shape {initial.shape}; its last axis must have the map's {m.dimension} states")
+    shape = np.broadcast_shapes(*(v.shape for v in (*parameters, *states)))
+    return parameters, states, shape
+
+
+def walk(m: Map, g: Any, h0: Any, horizon: int) -> Any:
+    """Yield ``(t, h, s, left)`` for ``t = 1 … horizon``: lists over states, ``s`` over states and parameters."""
+    parameters, states, shape = _arguments(m, g, h0)
+    step, count = _step(m), m.dimension
+    h = [np.broadcast_to(v, shape) for v in states]
+    s = [np.zeros(shape)] * (count * len(parameters))
+    radius = escape_radius(m, tuple(parameters))
+    for t in range(1, horizon + 1):
+        with np.errstate(all="ignore"):
+            values = [np.broadcast_to(v, shape) for v in step(*h, *s, *parameters)]
+            h, s = values[:count], values[count:]
+            left = ~np.all([np.abs(v) <= radius for v in h], axis=0) | ~np.all(np.isfinite(values), axis=0)
+        yield t, h, s, left
+
+
+def iterate(m: Map, g: Any, h0: Any, horizon: int) -> Orbit:
+    """States and sensitivities of ``m`` from ``h0`` over ``horizon`` steps.
+
+    Args:
+        m: the map.
+        g: parameter value or array; a tuple of them for several parameters.
+        h0: initial state, broadcast against ``g``; for a map of R^n its last axis has length n.
+        horizon: steps, at least 1.
+
+    Raises:
+        ValueError: complex or NaN input, shapes that do not match, a horizon that is no positive integer.
+
+    >>> from normalforms.maps.map import stability_flip
+    >>> iterate(stability_flip(), 1.0, 0.5, 3).s
+    array([0.5, 1. , 1.5])
+    """
+    horizon = check_horizon(horizon)
+    states, sensitivities, escape = [], [], None
+    for t, h, s, left in walk(m, g, h0, horizon):
+        states.append(h[0] if m.dimension == 1 else np.stack(h, axis=-1))
+        sensitivities.append(_sensitivity(m, s))
+        escape = left * t if escape is None else np.where((escape == 0) & left, t, escape)
+    return Orbit(np.stack(states), np.stack(sensitivities), np.asarray(escape))
+
+
+def _sensitivity(m: Map, s: list[np.ndarray]) -> np.ndarray:
+    count = len(m.parameters)
+    array = np.stack(s, axis=-1).reshape(*s[0].shape, m.dimension, count)
+    array = array[..., 0] if count == 1 else array
+    if m.dimension == 1:
+        array = array[..., 0] if count == 1 else array[..., 0, :]
+    return array
+
+
+def gram(m: Map, g: Any, h0: Any, horizon: int) -> np.ndarray:
+    """``Σ_t s_tᵀ s_t`` over the parameters, shape ``(*batch, p, p)``; ``inf`` where the orbit left."""
+    horizon = check_horizon(horizon)
+    count, total, gone = len(m.parameters), 0.0, False
+    for _, _, s, left in walk(m, g, h0, horizon):
+        rows = np.stack(s, axis=-1).reshape(*s[0].shape, m.dimension, count)
+        with np.errstate(all="ignore"):
+            total = total + np.einsum("...ip,...iq->...pq", rows, rows)
+        gone = gone | left
+    return np.where(np.asarray(gone)[..., None, None], np.inf, total)
+
+
+def amplify(m: Map, g: Any, h0: Any, horizon: int) -> np.ndarray:
+    """``A_T = ‖Σ_t s_tᵀ s_t‖₂``, ``inf`` where the orbit left; see `iterate` for the arguments."""
+    if len(m.parameters) > 1:
+        matrix = gram(m, g, h0, horizon)
+        finite = np.all(np.isfinite(matrix), axis=(-1, -2))
+        top = np.linalg.eigvalsh(np.where(finite[..., None, None], matrix, 0.0))[..., -1]
+        return np.where(finite, top, np.inf)
+    total, gone = 0.0, False
+    for _, _, s, left in walk(m, g, h0, check_horizon(horizon)):
+        with np.errstate(all="ignore"):
+            total = total + sum(v * v for v in s)
+        gone = gone | left
+    return np.where(gone, np.inf, total)

@@ -1,0 +1,218 @@
+"""Where the uniform laws hold: the ranges in which their errors were measured, and the orbits that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
+from normalforms.forms.uniform.flow import Block
+from normalforms.forms.uniform.fold import Fold
+from normalforms.formulas import Domain, Program, compiled, symbols
+
+__all__ = [
+    "DEEPEST",
+    "ERRORS",
+    "FOLD_RANGE",
+    "FOLD_REACH",
+    "RANGE",
+    "BernoulliRules",
+    "Region",
+    "bernoulli_domain",
+    "compiled_in",
+    "fold_domain",
+    "measured_domain",
+]
+
+_Q = sp.Rational
+Predicate = Callable[..., Any]
+_UNTIL = "until the orbit escapes, or rounding decides whether it does"
+_BLOCK = 8192
+"""Numbers per array: they stay in a processor's cache."""
+
+RANGE = {
+    "pitchfork": ("69/100", "73/50", "1/9"),
+    "transcritical": ("69/100", "73/50", "1/5"),
+    "neimark_sacker": ("69/100", "5/4", "1/9"),
+}
+"""Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
+pitchfork's branch is approached in alternating jumps, which no flow has."""
+_CANCELLED = 1e-11
+"""Least ``D`` next to its first term. Below it rounding decides on which side of the unstable branch an orbit starts,
+and so where it goes: of the law's digits none are left."""
+DEEPEST = ("-1/30", "-1/10")
+"""How far an escaping orbit is followed, at order 0 and above."""
+FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
+"""``ν``, and ``|x|`` at order 0 and above, for which the saddle-node's law was measured."""
+ERRORS = {
+    "pitchfork": (0.45, 0.15, 0.04, 0.025, 0.02),
+    "transcritical": (0.4, 0.2, 0.2, 0.08),
+    "neimark_sacker": (0.45, 0.15, 0.06, 0.05),
+    "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
+    "general": (0.6, 0.2, 0.08, 0.04, 0.03),
+}
+"""Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
+
+
+def _sentence(range_: str, kind: str, order: int, rate: str | None = None) -> str:
+    size = f"relative error of A up to {ERRORS[kind][order]:g} there"
+    return f"{range_}; {size}, O(T^-{rate or order + 1}) at fixed scaled variables"
+
+
+@dataclass(frozen=True)
+class Region:
+    """Bounds of a parameter, or of the multiplier, and of ``u_0``; an orbit has escaped below the lower of those."""
+
+    least: float
+    most: float
+    low: float
+    high: float
+
+
+class BernoulliRules:
+    """Predicates of a law's arguments on a Bernoulli flow.
+
+    Args:
+        law: the flow.
+        inputs: parameter and initial state.
+        blocks: the assignments of its program.
+        now: its state in them.
+        across: what a region bounds, the parameter or the multiplier.
+        margin: another expression of ``inputs`` that must not be negative.
+    """
+
+    def __init__(
+        self,
+        law: Bernoulli,
+        inputs: tuple[sp.Symbol, ...],
+        blocks: tuple[Block, ...],
+        now: Shifted,
+        across: sp.Expr,
+        margin: sp.Expr | None = None,
+    ) -> None:
+        self._at_once = compiled_in((across, law.start, sp.sympify(margin or 0)), inputs, blocks[:1])
+        self._end = compiled_in((now.u, now.log), inputs, blocks)
+
+    def holds(self, region: Region, *values: Any) -> Any:
+        """Whether the arguments lie in a region."""
+        across, start, spare = self._at_once(*values)
+        inside = (across >= region.least) & (across <= region.most) & (spare >= 0)
+        return inside & (start >= region.low) & (start <= region.high)
+
+    def stays(self, region: Region, *values: Any) -> Any:
+        """Whether ``u`` has not escaped to negative values."""
+
+        def remains(*values: Any) -> Any:
+            u, log = self._end(*values)
+            return (np.abs(u - region.low / 2) <= -region.low / 2) & (log >= np.log(_CANCELLED))
+
+        _, start, _ = self._at_once(*values)
+        return _where(start < 0, values, remains)
+
+
+def bernoulli_domain(
+    law: Bernoulli,
+    kind: str,
+    inputs: tuple[sp.Symbol, ...],
+    blocks: tuple[Block, ...],
+    now: Shifted,
+    margin: sp.Expr | None = None,
+) -> tuple[Domain, Predicate]:
+    """The range of the measurements, with ``margin ≥ 0``; and whether ``u`` has not escaped to negative values."""
+    order = len(law.shift)
+    least, most, high, low = (*RANGE[kind], DEEPEST[min(order, 1)])
+    rules = BernoulliRules(law, inputs, blocks, now, law.growth, margin)
+    region = Region(*(float(_Q(v)) for v in (least, most, low, high)))
+    extra = f", {margin} ≥ 0" if margin is not None and not margin.is_number else ""
+    text = f"{least} ≤ {law.growth} ≤ {most}{extra}, "
+    if law.start.is_nonnegative:  # nothing escapes
+        text += f"{law.start} ≤ {high}"
+    else:
+        text += f"{low} ≤ {law.start} ≤ {high}, {_UNTIL}"
+    return Domain(_sentence(text, kind, order), partial(rules.holds, region)), partial(rules.stays, region)
+
+
+def measured_domain(
+    rules: BernoulliRules, order: int, names: tuple[str, str], region: Callable[[], Region], lopsided: bool
+) -> tuple[Domain, Predicate]:
+    """The same where a region is measured when it is first asked for.
+
+    Args:
+        rules: the predicates.
+        order: p.
+        names: of the parameter and of ``u_0``.
+        region: the measurement.
+        lopsided: whether the map has even powers that cost half an order.
+    """
+
+    def sentence() -> str:
+        found, (across, start) = region(), names
+        sizes = f"{found.least:.5g} ≤ {across} ≤ {found.most:.5g}, {found.low:.3g} ≤ {start} ≤ {found.high:.3g}"
+        return _sentence(f"{sizes}, {_UNTIL}", "general", order, "1/2" if lopsided else None)
+
+    def holds(*values: Any) -> Any:
+        return rules.holds(region(), *values)
+
+    def stays(*values: Any) -> Any:
+        return rules.stays(region(), *values)
+
+    return Domain(sentence, holds), stays
+
+
+def fold_domain(
+    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, left: sp.Expr
+) -> tuple[Domain, Predicate]:
+    """The range of the measurements; and whether the orbit has not left it. ``left`` is ``D`` over its first term."""
+    at_once, ending = compiled_in((law.nu, law.start), inputs, blocks[:1]), compiled_in((x, left), inputs, blocks)
+    size = FOLD_REACH[min(law.order, 1)]
+    least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
+
+    def holds(*values: Any) -> Any:
+        nu, start = at_once(*values)
+        return (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
+
+    def remains(*values: Any) -> Any:
+        (nu, start), (end, left) = at_once(*values), ending(*values)
+        root = np.sqrt(np.maximum(-nu, 0))
+        first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
+        return (end >= -reach) & np.where(nu >= 0, left >= _CANCELLED, first)
+
+    def stays(*values: Any) -> Any:
+        nu, start = at_once(*values)
+        return _where((nu < 0) | (start < -0.999999 * np.sqrt(np.maximum(nu, 0))), values, remains)
+
+    sizes = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}"
+    text = f"{sizes}, until the orbit leaves that range, or rounding decides whether it does"
+    return Domain(_sentence(text, "saddle_node", law.order), holds), stays
+
+
+def _where(doubtful: np.ndarray, values: tuple[Any, ...], rule: Predicate) -> np.ndarray:
+    """``rule`` where it is in doubt, true elsewhere."""
+    shape = np.broadcast_shapes(doubtful.shape, *(np.shape(v) for v in values))
+    found, unsure = np.ones(shape, dtype=bool), np.broadcast_to(doubtful, shape)
+    some = [np.broadcast_to(v, shape)[unsure] for v in values[:-1]]
+    if some[0].size:
+        blocks = (slice(i, i + _BLOCK) for i in range(0, some[0].size, _BLOCK))
+        found[unsure] = np.concatenate([rule(*(v[b] for v in some), values[-1]) for b in blocks])
+    return found
+
+
+def compiled_in(results: tuple[sp.Expr, ...], inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...]) -> Any:
+    """A NumPy function of ``inputs`` and the horizon, compiled on first use."""
+    lines = tuple(pair for block in blocks for pair in block.assignments)
+    program = Program((*inputs, symbols("t")), results, prelude=lines)
+
+    @cache
+    def function() -> Any:
+        return compiled(program, "numpy")
+
+    def call(*values: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function()(*values)
+
+    return call

@@ -1,0 +1,294 @@
+"""`Formula`: an expression to read, with a program beside it that stays accurate where the expression cancels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.formulas.printing import LANGUAGES, render
+from normalforms.formulas.program import Program
+from normalforms.formulas.typeset import typeset
+
+__all__ = ["Domain", "DomainWarning", "Formula", "check_horizon", "check_real", "compiled", "symbols"]
+
+MAX_HORIZON = 1_000_000
+
+
+class DomainWarning(UserWarning):
+    """A formula was evaluated where it is not accurate; the message says where it holds."""
+
+
+def symbols(names: str) -> Any:
+    """Symbols under the package's conventions: real numbers, ``T`` and ``t`` positive integers.
+
+    >>> symbols("T").is_integer
+    True
+    """
+    made = [sp.Symbol(n, integer=True, positive=True) if n in "Tt" else sp.Symbol(n, real=True) for n in names.split()]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where a formula holds.
+
+    Args:
+        sentence: for the reader, or a function that writes it when it is first read.
+        holds: boolean predicate on the formula's arguments; ``None`` where it holds for every real argument.
+        tolerance: largest relative truncation error, estimated from the first neglected terms, that passes
+            without a warning. Where the estimate reaches 1 no digit is right and the value is ``nan``.
+
+    >>> print(Domain("g > 0", holds=lambda g: g > 0))
+    g > 0
+    """
+
+    sentence: str | Callable[[], str]
+    holds: Callable[..., Any] | None = None
+    tolerance: float = 1e-2
+
+    def __str__(self) -> str:
+        return self.sentence if isinstance(self.sentence, str) else self.sentence()
+
+
+EVERYWHERE = Domain("every real argument")
+
+
+def _lazy(value: Any) -> Any:
+    return value() if callable(value) and not isinstance(value, sp.Basic) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Formula:
+    """A closed form: ``formula.expr`` to read, ``formula(g, h0, horizon)`` for stable numbers.
+
+    Args:
+        expression: the SymPy expression, or a function without arguments that builds it when first read.
+        symbols: its free symbols in call order; integer symbols are horizons.
+        domain: where it holds.
+        program: the stable program, or a function that builds it; by default the expression is evaluated as it
+            stands, which is right for expressions that do not cancel.
+        guard: for truncated forms, a program of the value and of the first neglected terms, or a function that
+            builds it; their absolute values are summed to the truncation error.
+        orbit: for a uniform law, the formula of the state ``h_t``.
+
+    >>> x = sp.Symbol("x", real=True)
+    >>> Formula(x**2 + 1, (x,)).diff("x")(3.0)
+    6.0
+    """
+
+    expression: Any
+    symbols: tuple[sp.Symbol, ...]
+    domain: Domain = EVERYWHERE
+    program: Any = field(default=None, kw_only=True)
+    guard: Any = field(default=None, kw_only=True)
+    orbit: Formula | None = field(default=None, kw_only=True)
+
+    @cached_property
+    def expr(self) -> sp.Expr:
+        """The expression, in `symbols`."""
+        return sp.sympify(_lazy(self.expression))
+
+    @cached_property
+    def stable(self) -> Program:
+        """The program that evaluation, generated code and derivatives use."""
+        built = _lazy(self.program)
+        return Program(self.symbols, (self.expr,)) if built is None else built
+
+    @cached_property
+    def _guard(self) -> Program | None:
+        return _lazy(self.guard)
+
+    @cached_property
+    def _numbers(self) -> Callable[..., Any]:
+        return compiled(self._guard or self.stable, "numpy")
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The value, elementwise over broadcast arguments, in float64.
+
+        Args:
+            arguments: one real number or array per symbol, in the order of `symbols` (several parameters may
+                come as one tuple); horizons are positive integers, in steps.
+
+        Returns:
+            A float for numbers, else an array; ``nan`` where the formula has no correct digit.
+
+        Raises:
+            ValueError: wrong number of arguments, complex or NaN input, a horizon that is not a positive integer.
+        """
+        flat = [v for a in arguments for v in (a if isinstance(a, tuple) else (a,))]
+        if len(flat) != len(self.symbols):
+            names = ", ".join(s.name for s in self.symbols)
+            raise ValueError(f"this formula takes ({names}), got {len(flat)} arguments; give one per symbol")
+        values = [
+            check_horizon(v, s.name) if s.is_integer else check_real(v, s.name)
+            for s, v in zip(self.symbols, flat, strict=True)
+        ]
+        shape = np.broadcast_shapes(*(np.shape(v) for v in values))
+        with np.errstate(all="ignore"):
+            result = self._numbers(*values)
+        value, error = result, None
+        if self._guard is not None:
+            value, *neglected = result
+            with np.errstate(all="ignore"):
+                error = sum(np.abs(term) for term in neglected)
+        value = np.array(np.broadcast_to(value, shape), dtype=float)
+        value = self._checked(value, error, values)
+        return float(value) if value.ndim == 0 else value
+
+    def _checked(self, value: np.ndarray, error: Any, values: list[Any]) -> np.ndarray:
+        outside = np.zeros(value.shape, dtype=bool)
+        if self.domain.holds is not None:
+            outside |= ~np.broadcast_to(self.domain.holds(*values), value.shape)
+        if error is not None:
+            with np.errstate(all="ignore"):
+                error = np.broadcast_to(error, value.shape)
+                outside |= ~(error <= self.domain.tolerance * np.abs(value))
+                value = np.where(error < np.abs(value), value, np.where(error == 0, value, np.nan))
+        lost = ~np.isfinite(value)
+        if np.any(outside | lost):
+            warnings.warn(
+                f"{int(np.sum(outside | lost))} of {value.size} values lie outside the domain of this formula"
+                f" ({int(np.sum(lost))} have no value): it holds for {self.domain}",
+                DomainWarning,
+                stacklevel=3,
+            )
+        return value
+
+    def lambdify(self, backend: str = "numpy") -> Callable[..., Any]:
+        """A bare function of `symbols` on NumPy arrays, JAX arrays or mpmath numbers, without domain checks.
+
+        The JAX function is differentiable in forward and reverse mode, to any order and under `jit` also where
+        the horizon is traced: its derivative is the program of `diff`, as stable as the value. It is made of
+        floating-point recursions, so no large integer overflows.
+
+        Raises:
+            ValueError: an unknown backend.
+
+        >>> g = sp.Symbol("g", real=True)
+        >>> float(Formula(g**2, (g,)).lambdify()(3.0))
+        9.0
+        """
+        if backend not in ("numpy", "jax", "mpmath"):
+            raise ValueError(f"backend {backend!r} is not known; choose numpy, jax or mpmath")
+        return _differentiable(self.stable) if backend == "jax" else compiled(self.stable, backend)
+
+    def code(self, language: str = "python", name: str = "law") -> str:
+        """Source of a function ``name`` of `symbols`, in ``"python"``, ``"c"`` or ``"julia"`` (also ``"numpy"``,
+        ``"jax"``, ``"mpmath"``), with the special functions that it needs.
+
+        Raises:
+            ValueError: an unknown language, or a name that is no identifier.
+        """
+        if language not in LANGUAGES:
+            raise ValueError(f"language {language!r} is not known; choose one of {', '.join(LANGUAGES)}")
+        if not name.isidentifier():
+            raise ValueError(f"name {name!r} is not an identifier; choose one such as 'law'")
+        return render(self.stable, language, name)
+
+    def latex(self) -> str:
+        """The expression as LaTeX; a long one as an aligned environment with abbreviations.
+
+        >>> h0, T = symbols("h0 T")
+        >>> print(Formula(h0**2 * T**3 / 3, (h0, T)).latex())
+        \\frac{T^{3} h_{0}^{2}}{3}
+        """
+        return typeset(self.expr, next((s for s in self.symbols if s.name == "h0"), None))
+
+    def diff(self, symbol: Any) -> Formula:
+        """The derivative with respect to a symbol, or its name: again a formula, as stable as this one.
+
+        Raises:
+            ValueError: the symbol is not in `symbols`, or is a horizon, which is an integer.
+        """
+        named = {s.name: s for s in self.symbols}
+        x = named.get(str(symbol))
+        if x is None:
+            raise ValueError(f"symbol {symbol} is not one of {', '.join(named)}")
+        if x.is_integer:
+            raise ValueError(f"{x} counts steps and cannot be differentiated by; choose a real symbol")
+        guard = None if self.guard is None else lambda: _lazy(self.guard).derivative(x)
+        return replace(
+            self,
+            expression=lambda: self.expr.diff(x),
+            program=lambda: self.stable.derivative(x),
+            guard=guard,
+            orbit=None,
+        )
+
+    def __str__(self) -> str:
+        return str(self.expr)
+
+    def __repr__(self) -> str:
+        return f"Formula({self.expr}, {self.symbols}, domain={str(self.domain)!r})"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+
+def compiled(program: Program, backend: str) -> Callable[..., Any]:
+    """The program as a function of its inputs, on a backend; no domain is checked."""
+    return _namespace(program, backend)["law"]
+
+
+def _namespace(program: Program, backend: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {}
+    exec(compile(render(program, backend, lean=True), f"<{backend} law>", "exec"), namespace)
+    return namespace
+
+
+def _differentiable(program: Program) -> Callable[..., Any]:
+    """The program for JAX with its own derivative rule, ``dA = Σ_x ∂A/∂x dx`` by the programs of ``∂A/∂x``."""
+    namespace = _namespace(program, "jax")
+    jax, plain = namespace["jax"], namespace["law"]
+    law = jax.custom_jvp(plain)
+    slope = cache(lambda i: _differentiable(program.derivative(program.inputs[i])))
+    zero = jax.custom_derivatives.SymbolicZero
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        value = law(*primals)
+        total = jax.tree.map(jax.numpy.zeros_like, value)
+        for i, (x, dx) in enumerate(zip(program.inputs, tangents, strict=True)):
+            if not x.is_integer and not isinstance(dx, zero):
+                total = jax.tree.map(lambda a, b, dx=dx: a + b * dx, total, slope(i)(*primals))
+        return value, total
+
+    law.defjvp(rule, symbolic_zeros=True)
+    return law
+
+
+def check_horizon(value: Any, name: str = "horizon") -> int:
+    """``value`` as a number of steps.
+
+    Raises:
+        ValueError: not an integer from 1 to 1,000,000.
+    """
+    whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, (bool, np.bool_)) or not whole or not 1 <= value <= MAX_HORIZON:
+        raise ValueError(f"{name} = {value!r} must be an integer number of steps from 1 to {MAX_HORIZON}")
+    return int(value)
+
+
+def check_real(value: Any, name: str) -> np.ndarray:
+    """``value`` as a float64 array.
+
+    Raises:
+        ValueError: complex, NaN, infinite or not a number.
+    """
+    array = np.asarray(value)
+    if array.dtype == object:
+        try:
+            array = array.astype(float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} = {value!r} is not a real number or an array of them") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} has type {array.dtype}; give real numbers")
+    array = array.astype(float)
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} contains NaN or infinity; give finite numbers")
+    return array

@@ -1,0 +1,8 @@
+"""From a map, or its jet, to its normal form."""
+
+from normalforms.reduction.classify import reduce_jet
+from normalforms.reduction.jet import Jet
+from normalforms.reduction.normal_form import NormalForm
+from normalforms.reduction.reduce import reduce
+
+__all__ = ["Jet", "NormalForm", "reduce", "reduce_jet"]

@@ -1,0 +1,78 @@
+"""What a search along a path returns: events, and the branches that they join."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+import normalforms as nf
+from rnn.dynamics.continuation import Branch
+from rnn.models import Model
+from rnn.training import Run
+
+__all__ = ["Bifurcations", "Event", "amplitudes"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One bifurcation of a path of models.
+
+    Attributes:
+        kind: as in :class:`normalforms.NormalForm`.
+        step: where on the path, in steps; not a whole number, as models between samples are interpolated.
+        multiplier: the critical eigenvalue found there, complex.
+        normal_form: with one step of the path as the unit of its parameter.
+        point: the fixed point, or a point of the cycle, shape (state,).
+        model: the critical model, float64 parameters.
+        tangent: ``dθ/dstep`` of the path, flat, shape (m,).
+        branch: index of the branch that turned critical.
+        period: steps per cycle.
+        status: ``"localised"``, or a sentence on what fell short.
+        run: the path's training run, where it has one.
+    """
+
+    kind: str
+    step: float
+    multiplier: complex
+    normal_form: nf.NormalForm
+    point: np.ndarray
+    model: Model
+    tangent: np.ndarray
+    branch: int
+    period: int
+    status: str
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Bifurcations(Sequence[Event]):
+    """The events of a path in order, the branches that they join, and what could not be resolved."""
+
+    events: tuple[Event, ...]
+    branches: tuple[Branch, ...]
+    unresolved: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Event]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return self.events[index]
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+
+def amplitudes(kind: str, form: nf.NormalForm, gain: float) -> list[float]:
+    """Where the normal form puts the other branches when the multiplier has moved by ``gain``."""
+    c2, c3 = (float(np.real(form.coefficients.get(name, 0.0))) for name in ("c2", "c3"))
+    if kind == "transcritical":
+        return [-gain / c2]
+    size = float(np.sqrt(abs(gain / c3)))
+    return [size] if kind == "period_doubling" else [size, -size]

@@ -1,0 +1,80 @@
+"""Gated cells: GRU and LSTM, without input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+__all__ = ["GRU", "LSTM"]
+
+
+class GRU(eqx.Module):
+    """The gated recurrent unit without input, in PyTorch's convention.
+
+    ``r = σ(W_r h + b_r)``, ``z = σ(W_z h + b_z)``, ``n = tanh(d + r ∘ (W_n h + b_n))``,
+    ``h' = (1 − z) ∘ n + z ∘ h``.
+
+    Args:
+        weight: W_r, W_z, W_n stacked, shape (3·state, state).
+        bias: b_r, b_z, b_n stacked, shape (3·state,).
+        drive: d, the input's bias in the new state, shape (state,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: Cho et al. (2014), arXiv:1406.1078; the reset gate acts after the product, as in cuDNN.
+    """
+
+    weight: Float[Array, "gates state"]
+    bias: Float[Array, " gates"]
+    drive: Float[Array, " state"]
+
+    def __check_init__(self) -> None:
+        _check_gates(self.weight, self.bias, 3)
+        if jnp.shape(self.drive) != (jnp.shape(self.weight)[1],):
+            raise ValueError(f"drive must have shape ({jnp.shape(self.weight)[1]},), got {jnp.shape(self.drive)}")
+
+    def __call__(self, h: Float[Array, " state"]) -> Float[Array, " state"]:
+        reset, update, new = jnp.split(self.weight @ h + self.bias, 3)
+        gate = jax.nn.sigmoid(update)
+        return (1 - gate) * jnp.tanh(self.drive + jax.nn.sigmoid(reset) * new) + gate * h
+
+
+class LSTM(eqx.Module):
+    """The long short-term memory without input; its state is ``(h, c)`` in one vector of length 2·hidden.
+
+    ``(i, f, g, o) = W h + b``, ``c' = σ(f) ∘ c + σ(i) ∘ tanh(g)``, ``h' = σ(o) ∘ tanh(c')``.
+
+    Args:
+        weight: W_i, W_f, W_g, W_o stacked, shape (4·hidden, hidden).
+        bias: shape (4·hidden,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: Hochreiter & Schmidhuber (1997) with forget gates; gates in PyTorch's order.
+    """
+
+    weight: Float[Array, "gates hidden"]
+    bias: Float[Array, " gates"]
+
+    def __check_init__(self) -> None:
+        _check_gates(self.weight, self.bias, 4)
+
+    def __call__(self, state: Float[Array, " state"]) -> Float[Array, " state"]:
+        h, c = jnp.split(state, 2)
+        i, f, g, o = jnp.split(self.weight @ h + self.bias, 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jnp.concatenate([jax.nn.sigmoid(o) * jnp.tanh(c), c])
+
+
+def _check_gates(weight: Any, bias: Any, gates: int) -> None:
+    shape = jnp.shape(weight)
+    if len(shape) != 2 or shape[0] != gates * shape[1]:
+        raise ValueError(f"weight must have shape ({gates}·state, state), got {shape}")
+    if jnp.shape(bias) != shape[:1]:
+        raise ValueError(f"bias must have shape {shape[:1]} like weight's rows, got {jnp.shape(bias)}")

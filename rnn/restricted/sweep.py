@@ -1,0 +1,241 @@
+"""The kernel restricted to one parameter direction through a bifurcation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+import normalforms as nf
+from rnn.dynamics import Event, float64, normal_form
+from rnn.kernel import Modes, sntk
+from rnn.models import Model, flatten, moved, trajectory
+from rnn.restricted.line import Line, critical_basis, force_gradient, multiplier_gradient, tangent_of
+from rnn.restricted.residual import Residual, residual, share_of
+
+__all__ = ["Sweep", "amplification_along", "dominant", "fit", "multiplier_gradient", "restrict"]
+
+KINDS = ("pitchfork", "transcritical", "saddle_node", "period_doubling", "neimark_sacker")
+# a saddle-node's default span, in units of 1/T²: from its ghost an orbit leaves in π T/2 steps at the far end
+_GHOST = 1.0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """``‖J(s) v‖²`` along ``θ* + s v``, across the bifurcation at ``θ*``.
+
+    Attributes:
+        event: the bifurcation.
+        direction: v, flat, unit length, turned so that the parameter grows with s; shape (m,).
+        displacement: s, shape (count,).
+        parameter: g(s), that of the named family and critical at 1, shape (count,), dimensionless: the multiplier λ of
+            the tracked fixed point (pitchfork, transcritical), −λ (period doubling), |λ| (Neimark–Sacker), and
+            ``1 − c₀ c₂ s`` (saddle-node, whose fixed points exist where g > 1).
+        slope: ``dg/ds`` there, shape (count,).
+        amplification: ``‖J(s) v‖² = Σ_{b,t} ‖∂h_t/∂s‖²``, summed over the batch and steps 1 … T, shape (count,).
+        normal_form: of the network at the event, with s as its parameter.
+        h0: initial states, shape (batch, state).
+        horizon: T, in steps.
+        alignment: cosine between v and the gradient of the parameter g in parameter space.
+        gap: modulus of the largest multiplier beside the critical ones, at the event. Prediction needs it well below 1.
+        turn: ``d arg(λ)/ds``, in radians, shape (count,); zero where λ is real.
+        share: part of ``tr(sNTK)`` that the direction carries at the event, ``‖J v‖² / ‖J‖_F²``; NaN if not asked for.
+    """
+
+    event: Event
+    direction: np.ndarray
+    displacement: np.ndarray
+    parameter: np.ndarray
+    slope: np.ndarray
+    amplification: np.ndarray
+    normal_form: nf.NormalForm
+    h0: np.ndarray
+    horizon: int
+    alignment: float
+    gap: float
+    turn: np.ndarray
+    share: float = float("nan")
+
+    @property
+    def kind(self) -> str:
+        """Of the bifurcation along v: that of the event, or the saddle-node into which v unfolds a transcritical."""
+        return self.normal_form.kind
+
+    @property
+    def scale(self) -> float:
+        """Factor from the critical coordinate to the family's: ``√|c₃|``, ``−c₂``, or ``√|Re d|`` of a pair."""
+        c = self.normal_form.coefficients
+        if self.kind in ("transcritical", "saddle_node"):
+            return -float(np.real(c["c2"]))
+        return float(np.sqrt(abs(np.real(c["d" if self.kind == "neimark_sacker" else "c3"]))))
+
+    @property
+    def initial(self) -> Float[np.ndarray, " batch"]:
+        """`scale` times ``⟨p, h_0 − h*⟩``, of a pair its modulus: the initial states in the family's coordinate."""
+        x = (self.h0 - self.event.point) @ critical_basis(self.normal_form)[1]
+        return self.scale * (x[:, 0] if x.shape[1] == 1 else np.hypot(*x.T))
+
+    def window(self, low: float, high: float) -> Sweep:
+        """The part with ``low ≤ g ≤ high``."""
+        keep = (self.parameter >= low) & (self.parameter <= high)
+        names = ("displacement", "parameter", "slope", "amplification", "turn")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+
+    def residual(self, s: float = 0.0) -> Residual:
+        """``sNTK_R = sNTK − sNTK_g`` at ``θ* + s v`` and the shares that it carries."""
+        return residual(self.event.model, self.direction, s, self.h0, self.horizon)
+
+
+def dominant(model: Model, h0: Any, horizon: int, *, wrt: Any = None, key: int = 0) -> Modes:
+    """The leading singular value and direction of J among the parameters ``wrt``, in float64."""
+    with jax.enable_x64(True):
+        kernel = sntk(float64(model), jnp.asarray(np.asarray(h0, np.float64)), horizon, wrt=wrt)
+        return kernel.leading(1, key=jax.random.key(key))
+
+
+def amplification_along(
+    model: Model, direction: np.ndarray, displacement: np.ndarray, h0: Any, horizon: int
+) -> np.ndarray:
+    """``‖J(s) v‖²`` at ``θ + s v`` for a flat ``direction`` v and every s of ``displacement``, in float64."""
+    with jax.enable_x64(True):
+        tangent = tangent_of(model, direction)
+        states = jnp.asarray(np.asarray(h0, np.float64))
+        return np.asarray(_measure(float64(model), tangent, jnp.asarray(displacement), states, horizon))
+
+
+@eqx.filter_jit
+def _measure(model: Model, tangent: Any, s: Any, h0: Any, horizon: int) -> Any:
+    """``‖J(s) v‖²`` for every s, one after the other."""
+
+    def one(shift: Any) -> Any:
+        states = lambda x: trajectory(moved(model, tangent, x), h0, horizon)  # noqa: E731
+        return jnp.sum(jax.jvp(states, (shift,), (jnp.ones_like(shift),))[1] ** 2)
+
+    return jax.lax.map(one, s)
+
+
+def restrict(
+    event: Event,
+    direction: Any = "dominant",
+    *,
+    h0: Any = None,
+    horizon: int | None = None,
+    span: tuple[float, float] | None = None,
+    count: int = 81,
+    key: int = 0,
+    share: bool = False,
+) -> Sweep:
+    """Measure ``‖J(s) v‖²`` on a line of parameters through the bifurcation.
+
+    Args:
+        event: where the line passes through.
+        direction: ``"dominant"`` (leading right singular vector of J at the event), ``"gradient"`` (of the family's
+            parameter g, see `Sweep`), ``"training"`` (the path's own tangent), or v itself, flat or a pytree.
+        h0: initial states, shape (batch, state); those of the training run unless given.
+        horizon: T, in steps; the training run's unless given.
+        span: values of g between which to measure; 0.8 to 1.2 unless given, and ``1 ± 1/T²`` at a saddle-node, whose
+            fixed points are gone on one side: the orbits there pass its ghost in ``π/√(1 − g)`` steps and run away.
+        count: how many points.
+        key: seed of the eigenvalue iteration's start.
+        share: also find the part of the trace of the kernel that the direction carries at the event (exact; it
+            takes as long as differentiating every state).
+
+    Raises:
+        ValueError: no initial states, an unknown direction, a degenerate or linear bifurcation along the direction,
+            or one along which the multiplier does not move through ``span``.
+    """
+    if event.run is not None:
+        h0 = event.run.task.h0 if h0 is None else h0
+        horizon = event.run.task.horizon if horizon is None else horizon
+    if h0 is None or horizon is None:
+        raise ValueError("the event has no training run; pass h0= and horizon=")
+    states = np.asarray(h0, np.float64)
+    if states.ndim != 2 or states.shape[1] != np.size(event.point):
+        raise ValueError(f"h0 must have shape (batch, {np.size(event.point)}), got {states.shape}")
+    v = _direction(event, direction, states, horizon, key)
+    form = normal_form(event.model, event.point, v, period=event.period, critical=1e-5)
+    if form.kind not in KINDS:
+        raise ValueError(f"along direction the bifurcation is {form.kind} ({form.detail}); choose another direction")
+    gradient = _gradient(event, form)
+    slope = float(v @ gradient)
+    if slope < 0:
+        v, slope = -v, -slope
+        form = normal_form(event.model, event.point, v, period=event.period, critical=1e-5)
+    with jax.enable_x64(True):
+        line = Line(event, v, form.kind)
+        s, g, rate, turn = _parameters(line, span, count, slope, horizon)
+        gap = line.gap(form)
+    return Sweep(
+        event=event,
+        direction=v,
+        displacement=s,
+        parameter=g,
+        slope=rate,
+        amplification=amplification_along(event.model, v, s, states, horizon),
+        normal_form=form,
+        h0=states,
+        horizon=horizon,
+        alignment=slope / float(np.linalg.norm(gradient)),
+        gap=gap,
+        turn=turn,
+        share=share_of(event.model, v, states, horizon) if share else float("nan"),
+    )
+
+
+def _parameters(
+    line: Line, span: tuple[float, float] | None, count: int, slope: float, horizon: int
+) -> tuple[np.ndarray, ...]:
+    """s, g, dg/ds and d arg(λ)/ds of a sweep."""
+    if line.kind == "saddle_node":
+        low, high = (1 - _GHOST / horizon**2, 1 + _GHOST / horizon**2) if span is None else span
+        g = np.linspace(low, high, count)
+        return (g - 1) / slope, g, np.full(count, slope), np.zeros(count)
+    s, multiplier, rate = line.through((0.8, 1.2) if span is None else span, count, slope)
+    if line.kind == "neimark_sacker":
+        turned = rate / multiplier
+        return s, np.abs(multiplier), np.abs(multiplier) * turned.real, turned.imag
+    return s, line.size(multiplier), line.size(rate), np.zeros(count)
+
+
+def _gradient(event: Event, form: nf.NormalForm) -> np.ndarray:
+    """``∇_θ g`` at the event."""
+    if form.kind == "saddle_node":
+        return -float(np.real(form.coefficients["c2"])) * force_gradient(event.model, event.point, form, event.period)
+    gradient = multiplier_gradient(event.model, event.point, form, event.period)
+    return -gradient if form.kind == "period_doubling" else gradient
+
+
+def _direction(event: Event, direction: Any, h0: np.ndarray, horizon: int, key: int) -> np.ndarray:
+    if isinstance(direction, str):
+        if direction == "dominant":
+            flat = np.asarray(dominant(event.model, h0, horizon, key=key).vectors[0])
+        elif direction == "gradient":
+            flat = _gradient(event, event.normal_form)
+        elif direction == "training":
+            flat = event.tangent
+        else:
+            raise ValueError(f'direction must be "dominant", "gradient", "training" or a vector, got {direction!r}')
+    elif isinstance(direction, (np.ndarray, jax.Array)) and np.ndim(direction) == 1:
+        flat = np.asarray(direction, np.float64)
+    else:
+        flat = np.asarray(flatten(direction), np.float64)
+    length, size = np.linalg.norm(flat), flatten(event.model).size
+    if flat.shape != (size,) or not length > 0 or not np.isfinite(length):
+        raise ValueError(f"direction must be a finite non-zero vector of {size} parameters, got shape {flat.shape}")
+    return flat / length
+
+
+def fit(sweep: Sweep, window: tuple[float, float] = (0.9, 1.1), laws: Any = None) -> Any:
+    """Fit the amplification law to ``sweep`` within ``window`` of its parameter: :func:`normalforms.fit` on it.
+
+    Three parameters: amplitude, scale of the parameter, scale of the initial states. All families compete
+    unless ``laws`` names some. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does
+    not depend on it.
+    """
+    part = sweep.window(*window)
+    return nf.fit(part.parameter, part.amplification, horizon=sweep.horizon, initial=sweep.initial, laws=laws)
