@@ -9,23 +9,14 @@ True
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from normalforms.families import NAMES
+
 if TYPE_CHECKING:
     from normalforms.data import Discovery, Fit, discover, fit
     from normalforms.forms.averages import Empirical, Normal, Uniform
     from normalforms.formulas import DomainWarning, Formula
     from normalforms.law import AmplificationLaw, amplification
-    from normalforms.maps import (
-        Map,
-        MapSyntaxError,
-        cusp,
-        neimark_sacker,
-        parse_map,
-        period_doubling,
-        pitchfork,
-        saddle_node,
-        stability_flip,
-        transcritical,
-    )
+    from normalforms.maps import Map, MapSyntaxError, parse_map
     from normalforms.reduction import Jet, NormalForm, reduce, reduce_jet
 
 __version__ = "0.1.0"
@@ -35,23 +26,13 @@ _HOME = {
     "forms.averages": ("Empirical", "Normal", "Uniform"),
     "formulas": ("DomainWarning", "Formula"),
     "law": ("AmplificationLaw", "amplification"),
-    "maps": (
-        "Map",
-        "MapSyntaxError",
-        "cusp",
-        "neimark_sacker",
-        "parse_map",
-        "period_doubling",
-        "pitchfork",
-        "saddle_node",
-        "stability_flip",
-        "transcritical",
-    ),
+    "maps": ("Map", "MapSyntaxError", "parse_map"),
     "reduction": ("Jet", "NormalForm", "reduce", "reduce_jet"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
+_MODULE |= {name: f"families.{name}" for name in NAMES}
 
-__all__ = [*_MODULE]
+__all__ = [*_MODULE]  # the constructors of the families among them
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,8 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms import maps
+from normalforms.families import Family, families
+from normalforms.forms.limits import CuspScaling, Scaling
 from normalforms.law import AmplificationLaw, amplification
 from normalforms.maps import zoo
 
@@ -22,15 +23,6 @@ __all__ = ["BEGIN", "END", "document", "section", "with_section"]
 BEGIN = "<!-- gallery of laws: written by python -m normalforms.gallery -->"
 END = "<!-- end of the gallery -->"
 
-_TITLES = {
-    "stability_flip": "Stability flip",
-    "pitchfork": "Pitchfork",
-    "transcritical": "Transcritical",
-    "saddle_node": "Saddle-node",
-    "period_doubling": "Period doubling",
-    "neimark_sacker": "Neimark–Sacker",
-    "cusp": "Cusp",
-}
 _INTRODUCTION = """# Laws of amplification
 
 For each family `h' = f(h, g)`, critical at `g = 1`, the amplification over a horizon of T steps
@@ -45,11 +37,10 @@ the code.
 """
 
 
-def laws() -> Iterator[AmplificationLaw]:
-    """The law of each named family; Neimark–Sacker with ω = 1 and d = −1."""
-    for name in _TITLES:
-        m = maps.neimark_sacker(1, -1) if name == "neimark_sacker" else getattr(maps, name)()
-        yield amplification(m)
+def laws() -> Iterator[tuple[Family, AmplificationLaw]]:
+    """Each family and the law of its default member."""
+    for record in families().values():
+        yield record, amplification(record.map())
 
 
 def document() -> str:
@@ -58,22 +49,17 @@ def document() -> str:
     >>> document().startswith("# Laws of amplification")
     True
     """
-    return "\n".join([_INTRODUCTION, *(_family(law) for law in laws()), _general()])
+    return "\n".join([_INTRODUCTION, *(_family(record, law) for record, law in laws()), _general()])
 
 
 def section() -> str:
     """The table for ``README.md``, without its markers: at the bifurcation, and the variables of the scaling law."""
     rows = ["| family | map | at the bifurcation, A → | scaling law, A → |", "| --- | --- | --- | --- |"]
-    for law in laws():
-        scaling, critical = law.scaling(), law.regimes()["critical"]
-        names = ("x", "y", "z") if hasattr(scaling, "z") else ("x", "y")
-        where = ", ".join(f"{n} = {sp.latex(getattr(scaling, n))}" for n in names)
-        size = scaling.prefactor if isinstance(scaling.prefactor, sp.Expr) else sp.Symbol("T") ** 3
-        limit = rf"{sp.latex(size)}\, \Psi({', '.join(names)}),\; {where}"
-        if not isinstance(scaling.prefactor, sp.Expr):
-            limit = rf"T^3\, \Psi_{{\beta\beta}},\; {where}"
-        title = f"[{_TITLES[law.map.name]}](docs/laws.md#{_anchor(law.map.name)})"
-        rows.append(f"| {title} | {_inline(_map(law.map))} | {_inline(critical.latex())} | {_inline(limit)} |")
+    for record, law in laws():
+        cells = [f"[{record.title}](docs/laws.md#{_anchor(record)})", _inline(record.latex(law.map))]
+        cells.append("—" if record.regimes is None else _inline(law.regimes()["critical"].latex()))
+        cells.append("—" if record.scaling is None else _inline(_limit(law.scaling())))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -90,14 +76,18 @@ def with_section(readme: str) -> str:
     return f"{before}{BEGIN}\n{section()}\n{END}{after}"
 
 
-def _anchor(name: str) -> str:
-    return "".join(c for c in _TITLES[name].lower().replace(" ", "-") if c.isalnum() or c == "-")
+def _limit(scaling: Scaling | CuspScaling) -> str:
+    """The scaling law in one line, its function by name; of a matrix the first entry."""
+    several = isinstance(scaling, CuspScaling)
+    names = ("x", "y", "z") if several else ("x", "y")
+    where = ", ".join(f"{n} = {sp.latex(getattr(scaling, n))}" for n in names)
+    if several:
+        return rf"T^3\, \Psi_{{\beta\beta}},\; {where}"
+    return rf"{sp.latex(scaling.prefactor)}\, \Psi({', '.join(names)}),\; {where}"
 
 
-def _map(m: maps.Map) -> str:
-    if m.name == "neimark_sacker":
-        return r"z' = e^{i \omega} z\,(g - |z|^2)".replace("|", r"\vert ")
-    return f"h' = {sp.latex(m.steps[0])}"
+def _anchor(record: Family) -> str:
+    return "".join(c for c in record.title.lower().replace(" ", "-") if c.isalnum() or c == "-")
 
 
 def _inline(text: str) -> str:
@@ -110,17 +100,15 @@ def _math(text: str) -> str:
     return f"```math\n{text}\n```\n"
 
 
-def _family(law: AmplificationLaw) -> str:
-    parts = [f"## {_TITLES[law.map.name]}\n", _math(_map(law.map))]
-    for title, make in (
-        ("Series in the initial state, `series(2)`", lambda: law.series(2)),
-        ("Uniform law, `uniform(0)`", lambda: law.uniform(0)),
-    ):
-        formula = _made(make)
-        if formula is not None:
-            parts += [f"**{title}.** For {_cell(formula.domain)}.\n", _math(formula.latex())]
-    parts += _scaling(law.scaling())
-    for name, regime in law.regimes().items():
+def _family(record: Family, law: AmplificationLaw) -> str:
+    parts = [f"## {record.title}\n", _math(record.latex(law.map))]
+    formulas = {"Series in the initial state, `series(2)`": law.series(2)}
+    if record.uniform is not None:
+        formulas["Uniform law, `uniform(0)`"] = law.uniform(0)
+    for title, formula in formulas.items():
+        parts += [f"**{title}.** For {_cell(formula.domain)}.\n", _math(formula.latex())]
+    parts += [] if record.scaling is None else _scaling(law.scaling())
+    for name, regime in {} if record.regimes is None else law.regimes().items():
         parts += [f"**{name.capitalize()} regime.** For {_cell(regime.domain)}.\n"]
         parts.append(_math(regime.latex()))
         parts.append("up to the order of\n")
@@ -145,24 +133,15 @@ def _general() -> str:
     return "\n".join([_GENERAL, _math("x' = r x (1 - x)"), title, _math(formula.latex())])
 
 
-def _made(make: Any) -> Any:
-    """A form, or ``None`` where the family has none."""
-    try:
-        return make()
-    except (ValueError, KeyError):
-        return None
-
-
 def _cell(text: Any) -> str:
     return str(text).replace("_", r"\_").replace("*", r"\*").rstrip(".")
 
 
-def _scaling(scaling: Any) -> list[str]:
-    names = ("x", "y", "z") if hasattr(scaling, "z") else ("x", "y")
+def _scaling(scaling: Scaling | CuspScaling) -> list[str]:
+    names = ("x", "y", "z") if isinstance(scaling, CuspScaling) else ("x", "y")
     where = r",\quad ".join(f"{n} = {sp.latex(getattr(scaling, n))}" for n in names)
     shape = rf"A \to {sp.latex(scaling.prefactor)}\, \Psi({', '.join(names)}),\quad {where}"
-    body = scaling.latex() if hasattr(scaling, "latex") else rf"\Psi = {sp.latex(scaling.function)}"
-    return [f"**Scaling function, `scaling()`.** {_cell(scaling.note)}.\n", _math(shape), _math(body)]
+    return [f"**Scaling function, `scaling()`.** {_cell(scaling.note)}.\n", _math(shape), _math(scaling.latex())]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import sympy as sp
 
-from normalforms import maps
-from normalforms.forms import Orbit, iteration, orbit_program
+from normalforms.families import FamilyError, find, limiting, notation, recognise, reduced
+from normalforms.forms import Orbit, amplify, gram, iterate, orbit_program
 from normalforms.forms.averages import AveragedLaw, Distribution
+from normalforms.forms.limits import CuspScaling, Regimes, Scaling
 from normalforms.forms.series import Law, exact_formula, series_formula
-from normalforms.forms.uniform import uniform_law
-from normalforms.formulas import Domain, Formula, Program, symbols
+from normalforms.forms.uniform import UniformLaw, general, uniform_law
+from normalforms.formulas import Domain, Formula, GramFormula, Notation, rescaled
 from normalforms.maps import Map
+from normalforms.reduction import NormalForm
 
-__all__ = ["AmplificationLaw", "AveragedLaw", "amplification"]
+__all__ = ["AmplificationLaw", "amplification"]
+
+F = TypeVar("F", Formula, GramFormula)
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,18 @@ class AmplificationLaw:
     arguments are the multiplier (critical at 1) and the coordinate along the critical eigenvector,
     ``A = gain · A_family(g, stretch · h0)``.
 
+    Every form takes ``(g, h0, horizon)`` in the same way and gives the amplification. Several parameters are a tuple;
+    the amplification is then the top eigenvalue of a Gram matrix, and each form has ``gram`` for the matrix. A planar
+    state is a tuple of its components, or an array whose last axis runs over them; in the Neimark–Sacker family,
+    whose law knows ``|h0|`` alone, a plain number is a state too.
+
     Args:
         map: the map, normalised so that it is critical at ``g = 1``, or the user's own.
         stretch: factor from the caller's ``h0`` to the map's.
         gain: factor from the map's ``A`` to the caller's.
 
-    >>> law = amplification(maps.stability_flip())
+    >>> import normalforms as nf
+    >>> law = amplification(nf.stability_flip())
     >>> float(law(1.0, 1.0, 3))
     14.0
     """
@@ -48,7 +58,7 @@ class AmplificationLaw:
         Args:
             g: parameter value, or array; a tuple for several parameters, and then ``A`` is the top eigenvalue of
                 `gram`.
-            h0: initial state, or array; for a map of R^n its last axis has length n.
+            h0: initial state, or array; for a map of R^n a tuple of n, or an array with n as last axis.
             horizon: steps, at least 1.
 
         Returns:
@@ -57,17 +67,21 @@ class AmplificationLaw:
         Raises:
             ValueError: complex or NaN input, shapes that do not match, a horizon that is no positive integer.
         """
-        value = float(self.gain) * iteration.amplify(self.map, g, self._stretched(h0), horizon)
+        value = float(self.gain) * amplify(self.map, g, self._stretched(h0), horizon)
         return float(value) if np.ndim(value) == 0 else value
 
-    def _stretched(self, h0: Any) -> Any:
-        from normalforms.formulas import check_real
+    @property
+    def notation(self) -> Notation:
+        """How ``g`` and ``h0`` are given, in every form."""
+        member = find(self.map)
+        return notation(self.map) if member is None else member.family.notation(self.map)
 
-        return check_real(h0, "h0") * float(self.stretch)
+    def _stretched(self, h0: Any) -> Any:
+        return self.notation.state(h0) * float(self.stretch)
 
     def orbit(self, g: Any, h0: Any, horizon: int) -> Orbit:
         """States ``h_1 … h_T`` and sensitivities ``s_t = ∂h_t/∂g``, and when the orbit left."""
-        found = iteration.iterate(self.map, g, self._stretched(h0), horizon)
+        found = iterate(self.map, g, self._stretched(h0), horizon)
         if self.stretch == 1 and self.gain == 1:
             return found
         return Orbit(found.h / float(self.stretch), found.s * float(sp.sqrt(self.gain)), found.escape)
@@ -78,14 +92,15 @@ class AmplificationLaw:
 
     def gram(self, g: Any, h0: Any, horizon: int) -> np.ndarray:
         """``Σ_t s_tᵀ s_t`` over the parameters, shape ``(*batch, p, p)``; its top eigenvalue is the amplification."""
-        return float(self.gain) * iteration.gram(self.map, g, self._stretched(h0), horizon)
+        return float(self.gain) * gram(self.map, g, self._stretched(h0), horizon)
 
     @property
     def reference(self) -> Formula:
         """Direct iteration as a `Formula`, for generated code; one parameter."""
         program = orbit_program(self.map)
         A = sp.Function("A")(*program.inputs)
-        return self._rescaled(Formula(A, program.inputs, Domain("orbits that stay"), program=program))
+        made = Formula(A, program.inputs, Domain("orbits that stay"), program=program)
+        return self._noted(self._rescaled(made))
 
     def exact(self, horizon: int, order: int | None = None) -> Law:
         """``A_T`` for one horizon as a polynomial in ``g`` and ``h0`` with exact coefficients.
@@ -97,12 +112,12 @@ class AmplificationLaw:
 
         Returns:
             A `Formula` of ``g, h0``, where ``h0`` is ``|z_0|`` in the Neimark–Sacker family; for two parameters a
-            `GramFormula`, whose `norm` is the amplification.
+            `GramFormula`.
 
         Raises:
             ValueError: order or horizon out of range, or a whole polynomial that would explode.
         """
-        return self._rescaled(exact_formula(self.map, horizon, order))
+        return self._noted(self._rescaled(exact_formula(self.map, horizon, order)))
 
     def series(self, order: int, pade: bool = False) -> Law:
         """``A_T`` through ``h0**order`` in symbolic ``T``.
@@ -125,10 +140,10 @@ class AmplificationLaw:
         Raises:
             ValueError: order out of range; a map that is not critical, or of R^n, or without rational coefficients.
         """
-        return self._rescaled(series_formula(self.map, order, pade=pade))
+        return self._noted(self._rescaled(series_formula(self.map, order, pade=pade)))
 
-    def uniform(self, order: int = 0) -> Formula:
-        """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; `Formula.orbit` is ``h_t``.
+    def uniform(self, order: int = 0) -> UniformLaw | GramFormula:
+        """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; ``orbit`` is ``h_t``.
 
         The orbit of the limiting flow at a shifted time: see `normalforms.forms.uniform.bernoulli` and
         `normalforms.forms.uniform.fold`. The cusp's law is implicit (`normalforms.forms.uniform.cusp`).
@@ -141,73 +156,124 @@ class AmplificationLaw:
         Raises:
             ValueError: an order that the family does not have, or a map without a uniform law.
         """
-        return uniform_law(self.map, order, stretch=self.stretch, gain=self.gain)
+        member = find(self.map)
+        if member is None:
+            if self.map.dimension > 1 or len(self.map.parameters) > 1:
+                recognise(self.map)  # raises
+            return self._noted(uniform_law(general(self.map, order, self.stretch), self.gain * self.stretch**2))
+        made = _declared(member.family.uniform, member.kind, "uniform law")
+        return self._noted(made(member, order, self.stretch, self.gain))
 
-    def scaling(self) -> Any:
-        """The finite-time scaling function; see `normalforms.forms.limits.scaling.scaling`."""
-        from normalforms.forms.limits import scaling
+    def scaling(self) -> Scaling | CuspScaling:
+        """The finite-time scaling function of the family, ``A_T = prefactor · Ψ(x, y) (1 + O(1/T))``.
 
-        law = _limit(self)
-        return scaling(law.map, stretch=law.stretch, gain=law.gain)
+        ====================  ===================  ==========  =============  =================
+        family                x                    y           prefactor      flow
+        ====================  ===================  ==========  =============  =================
+        stability flip        T (g − 1)            T h0²       T²             H' = x H
+        pitchfork, period
+        doubling              T (g − 1)            T h0²       T²             H' = x H − H³
+        transcritical         T (g − 1)            T h0        T              H' = x H − H²
+        saddle-node           T² (g − 1)           T h0        T³             H' = x − H²
+        Neimark–Sacker        T (g − 1)            c T |z0|²   T²/c           R' = x R − R³,
+                                                                              c = −Re d
+        ====================  ===================  ==========  =============  =================
 
-    def regimes(self) -> Any:
-        """Sub-critical, critical and super-critical laws; see `normalforms.forms.limits.scaling.regimes`."""
-        from normalforms.forms.limits import regimes
+        A coefficient c of the nonlinear term other than one enters ``y`` and ``prefactor``. The cusp's is a 2×2
+        matrix in three variables and without a closed form, see `normalforms.forms.limits.CuspScaling`.
 
-        law = _limit(self)
-        return regimes(law.map, stretch=law.stretch, gain=law.gain)
+        Raises:
+            ValueError: the map is no family; reduce it to its normal form first.
+
+        >>> import normalforms as nf
+        >>> amplification(nf.stability_flip()).scaling().at_zero
+        y/3
+        """
+        law = self._limit()
+        member = recognise(law.map)
+        made = _declared(member.family.scaling, member.kind, "scaling function")(member, law.stretch, law.gain)
+        return replace(made, notation=law.notation) if isinstance(made, Scaling) else made
+
+    def regimes(self) -> Regimes:
+        """The laws "subcritical", "critical" and "supercritical" of the family, with their errors.
+
+        With ``μ = g − 1`` and a unit coefficient of the nonlinear term:
+
+        ==============  =========================  ==============  ===================================
+        family          subcritical                critical        supercritical
+        ==============  =========================  ==============  ===================================
+        stability flip  h0² (1+g²)/(1−g²)³         h0² T³/3        h0² T² g^{2T}/(g²−1)
+        pitchfork       the same                   T² Ψ(0, T h0²)  T/4μ + [(L−1)² + π²/3 − 2]/16μ²,
+                                                                   L = ln(μ/h0²)
+        transcritical   the same                   T Ψ(0, T h0)    T + [(L−1)² + π²/3 − 8]/6μ,
+                                                                   L = ln(μ/h0)
+        saddle-node     as (t_e − T)^{−3}          T³ Ψ(0, T h0)   T/4μ + (π² − 6)/72μ^{3/2}
+                        up to the escape                           − (1 + 8 ln 2) h0/12μ²
+        ==============  =========================  ==============  ===================================
+
+        Above a bifurcation the orbit is captured by the new branch, whose own sensitivity gives the term in
+        ``T``; the logarithms are the peak that the capture leaves behind. Neimark–Sacker adds the phase, which
+        grows like ``μT³``. In the cusp next to the symmetric state the top eigenvalue is that of β alone,
+        ``Σ ((gᵗ − 1)/(g − 1))²``.
+
+        Returns:
+            Read-only mapping to `normalforms.forms.limits.Regime`, a `Formula` in ``g, h0, T`` with its error.
+
+        Raises:
+            ValueError: the map is no family; reduce it to its normal form first.
+
+        >>> import normalforms as nf
+        >>> amplification(nf.stability_flip()).regimes()["supercritical"].expr
+        T**2*g**(2*T)*h0**2/(g**2 - 1)
+        """
+        law = self._limit()
+        member = recognise(law.map)
+        made = _declared(member.family.regimes, member.kind, "regimes")(member, law.stretch, law.gain)
+        return made.mapped(lambda regime: replace(regime, notation=law.notation))
 
     def enclosure(self, g: Any, h0: Any, horizon: int) -> Any:
-        """A rigorous ball around ``A_T``; see `normalforms.forms.enclosure.enclosure.enclosure`."""
+        """A rigorous ball around ``A_T``; see `normalforms.forms.enclosure.enclosure`."""
+        # the ball arithmetic of python-flint takes as long to load as the rest of the package
         from normalforms.forms.enclosure import enclosure
 
+        if self.notation.modulus and not hasattr(h0, "__len__"):
+            h0 = (h0, *[0] * (self.map.dimension - 1))
         return enclosure(self.map, g, h0, horizon, stretch=self.stretch, gain=self.gain)
 
     def averaged(self, distribution: Distribution) -> AveragedLaw:
         """The same law with initial states averaged over a distribution; see `AveragedLaw`."""
         return AveragedLaw(self, distribution)
 
-    def _rescaled(self, formula: Any) -> Any:
+    def _limit(self) -> AmplificationLaw:
+        """The law with the same scaling limit and regimes."""
+        found = limiting(self.map)
+        return AmplificationLaw(found.map, stretch=found.stretch * self.stretch, gain=found.gain * self.gain)
+
+    def _rescaled(self, formula: F) -> F:
         if self.stretch == 1 and self.gain == 1:
             return formula
-        return rescaled(formula, self.stretch, self.gain)
+        return _each(formula, lambda f: rescaled(f, self.stretch, self.gain))
+
+    def _noted(self, formula: F) -> F:
+        known = self.notation
+        if known.dimension == 1 and len(known.parameters) == 1:
+            return formula
+        return _each(formula, lambda f: _with_notation(f, known))
 
 
-def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
-    """``gain · formula(g, stretch · h0)``."""
-    h0, inner = symbols("h0 h0_scaled")
+def _each(formula: Any, change: Callable[[Formula], Formula]) -> Any:
+    return formula.mapped(change) if isinstance(formula, GramFormula) else change(formula)
 
-    def program(p: Program) -> Program:
-        swap = {h0: inner}
-        change = lambda pairs: tuple((s, e.xreplace(swap)) for s, e in pairs)  # noqa: E731
-        return replace(
-            p,
-            results=tuple(gain * e.xreplace(swap) for e in p.results),
-            prelude=((inner, stretch * h0), *change(p.prelude)),
-            carries=tuple(
-                replace(c, initial=c.initial.xreplace(swap), update=c.update.xreplace(swap)) for c in p.carries
-            ),
-            body=change(p.body),
-            closing=change(p.closing),
-        )
 
-    holds = formula.domain.holds
-    place = formula.symbols.index(h0) if h0 in formula.symbols else None
+def _with_notation(formula: Formula, known: Notation) -> Formula:
+    orbit = None if formula.orbit is None else replace(formula.orbit, notation=known)
+    return replace(formula, notation=known, orbit=orbit)
 
-    def inside(*values: Any) -> Any:
-        moved = [v * float(stretch) if i == place else v for i, v in enumerate(values)]
-        return holds(*moved)  # type: ignore[misc]
 
-    from normalforms.formulas import _lazy
-
-    return replace(
-        formula,
-        expression=lambda: gain * formula.expr.subs(h0, stretch * h0),
-        domain=replace(formula.domain, holds=inside if holds else None),
-        program=lambda: program(formula.stable),
-        guard=None if formula.guard is None else lambda: program(_lazy(formula.guard)),
-        orbit=None if formula.orbit is None else rescaled(formula.orbit, stretch, 1 / stretch),
-    )
+def _declared(made: Callable[..., Any] | None, kind: str, form: str) -> Callable[..., Any]:
+    if made is None:
+        raise FamilyError(f"the family {kind} declares no {form}; use series(order) or direct iteration")
+    return made
 
 
 def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> AmplificationLaw:
@@ -224,84 +290,15 @@ def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> Amplifica
     Raises:
         ValueError: not a map or normal form, or a degenerate normal form other than a cusp, which has no family.
 
-    >>> amplification(maps.pitchfork()).map.name
+    >>> import normalforms as nf
+    >>> amplification(nf.pitchfork()).map.name
     'pitchfork'
     """
     if isinstance(source, Map):
-        if at is None:
-            return AmplificationLaw(source)
-        return AmplificationLaw(replace(source, critical=at))
-    if hasattr(source, "kind") and hasattr(source, "coefficients"):
+        return AmplificationLaw(source if at is None else replace(source, critical=at))
+    if isinstance(source, NormalForm):
         if at is not None:
             raise ValueError("at belongs to a map; a normal form has its point already")
-        return _of_normal_form(source)
+        found = reduced(source)
+        return AmplificationLaw(found.map, stretch=found.stretch, gain=found.gain)
     raise ValueError(f"amplification takes a Map or a NormalForm, got {type(source).__name__}")
-
-
-def _of_normal_form(form: Any) -> AmplificationLaw:
-    """Rescale ``u = h/√|c₃|`` (``h/|c₂|`` where the quadratic term leads) to the named family."""
-    c = form.coefficients
-    if form.kind == "stability_flip":
-        return AmplificationLaw(maps.stability_flip(), gain=_exact(c["dlambda"]) ** 2)
-    if form.kind == "pitchfork":
-        return _cubic(form.kind, _exact(c["c3"]), _exact(c["dlambda"]))
-    if form.kind == "period_doubling":
-        return _doubling(_exact(c["c2"]), _exact(c["c3"]), _exact(c["dlambda"]))
-    if form.kind == "transcritical":
-        stretch = -_exact(c["c2"])
-        return AmplificationLaw(maps.transcritical(), stretch=stretch, gain=_exact(c["dlambda"]) ** 2 / stretch**2)
-    if form.kind == "saddle_node":
-        return AmplificationLaw(maps.saddle_node(), stretch=-_exact(c["c2"]), gain=_exact(c["c0"]) ** 2)
-    if form.kind == "neimark_sacker":
-        family = maps.neimark_sacker(_exact(c["omega"]), _exact(c["d"]))
-        return AmplificationLaw(family, gain=2 * _exact(c["dmodulus"]) ** 2)
-    if form.kind == "degenerate" and form.multiplier == 1 and c["c2"] == 0 != c["c3"] and c["c0"] != 0:
-        return AmplificationLaw(_cusp(_exact(c["c3"])))
-    raise ValueError(f"a {form.kind} normal form has no scalar amplification law; its coefficients are {dict(c)}")
-
-
-def _cubic(kind: str, c3: sp.Expr, slope: sp.Expr) -> AmplificationLaw:
-    sign = -1 if kind == "pitchfork" else 1
-    family = maps.pitchfork() if kind == "pitchfork" else maps.period_doubling()
-    if c3 * sign < 0:
-        h, g = family.states[0], family.parameters[0]
-        linear = family.steps[0].coeff(h, 1) * h
-        family = Map(linear - sign * h**3, h, g, dict(family.critical), name=f"subcritical_{kind}")
-    return AmplificationLaw(family, stretch=sp.sqrt(sp.Abs(c3)), gain=slope**2 / sp.Abs(c3))
-
-
-_ROUNDING = sp.Float(1e-14)
-
-
-def _doubling(c2: sp.Expr, c3: sp.Expr, slope: sp.Expr) -> AmplificationLaw:
-    """``u' = −g u + c₂ u² + (c₃ − c₂²) u³``, whose cubic coefficient is ``c₃`` once the quadratic term is removed."""
-    if c2**2 <= _ROUNDING**2 * sp.Abs(c3):
-        return _cubic("period_doubling", c3, slope)
-    odd = maps.period_doubling()
-    h, g = odd.states[0], odd.parameters[0]
-    rest = c3 / c2**2 - 1
-    rest = sp.Rational(float(rest)) if rest.has(sp.Float) else sp.nsimplify(rest)
-    family = Map(-g * h + h**2 + rest * h**3, h, g, dict(odd.critical), name="period_doubling_with_quadratic_term")
-    return AmplificationLaw(family, stretch=c2, gain=slope**2 / c2**2)
-
-
-def _limit(law: AmplificationLaw) -> AmplificationLaw:
-    """The law with the same scaling limit and regimes: a flip's quadratic term leaves its cubic coefficient there."""
-    m = law.map
-    if m.dimension > 1 or len(m.parameters) > 1 or not m.steps[0].is_polynomial(m.states[0], m.parameters[0]):
-        return law
-    terms = dict(sp.Poly(m.steps[0], m.states[0], m.parameters[0]).terms())
-    if terms.pop((1, 1), None) != -1 or (2, 0) not in terms or terms.keys() - {(2, 0), (3, 0)}:
-        return law
-    odd = _cubic("period_doubling", terms.get((3, 0), sp.Integer(0)) + terms[2, 0] ** 2, sp.Integer(1))
-    return AmplificationLaw(odd.map, stretch=odd.stretch * law.stretch, gain=odd.gain * law.gain)
-
-
-def _cusp(c3: sp.Expr) -> Map:
-    family = maps.cusp()
-    (beta, g), h = family.parameters, family.states[0]
-    return family if c3 == -1 else Map(beta + g * h + c3 * h**3, h, (beta, g), dict(family.critical))
-
-
-def _exact(value: Any) -> sp.Expr:
-    return sp.sympify(value)

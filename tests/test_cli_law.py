@@ -11,8 +11,9 @@ import pytest
 
 import normalforms as nf
 from normalforms.cli.main import main
+from normalforms.families import NAMES
 
-FAMILIES = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling", "neimark_sacker", "cusp")
+FAMILIES = NAMES
 LOGISTIC = ["--map", "r*x*(1-x)", "--state", "x", "--parameter", "r"]
 
 

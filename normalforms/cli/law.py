@@ -10,17 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["FAMILIES", "add_commands"]
+from normalforms.families import NAMES
 
-FAMILIES = (
-    "stability_flip",
-    "pitchfork",
-    "transcritical",
-    "saddle_node",
-    "period_doubling",
-    "neimark_sacker",
-    "cusp",
-)
+__all__ = ["add_commands"]
+
 _FORMS = ("series", "uniform", "exact", "scaling", "regimes", "reference")
 _FORMATS = ("text", "latex", "python", "c", "julia")
 _OF_A_FAMILY = ("uniform", "scaling", "regimes")  # forms that a map has through its normal form
@@ -43,7 +36,7 @@ def add_commands(commands: Any) -> None:
         epilog=_LAW_HELP,
         formatter_class=raw,
     )
-    law.add_argument("family", nargs="?", help=", ".join(FAMILIES))
+    law.add_argument("family", nargs="?", help=", ".join(NAMES))
     _map_options(law)
     law.add_argument(
         "--form",
@@ -106,9 +99,7 @@ def _map(arguments: argparse.Namespace) -> Any:
 
 def _law(arguments: argparse.Namespace) -> int:
     if bool(arguments.family) == bool(arguments.map):
-        raise ValueError("give a family or --map (and not both); families are " + ", ".join(FAMILIES))
-    if arguments.family and arguments.family not in FAMILIES:
-        raise ValueError(f"family {arguments.family!r} is unknown; known are {', '.join(FAMILIES)}")
+        raise ValueError("give a family or --map (and not both); families are " + ", ".join(NAMES))
     if arguments.form == "exact" and arguments.horizon is None:
         raise ValueError("--form exact needs --horizon")
     if arguments.evaluate is not None and arguments.horizon is None:
@@ -143,19 +134,27 @@ def _amplification(arguments: argparse.Namespace) -> Any:
 
 
 def _family(arguments: argparse.Namespace) -> Any:
-    import normalforms as nf
+    from normalforms.families import families, family
 
-    if arguments.family != "neimark_sacker":
-        if arguments.omega is not None or arguments.d is not None:
-            raise ValueError("--omega and --d belong to neimark_sacker")
-        return getattr(nf, arguments.family)()
+    record = family(arguments.family)
+    known = {option.name for other in families().values() for option in other.options}
+    given = {name: getattr(arguments, name) for name in known if getattr(arguments, name, None) is not None}
+    strange = set(given) - {option.name for option in record.options}
+    if strange:
+        raise ValueError(f"--{sorted(strange)[0]} does not belong to {record.name}")
+    return record.map(**{o.name: _option(o, given.get(o.name, o.default)) for o in record.options})
+
+
+def _option(option: Any, text: str) -> Any:
+    """A number, or a complex one as RE,IM."""
     import sympy as sp
 
-    parts = (arguments.d or "-1,0").split(",")
-    if len(parts) != 2:
-        raise ValueError(f"--d {arguments.d!r} must be two numbers, RE,IM")
-    re_d, im_d = (_number("--d", part) for part in parts)
-    return nf.neimark_sacker(_number("--omega", arguments.omega or "1"), re_d + sp.I * im_d)
+    parts = text.split(",")
+    if len(parts) != (2 if option.complex else 1):
+        wanted = "two numbers, RE,IM" if option.complex else "a number"
+        raise ValueError(f"--{option.name} {text!r} must be {wanted}")
+    numbers = [_number(f"--{option.name}", part) for part in parts]
+    return numbers[0] + (sp.I * numbers[1] if option.complex else 0)
 
 
 def _number(option: str, text: str) -> Any:
@@ -184,26 +183,23 @@ def _form(law: Any, arguments: argparse.Namespace) -> Any:
 
 
 def _facts(form: Any) -> dict[str, Any]:
-    if hasattr(form, "domain"):
-        return {"symbols": [s.name for s in form.symbols], "domain": str(form.domain)}
     if isinstance(form, Mapping):
         return {"domain": {name: str(regime.domain) for name, regime in form.items()}}
-    return {"x": str(form.x), "y": str(form.y), "prefactor": str(form.prefactor), "note": form.note}
+    if hasattr(form, "note"):
+        return {"x": str(form.x), "y": str(form.y), "prefactor": str(form.prefactor), "note": form.note}
+    return {"symbols": [s.name for s in form.symbols], "domain": str(form.domain)}
 
 
 def _shown(form: Any, style: str) -> dict[str, str]:
     """The texts to print, by name; one without a name stands alone."""
-    if isinstance(form, Mapping):
+    if isinstance(form, Mapping) and style in ("text", "latex"):
         if style == "text":
             return {n: f"{r}\n  for {r.holds}\n  error {r.error}" for n, r in form.items()}
-        if style == "latex":
-            return {n: r.latex() for n, r in form.items()}
-        return {"": "\n".join(regime.code(style, name) for name, regime in form.items())}
-    if hasattr(form, "domain"):
-        if style != "text":
-            return {"": form.latex() if style == "latex" else form.code(style)}
-        return {"": _lines(form.printed()) if hasattr(form, "printed") else str(form)}
-    return {"": _scaling(form, style)}
+        return {n: r.latex() for n, r in form.items()}
+    if style == "text":
+        pairs = form.printed()
+        return {"": str(pairs[0][1]) if len(pairs) == 1 else _lines(pairs)}
+    return {"": form.latex() if style == "latex" else form.code(style)}
 
 
 def _lines(equations: Any) -> str:
@@ -238,35 +234,6 @@ def _recursion(law: Any, style: str) -> str:
     return "\\begin{aligned}" + " \\\\ ".join(f"{name} &= {value}" for name, value in rows) + "\\end{aligned}"
 
 
-def _scaling(form: Any, style: str) -> str:
-    if style == "latex" and hasattr(form, "latex"):
-        return form.latex()
-    if style in ("c", "julia"):
-        raise ValueError(f"a scaling function has no {style} source, it needs a dilogarithm; choose --format python")
-    compact = getattr(form, "compact", getattr(form, "function", None))
-    rows = [("A", f"{form.prefactor} * Psi"), ("x", form.x), ("y", form.y)]
-    rows += [("z", form.z)] if hasattr(form, "z") else []
-    rows += [("Psi", compact), *getattr(form, "where", ())]
-    if style == "python":
-        if not hasattr(form, "at_zero"):
-            raise ValueError("the cusp's scaling function is a matrix of integrals; choose --format text")
-        return _scaling_source(form)
-    return _lines(rows)
-
-
-def _scaling_source(form: Any) -> str:
-    """Ψ(x, y) in mpmath; 120 digits make up for what the closed form loses next to its removable singularities."""
-    from sympy.printing.pycode import MpmathPrinter
-
-    settings = {"fully_qualified_modules": True, "user_functions": {f: f"mpmath.{f}" for f in ("re", "im", "polylog")}}
-    text = MpmathPrinter(settings).doprint
-    lines = ["import mpmath", "", "", "def psi(x, y):", "    with mpmath.workdps(120):"]
-    lines += ["        x, y = mpmath.mpf(x), mpmath.mpf(y)*(1 + mpmath.mpf(10)**-25)"]
-    lines += ["        if abs(x) < mpmath.mpf(10)**-25:", f"            return +({text(form.at_zero)})"]
-    lines += [f"        {text(symbol)} = {text(value)}" for symbol, value in reversed(form.where)]
-    return "\n".join([*lines, f"        return mpmath.re({text(form.compact)})", ""])
-
-
 # --- numbers --------------------------------------------------------------------------------------------------
 
 
@@ -281,42 +248,32 @@ def _evaluated(law: Any, form: Any, arguments: argparse.Namespace) -> tuple[dict
     zeros = (0,) * (law.map.dimension - 1)
     start = exact[-1] if not zeros else (exact[-1], *zeros)
     place = exact[0] if len(names) == 1 else tuple(exact[:-1])
-    numbers = tuple(map(float, exact[:-1])), [float(exact[-1]), *zeros] if zeros else float(exact[-1])
-    g = numbers[0][0] if len(names) == 1 else numbers[0]
-    values, notes = _values(form, g, exact, T)
-    ball = law.enclosure(place, start, T)
+    g = float(exact[0]) if len(names) == 1 else tuple(map(float, exact[:-1]))
+    h0 = (float(exact[-1]), *map(float, zeros)) if zeros else float(exact[-1])
+    values, notes = _values(form, g, h0, T)
+    ball, reference = law.enclosure(place, start, T), law(g, h0, T)
     lines = [f"{name} = {value}" for name, value in values.items()]
-    lines += [f"direct iteration = {law(g, numbers[1], T)!r}", f"certified = {ball}", *(f"note: {n}" for n in notes)]
-    certified = None if ball.escape is not None else str(ball)
+    lines += [f"direct iteration = {reference!r}", f"certified = {ball}", *(f"note: {n}" for n in notes)]
     facts = {
         "form": arguments.form,
         "horizon": T,
         "values": {name: None if value != value else value for name, value in values.items()},
-        "reference": law(g, numbers[1], T) if ball.escape is None else None,
-        "certified": certified,
+        "reference": reference if ball.escape is None else None,
+        "certified": None if ball.escape is not None else str(ball),
         "escape": ball.escape,
         "notes": notes,
     }
     return facts, lines
 
 
-def _values(form: Any, g: Any, exact: list[Any], T: int) -> tuple[dict[str, float], list[str]]:
+def _values(form: Any, g: Any, h0: Any, T: int) -> tuple[dict[str, float], list[str]]:
     formulas = form if isinstance(form, Mapping) else {"law": form}
     values, notes = {}, []
     for name, formula in formulas.items():
-        start = [float(exact[-1])]
-        count = len([s for s in getattr(formula, "symbols", ()) if not s.is_integer])
-        if hasattr(formula, "domain") and count > len(exact):
-            start += [0.0] * (count - len(exact))  # further components of the state
-        horizon = [] if hasattr(formula, "domain") and not any(s.is_integer for s in formula.symbols) else [T]
+        at_once = all(not s.is_integer for s in formula.symbols) and not hasattr(formula, "note")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            value = formula(g, *start, *horizon)
-        if getattr(value, "ndim", 0) == 2:
-            import numpy as np
-
-            value = np.linalg.eigvalsh(value)[-1]  # two parameters: the top eigenvalue of the Gram matrix
-        values[name] = float(value)
+            values[name] = float(formula(g, h0) if at_once else formula(g, h0, T))
         notes += [
             f"{name}: {re.sub(r'^.*?: it holds', 'outside its domain: it holds', str(w.message))}" for w in caught
         ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.families import is_cusp, unfolding
+from normalforms.families import find
 from normalforms.maps import Map
 
 __all__ = ["Candidate", "Discovery", "discover"]
@@ -62,12 +62,8 @@ class Discovery:
         """Name of the family if the map is one as it stands, else ``None``; see `normalforms.reduce` for the rest."""
         steps = tuple(sp.nsimplify(step, rational=True) for step in self.map.steps)
         exact = Map(steps[0] if len(steps) == 1 else steps, self.map.state, self.map.parameter)
-        if is_cusp(exact):
-            return "cusp"
-        try:
-            return unfolding(exact).kind
-        except ValueError:
-            return None
+        found = find(exact)
+        return None if found is None else found.kind
 
 
 def discover(

@@ -9,12 +9,11 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-from normalforms import maps
+from normalforms.families import families, family
 from normalforms.law import amplification as law_of
 
 __all__ = ["Fit", "fit"]
 
-_FAMILIES = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling")
 _NAMES = ("amplitude", "parameter_scale", "state_scale")
 _NODES = 64
 
@@ -115,10 +114,11 @@ def fit(parameter: Any, amplification: Any, *, horizon: int, initial: Any, laws:
             raise ValueError(f"{name} contains NaN or infinity; drop those values")
     if np.any(y <= 0):
         raise ValueError("amplification has values that are not positive; it is a squared norm")
-    names = _FAMILIES if laws is None else ((laws,) if isinstance(laws, str) else tuple(laws))
-    unknown = set(names) - set(_FAMILIES)
+    known = [f.name for f in families().values() if f.fitted and not f.modulus]
+    names = tuple(known) if laws is None else ((laws,) if isinstance(laws, str) else tuple(laws))
+    unknown = set(names) - set(known)
     if unknown:
-        raise ValueError(f"laws names {sorted(unknown)}; known are {', '.join(_FAMILIES)}")
+        raise ValueError(f"laws names {sorted(unknown)}; known are {', '.join(known)}")
     h = _quantiles(h)
     found = {name: _one(name, x, np.log(y), horizon, h) for name in names}
     found = {name: result for name, result in found.items() if result is not None}
@@ -158,7 +158,7 @@ def _quantiles(initial: np.ndarray) -> np.ndarray:
 
 def _log_model(kind: str, logs: np.ndarray, x: np.ndarray, horizon: int, initial: np.ndarray) -> np.ndarray:
     a, b, c = np.exp(logs)
-    law = law_of(getattr(maps, kind)())
+    law = law_of(family(kind).map())
     values = law((1 + b * (x - 1))[:, None], c * initial[None, :], horizon)
     mean = np.mean(values, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,18 +6,20 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import sympy as sp
 
+from normalforms.formulas.checks import check_horizon, check_real
+from normalforms.formulas.notation import Notation
 from normalforms.formulas.printing import LANGUAGES, render
 from normalforms.formulas.program import Program
 from normalforms.formulas.typeset import typeset
 
-__all__ = ["Domain", "DomainWarning", "Formula", "check_horizon", "check_real", "compiled", "symbols"]
+__all__ = ["EVERYWHERE", "Domain", "DomainWarning", "Formula", "Lazy", "compiled", "symbols"]
 
-MAX_HORIZON = 1_000_000
+T = TypeVar("T")
 
 
 class DomainWarning(UserWarning):
@@ -34,12 +36,33 @@ def symbols(names: str) -> Any:
     return made[0] if len(made) == 1 else tuple(made)
 
 
+class Lazy(Generic[T]):
+    """A value that is built when it is first read.
+
+    >>> Lazy(lambda: 3).value
+    3
+    """
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+
+    @cached_property
+    def value(self) -> T:
+        """The value."""
+        return self._build()
+
+    @classmethod
+    def of(cls, value: T | Lazy[T]) -> Lazy[T]:
+        """``value`` itself, to be read like one that is built."""
+        return value if isinstance(value, Lazy) else cls(lambda: value)
+
+
 @dataclass(frozen=True)
 class Domain:
     """Where a formula holds.
 
     Args:
-        sentence: for the reader, or a function that writes it when it is first read.
+        sentence: for the reader; a `Lazy` one is written when it is first read.
         holds: boolean predicate on the formula's arguments; ``None`` where it holds for every real argument.
         tolerance: largest relative truncation error, estimated from the first neglected terms, that passes
             without a warning. Where the estimate reaches 1 no digit is right and the value is ``nan``.
@@ -48,19 +71,15 @@ class Domain:
     g > 0
     """
 
-    sentence: str | Callable[[], str]
+    sentence: str | Lazy[str]
     holds: Callable[..., Any] | None = None
     tolerance: float = 1e-2
 
     def __str__(self) -> str:
-        return self.sentence if isinstance(self.sentence, str) else self.sentence()
+        return Lazy.of(self.sentence).value
 
 
 EVERYWHERE = Domain("every real argument")
-
-
-def _lazy(value: Any) -> Any:
-    return value() if callable(value) and not isinstance(value, sp.Basic) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,41 +87,42 @@ class Formula:
     """A closed form: ``formula.expr`` to read, ``formula(g, h0, horizon)`` for stable numbers.
 
     Args:
-        expression: the SymPy expression, or a function without arguments that builds it when first read.
+        expression: the SymPy expression; a `Lazy` one is built when it is first read.
         symbols: its free symbols in call order; integer symbols are horizons.
         domain: where it holds.
-        program: the stable program, or a function that builds it; by default the expression is evaluated as it
-            stands, which is right for expressions that do not cancel.
-        guard: for truncated forms, a program of the value and of the first neglected terms, or a function that
-            builds it; their absolute values are summed to the truncation error.
+        program: the stable program; by default the expression is evaluated as it stands, which is right for
+            expressions that do not cancel.
+        guard: for truncated forms, a program of the value and of the first neglected terms; their absolute values
+            are summed to the truncation error.
         orbit: for a uniform law, the formula of the state ``h_t``.
+        notation: how parameters and states are given; by default one argument per symbol, or tuples of them.
 
     >>> x = sp.Symbol("x", real=True)
     >>> Formula(x**2 + 1, (x,)).diff("x")(3.0)
     6.0
     """
 
-    expression: Any
+    expression: sp.Basic | Lazy[sp.Basic]
     symbols: tuple[sp.Symbol, ...]
     domain: Domain = EVERYWHERE
-    program: Any = field(default=None, kw_only=True)
-    guard: Any = field(default=None, kw_only=True)
+    program: Program | Lazy[Program] | None = field(default=None, kw_only=True)
+    guard: Program | Lazy[Program] | None = field(default=None, kw_only=True)
     orbit: Formula | None = field(default=None, kw_only=True)
+    notation: Notation | None = field(default=None, kw_only=True)
 
     @cached_property
     def expr(self) -> sp.Expr:
         """The expression, in `symbols`."""
-        return sp.sympify(_lazy(self.expression))
+        return sp.sympify(Lazy.of(self.expression).value)
 
     @cached_property
     def stable(self) -> Program:
         """The program that evaluation, generated code and derivatives use."""
-        built = _lazy(self.program)
-        return Program(self.symbols, (self.expr,)) if built is None else built
+        return Program(self.symbols, (self.expr,)) if self.program is None else Lazy.of(self.program).value
 
     @cached_property
     def _guard(self) -> Program | None:
-        return _lazy(self.guard)
+        return None if self.guard is None else Lazy.of(self.guard).value
 
     @cached_property
     def _numbers(self) -> Callable[..., Any]:
@@ -121,7 +141,7 @@ class Formula:
         Raises:
             ValueError: wrong number of arguments, complex or NaN input, a horizon that is not a positive integer.
         """
-        flat = [v for a in arguments for v in (a if isinstance(a, tuple) else (a,))]
+        flat = self._flat(arguments)
         if len(flat) != len(self.symbols):
             names = ", ".join(s.name for s in self.symbols)
             raise ValueError(f"this formula takes ({names}), got {len(flat)} arguments; give one per symbol")
@@ -140,6 +160,14 @@ class Formula:
         value = np.array(np.broadcast_to(value, shape), dtype=float)
         value = self._checked(value, error, values)
         return float(value) if value.ndim == 0 else value
+
+    def _flat(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """One value per symbol."""
+        if self.notation is None:
+            return [v for a in arguments for v in (a if isinstance(a, tuple) else (a,))]
+        clocks = sum(bool(s.is_integer) for s in self.symbols)
+        states = len(self.symbols) - len(self.notation.parameters) - clocks
+        return self.notation.flat(arguments, states, clocks)
 
     def _checked(self, value: np.ndarray, error: Any, values: list[Any]) -> np.ndarray:
         outside = np.zeros(value.shape, dtype=bool)
@@ -191,6 +219,10 @@ class Formula:
             raise ValueError(f"name {name!r} is not an identifier; choose one such as 'law'")
         return render(self.stable, language, name)
 
+    def printed(self) -> tuple[tuple[Any, Any], ...]:
+        """The formula as equations, left and right sides."""
+        return ((sp.Symbol("A"), self.expr),)
+
     def latex(self) -> str:
         """The expression as LaTeX; a long one as an aligned environment with abbreviations.
 
@@ -212,11 +244,11 @@ class Formula:
             raise ValueError(f"symbol {symbol} is not one of {', '.join(named)}")
         if x.is_integer:
             raise ValueError(f"{x} counts steps and cannot be differentiated by; choose a real symbol")
-        guard = None if self.guard is None else lambda: _lazy(self.guard).derivative(x)
+        guard = None if self.guard is None else Lazy(lambda: Lazy.of(self.guard).value.derivative(x))
         return replace(
             self,
-            expression=lambda: self.expr.diff(x),
-            program=lambda: self.stable.derivative(x),
+            expression=Lazy(lambda: self.expr.diff(x)),
+            program=Lazy(lambda: self.stable.derivative(x)),
             guard=guard,
             orbit=None,
         )
@@ -260,35 +292,3 @@ def _differentiable(program: Program) -> Callable[..., Any]:
 
     law.defjvp(rule, symbolic_zeros=True)
     return law
-
-
-def check_horizon(value: Any, name: str = "horizon") -> int:
-    """``value`` as a number of steps.
-
-    Raises:
-        ValueError: not an integer from 1 to 1,000,000.
-    """
-    whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, (bool, np.bool_)) or not whole or not 1 <= value <= MAX_HORIZON:
-        raise ValueError(f"{name} = {value!r} must be an integer number of steps from 1 to {MAX_HORIZON}")
-    return int(value)
-
-
-def check_real(value: Any, name: str) -> np.ndarray:
-    """``value`` as a float64 array.
-
-    Raises:
-        ValueError: complex, NaN, infinite or not a number.
-    """
-    array = np.asarray(value)
-    if array.dtype == object:
-        try:
-            array = array.astype(float)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} = {value!r} is not a real number or an array of them") from None
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} has type {array.dtype}; give real numbers")
-    array = array.astype(float)
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} contains NaN or infinity; give finite numbers")
-    return array

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import sympy as sp
 
-__all__ = ["typeset", "typeset_equations"]
+__all__ = ["Equations", "typeset", "typeset_equations"]
+
+Equations = tuple[tuple[Any, Any], ...]
+"""Left and right sides."""
 
 _SHORT = 240
 _LINE = 150

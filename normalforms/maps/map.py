@@ -1,7 +1,4 @@
-"""Discrete-time maps, and the named families whose amplification laws the package knows.
-
-Every named family is normalised so that it is critical at ``g = 1`` and ``h = 0``.
-"""
+"""Discrete-time maps, with states and parameters as SymPy symbols, and their reading from text."""
 
 from __future__ import annotations
 
@@ -14,17 +11,7 @@ import sympy as sp
 
 from normalforms.maps.parser import MapSyntaxError, parse_expression
 
-__all__ = [
-    "Map",
-    "cusp",
-    "neimark_sacker",
-    "parse_map",
-    "period_doubling",
-    "pitchfork",
-    "saddle_node",
-    "stability_flip",
-    "transcritical",
-]
+__all__ = ["Map", "parse_map"]
 
 
 @dataclass(frozen=True)
@@ -186,83 +173,3 @@ def _names(value: str | Iterable[str], what: str) -> tuple[str, ...]:
         if not name.isidentifier() or keyword.iskeyword(name) or len(name) > 40:
             raise MapSyntaxError(f"{what} {name[:60]!r} is not a name; use letters, digits and underscores")
     return names
-
-
-_h, _g, _beta = sp.symbols("h g beta", real=True)
-
-
-def _family(name: str, step: sp.Expr) -> Map:
-    return Map(step, _h, _g, {_h: 0, _g: 1}, name=name)
-
-
-def stability_flip() -> Map:
-    """``h' = g h``: the linear loss of stability (not the textbook "flip", a period doubling).
-
-    >>> stability_flip().step
-    g*h
-    """
-    return _family("stability_flip", _g * _h)
-
-
-def pitchfork() -> Map:
-    """``h' = g h − h³``: multiplier +1, odd symmetry, branches ``±√(g − 1)``.
-
-    >>> pitchfork().step
-    g*h - h**3
-    """
-    return _family("pitchfork", _g * _h - _h**3)
-
-
-def transcritical() -> Map:
-    """``h' = g h − h²``: multiplier +1, the branch ``g − 1`` exchanges stability with zero.
-
-    >>> transcritical().step
-    g*h - h**2
-    """
-    return _family("transcritical", _g * _h - _h**2)
-
-
-def saddle_node() -> Map:
-    """``h' = h + (g − 1) − h²``: multiplier +1, two branches ``±√(g − 1)`` are born at ``g = 1``.
-
-    >>> saddle_node().step
-    g - h**2 + h - 1
-    """
-    return _family("saddle_node", _h + (_g - 1) - _h**2)
-
-
-def period_doubling() -> Map:
-    """``h' = −g h + h³``: multiplier −1; the pitchfork with ``h_t → (−1)^t h_t``.
-
-    >>> period_doubling().step
-    -g*h + h**3
-    """
-    return _family("period_doubling", -_g * _h + _h**3)
-
-
-def neimark_sacker(omega: Any, d: Any) -> Map:
-    """``z' = e^{iω} z (g + d |z|²)`` as a planar real map in ``(x, y)``, ``z = x + i y``.
-
-    Args:
-        omega: rotation per step at the bifurcation, radians.
-        d: complex cubic coefficient; ``Re d < 0`` is supercritical.
-
-    >>> neimark_sacker(1, -1).dimension
-    2
-    """
-    x, y = sp.symbols("x y", real=True)
-    omega, d = sp.sympify(omega), sp.sympify(d)
-    radius = x**2 + y**2
-    growth, turn = _g + sp.re(d) * radius, sp.im(d) * radius
-    u, v = x * growth - y * turn, x * turn + y * growth
-    c, s = sp.cos(omega), sp.sin(omega)
-    return Map((c * u - s * v, s * u + c * v), (x, y), _g, {x: 0, y: 0, _g: 1}, name="neimark_sacker")
-
-
-def cusp() -> Map:
-    """``h' = β + g h − h³``: the imperfect pitchfork; two parameters, critical at ``β = 0, g = 1``.
-
-    >>> cusp().parameters
-    (beta, g)
-    """
-    return Map(_beta + _g * _h - _h**3, _h, (_beta, _g), {_h: 0, _beta: 0, _g: 1}, name="cusp")

@@ -106,9 +106,10 @@ def families() -> dict[str, Any]:
     import sympy as sp
 
     import normalforms as nf
+    from normalforms.families import families as known
 
-    maps = [nf.stability_flip(), nf.pitchfork(), nf.transcritical(), nf.saddle_node(), nf.period_doubling()]
-    maps += [nf.neimark_sacker(1, sp.Rational(-1, 2) + 3 * sp.I / 10), nf.cusp()]
+    twisted = {"d": sp.Rational(-1, 2) + 3 * sp.I / 10}
+    maps = [f.map(**(twisted if f.options else {})) for f in known().values()]
     found: dict[str, Any] = {}
     for m in maps:
         law = nf.amplification(m)

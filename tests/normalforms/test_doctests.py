@@ -8,7 +8,10 @@ import pytest
 
 import normalforms
 
-MODULES = sorted(p.stem for p in Path(normalforms.__file__).parent.glob("*.py") if p.stem != "__init__")
+ROOT = Path(normalforms.__file__).parent
+MODULES = sorted(
+    ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.rglob("*.py") if not p.stem.startswith("__")
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

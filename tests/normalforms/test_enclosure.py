@@ -8,11 +8,7 @@ import pytest
 import sympy as sp
 from flint import arb, ctx
 
-from normalforms.forms.enclosure.balls import to_ball
-from normalforms.forms.enclosure.enclosure import Ball, enclosure, gram_enclosure
-from normalforms.forms.iteration import gram
-from normalforms.law import amplification
-from normalforms.maps.map import (
+from normalforms import (
     Map,
     cusp,
     neimark_sacker,
@@ -23,6 +19,10 @@ from normalforms.maps.map import (
     stability_flip,
     transcritical,
 )
+from normalforms.forms.enclosure.balls import to_ball
+from normalforms.forms.enclosure.enclosure import Ball, enclosure, gram_enclosure
+from normalforms.forms.iteration import gram
+from normalforms.law import amplification
 
 FAMILIES = {
     # map, slope in h, slope in g, each by hand: f, f_h, f_g

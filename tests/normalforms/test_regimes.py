@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from normalforms.forms.iteration import amplify
-from normalforms.forms.limits.regimes import Regime, regimes
-from normalforms.forms.limits.scaling import scaling
-from normalforms.formulas.formula import DomainWarning, Formula
-from normalforms.maps.map import (
+from normalforms import (
     Map,
     cusp,
     neimark_sacker,
@@ -23,6 +19,19 @@ from normalforms.maps.map import (
     stability_flip,
     transcritical,
 )
+from normalforms.forms.iteration import amplify
+from normalforms.forms.limits.regimes import Regime
+from normalforms.formulas.formula import DomainWarning, Formula
+from normalforms.law import AmplificationLaw
+
+
+def scaling(m, **units):
+    return AmplificationLaw(m, **units).scaling()
+
+
+def regimes(m, **units):
+    return AmplificationLaw(m, **units).regimes()
+
 
 D = sp.Rational(-1, 2) + 3 * sp.I / 10
 u, v = sp.symbols("u v")

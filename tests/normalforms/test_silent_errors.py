@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import normalforms as nf
-from normalforms.forms.uniform.domain import ERRORS
+from normalforms.families import family
 
 POINTS = 60
 STEPS = {  # h', ∂h'/∂h, ∂h'/∂g
@@ -49,7 +49,8 @@ def forms(name):
     for order in (2, 8):
         yield f"series({order})", law.series(order), 0.02
     yield "series(8, pade)", law.series(8, pade=True), 0.02
-    stated = ERRORS.get("pitchfork" if name == "period_doubling" else name, (1e-11,) * 4)
+    measured = family(name).measured
+    stated = (1e-11,) * 4 if measured is None else measured.errors
     for order in range(4):
         yield f"uniform({order})", law.uniform(order), stated[order]
     yield "scaling", law.scaling(), 1.0

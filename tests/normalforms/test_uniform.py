@@ -10,11 +10,14 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.forms.uniform.domain import DEEPEST, ERRORS, FOLD_RANGE, FOLD_REACH, RANGE
-from normalforms.forms.uniform.families import NODES
+from normalforms.families import families, recognise
+from normalforms.forms.uniform.domain import DEEPEST
 from normalforms.forms.uniform.fold import NODES as FOLD_NODES
-from normalforms.forms.uniform.matching import bernoulli_coefficients, fold_coefficients
+from normalforms.forms.uniform.general import MEASURED as GENERAL
+from normalforms.forms.uniform.matching import NODES, bernoulli_coefficients, fold_coefficients
 from normalforms.formulas.formula import DomainWarning
+
+MEASURED = {name: record.measured for name, record in families().items()}
 
 X, W = np.polynomial.legendre.leggauss(60)
 Q = sp.Rational
@@ -136,10 +139,11 @@ def test_neimark_sacker_error_falls_with_the_horizon(order):
 
 def inside(rng, name, order, count):
     if name == "saddle_node":
-        reach = float(Q(FOLD_REACH[min(order, 1)]))
-        low, high = (float(Q(v)) for v in FOLD_RANGE)
+        reach = float(Q(MEASURED[name].reach[min(order, 1)]))
+        low, high = (float(Q(v)) for v in (MEASURED[name].least, MEASURED[name].most))
         return 1 + rng.uniform(low, high, count), rng.uniform(-reach, reach, count)
-    low, high, top = (float(Q(v)) for v in RANGE["transcritical" if name == "transcritical" else "pitchfork"])
+    found = MEASURED[name]
+    low, high, top = (float(Q(v)) for v in (found.least, found.most, found.reach[0]))
     g, scale = rng.uniform(low, high, count), 10 ** np.where(rng.random(count) < 0.5, 0, rng.uniform(-4, 0, count))
     if name == "transcritical":
         return g, rng.uniform(float(Q(DEEPEST[min(order, 1)])), top, count) * scale
@@ -150,7 +154,7 @@ def inside(rng, name, order, count):
 def test_the_stated_error_holds_inside_the_stated_domain(name, order):
     law, rng = law_of(name), np.random.default_rng(7)
     uniform = law.uniform(order)
-    bound = ERRORS["pitchfork" if name == "period_doubling" else name][order]
+    bound = MEASURED[name].errors[order]
     assert f"{bound:g}" in str(uniform.domain)
     checked = 0
     for horizon in (1, 2, 5, 10, 30, 100, 400):
@@ -175,7 +179,7 @@ def test_neimark_sacker_inside_its_domain(d, order):
         arguments = g, h0[:, 0], h0[:, 1], horizon
         keep = uniform.domain.holds(*arguments) & uniform.stays(*arguments)
         value = uniform(g[keep], h0[keep, 0], h0[keep, 1], horizon)
-        assert np.max(np.abs(value / law(g[keep], h0[keep], horizon) - 1)) < ERRORS["neimark_sacker"][order]
+        assert np.max(np.abs(value / law(g[keep], h0[keep], horizon) - 1)) < MEASURED["neimark_sacker"].errors[order]
         checked += np.sum(keep)
     assert checked > 200
 
@@ -452,7 +456,7 @@ def test_general_maps_to_higher_orders(name, order):
         inside = uniform.domain.holds(at, near, horizon) & uniform.stays(at, near, horizon)
         assert np.sum(inside) > 30
         at, near = at[inside], near[inside]
-        assert np.max(np.abs(uniform(at, near, horizon) / law(at, near, horizon) - 1)) < ERRORS["general"][order]
+        assert np.max(np.abs(uniform(at, near, horizon) / law(at, near, horizon) - 1)) < GENERAL.errors[order]
 
 
 def test_a_general_law_of_a_named_family_is_that_of_the_family():
@@ -483,7 +487,7 @@ def test_the_measured_range_is_as_small_as_the_map_needs():
     wild = nf.amplification(nf.parse_map("-r*x + x^3 + 100*x^5", state="x", parameter="r"), at={"x": 0, "r": 1})
     uniform = wild.uniform(1)
     assert uniform.domain.holds(1.0002, 0.01, 100)
-    assert uniform(1.0002, 0.01, 100) == pytest.approx(wild(1.0002, 0.01, 100), rel=ERRORS["general"][1])
+    assert uniform(1.0002, 0.01, 100) == pytest.approx(wild(1.0002, 0.01, 100), rel=GENERAL.errors[1])
     with pytest.warns(DomainWarning, match="relative error"):
         uniform(1.02, 0.1, 30)
 
@@ -613,9 +617,7 @@ def test_the_stability_flip_is_exact(order):
 
 @pytest.mark.parametrize("d", [-1 + sp.I / 2, -2 - 3 * sp.I, 1 - sp.I])
 def test_the_twist_gives_back_the_cubic_coefficient(d):
-    from normalforms.families.unfolding import unfolding
-
-    found = unfolding(nf.neimark_sacker(1, d))
+    found = recognise(nf.neimark_sacker(1, d))
     assert sp.expand(-found.coefficient + sp.I * found.coefficient * found.twist - d) == 0
 
 

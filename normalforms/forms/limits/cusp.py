@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import solve_ivp
 
-from normalforms.formulas import DomainWarning, check_horizon, check_real, symbols
+from normalforms.formulas import Domain, DomainWarning, Equations, check_horizon, check_real, symbols, top_eigenvalue
 from normalforms.maps import Map
 
 __all__ = ["CuspScaling", "cusp_scaling"]
@@ -36,6 +36,8 @@ class CuspScaling:
         condition: zero at ``H_1``.
         note: the honest statement.
         inputs: the symbols of β, g, h0, T.
+
+    A call gives the amplification, the top eigenvalue, and `gram` the matrix.
 
     >>> law = cusp_scaling()
     >>> round(float(law.evaluate(1, 0.5**0.5, 0)[1, 1]), 12)
@@ -72,7 +74,18 @@ class CuspScaling:
         points = zip(x.ravel(), y.ravel(), z.ravel(), strict=True)
         return np.array([_matrix(*point) for point in points]).reshape(*x.shape, 2, 2)
 
-    def __call__(self, g: tuple[Any, Any], h0: Any, horizon: int) -> np.ndarray:
+    @property
+    def domain(self) -> Domain:
+        """Where the law holds."""
+        return Domain(
+            f"T → ∞ at fixed x = {self.x}, y = {self.y} and z = {self.z}, relative error O(1/T), before the escape"
+        )
+
+    def __call__(self, g: tuple[Any, Any], h0: Any, horizon: int) -> Any:
+        """The leading-order amplification for ``g = (β, g)``, elementwise over arrays that broadcast."""
+        return top_eigenvalue(self.gram(g, h0, horizon))
+
+    def gram(self, g: tuple[Any, Any], h0: Any, horizon: int) -> np.ndarray:
         """The leading-order matrix for ``g = (β, g)``; arrays broadcast, the matrix is the last two axes.
 
         Relative error O(1/T) at fixed x, y and z. A call warns where that is estimated to exceed a half.
@@ -91,6 +104,23 @@ class CuspScaling:
                 stacklevel=2,
             )
         return value
+
+    def printed(self) -> Equations:
+        """The law as equations, left and right sides."""
+        names = [(sp.Symbol(n), e) for n, e in (("x", self.x), ("y", self.y), ("z", self.z))]
+        return ((sp.Symbol("A"), self.prefactor * sp.Symbol("Psi")), *names, (sp.Symbol("Psi"), self.function))
+
+    def latex(self) -> str:
+        """Ψ as LaTeX."""
+        return rf"\Psi = {sp.latex(self.function)}"
+
+    def code(self, language: str = "python", name: str = "psi") -> str:
+        """There is none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"the cusp's scaling function is a matrix of integrals without {language} source; print it")
 
 
 def _flow_error(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:

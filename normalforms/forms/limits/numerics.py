@@ -2,7 +2,7 @@
 
 Each scaling function is the integral over ``tau`` in [0, 1] of a density that is written here as a quotient
 of sums of positive terms, so that nothing cancels, also at and next to the removable singularities of the
-closed form. The closed forms are those of ``normalforms.forms.limits.scaling`` in the variables that lose fewest digits.
+closed form. The closed forms are those of the families in the variables that lose fewest digits.
 """
 
 from __future__ import annotations
@@ -10,12 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bernoulli, factorial, spence
 
-__all__ = ["PHASE", "PITCHFORK", "SADDLE_NODE", "STABILITY_FLIP", "TRANSCRITICAL", "Numerics", "neimark_sacker"]
+__all__ = [
+    "PHASE",
+    "PITCHFORK",
+    "SADDLE_NODE",
+    "STABILITY_FLIP",
+    "TRANSCRITICAL",
+    "Numerics",
+    "near",
+    "neimark_sacker_numerics",
+]
 
 Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
@@ -361,6 +371,11 @@ TRANSCRITICAL = Numerics(_transcritical_density, _bernoulli_centre(1.0), _bernou
 SADDLE_NODE = Numerics(_saddle_density, _saddle_centre, _saddle_escapes, _saddle_closed)
 
 
-def neimark_sacker(twist: float) -> Numerics:
+def neimark_sacker_numerics(twist: float) -> Numerics:
     """The amplitude's function plus ``twist²`` times the phase's."""
     return replace(PITCHFORK, rest=(twist**2, PHASE)) if twist else PITCHFORK
+
+
+def near(distance: Any) -> Any:
+    """A distance to the escape, at most 1: errors grow as its inverse."""
+    return np.clip(distance, 0, 1)

@@ -15,20 +15,25 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.printing.pycode import MpmathPrinter
 
-from normalforms.exact import clifford, expmoment
-from normalforms.families import Unfolding, is_cusp, unfolding
-from normalforms.forms.limits import numerics
-from normalforms.forms.limits.cusp import CuspScaling, cusp_scaling
-from normalforms.forms.limits.regimes import Regime, regimes
-from normalforms.formulas import DomainWarning, check_horizon, check_real, on_grid, product_axes, symbols
-from normalforms.maps import Map
+from normalforms.forms.limits.numerics import Numerics
+from normalforms.formulas import (
+    Domain,
+    DomainWarning,
+    Equations,
+    Notation,
+    check_horizon,
+    check_real,
+    on_grid,
+    product_axes,
+    symbols,
+)
 
-__all__ = ["CuspScaling", "Peak", "Regime", "Scaling", "regimes", "scaling"]
+__all__ = ["Peak", "Scaling"]
 
 _x, _y = symbols("x y")
-_D, _P, _b, _n, _r, _H, _G, _w, _Lambda = symbols("D P b n r H G w Lambda")
-_kappa, _rho = sp.symbols("kappa rho")  # imaginary and of modulus one where x < 0
+_FUNCTIONS = ("re", "im", "polylog")
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,14 @@ class Scaling:
         at_zero: Ψ at ``x = 0``, elementary.
         note: what Ψ is, what it is made of, where it is singular to the eye only, where it fails.
         inputs: the symbols of ``g``, ``h0``, ``T`` in call order.
+        psi: Ψ in stable float64.
+        peaks: whether Ψ has a maximum over x.
+        error: ``(x, y) →`` T times the size of the relative error, as the comparison with iteration shows it.
+        notation: how ``g`` and ``h0`` are given.
 
-    >>> from normalforms.maps.map import pitchfork
-    >>> law = scaling(pitchfork())
+    >>> from normalforms import pitchfork
+    >>> from normalforms.law import amplification
+    >>> law = amplification(pitchfork()).scaling()
     >>> law.prefactor, law.x, law.y
     (T**2, T*(g - 1), T*h0**2)
     >>> round(law.evaluate(1, 0.5), 15)
@@ -69,9 +79,10 @@ class Scaling:
     at_zero: sp.Expr
     note: str
     inputs: tuple[sp.Symbol, sp.Symbol, sp.Symbol]
-    _psi: numerics.Numerics = field(repr=False)
-    _peaks: bool = field(repr=False)
-    _error: Callable[[Any, Any], Any] = field(repr=False)
+    psi: Numerics = field(repr=False)
+    peaks: bool = field(repr=False)
+    error: Callable[[Any, Any], Any] = field(repr=False)
+    notation: Notation | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def symbols(self) -> tuple[sp.Symbol, sp.Symbol]:
@@ -100,21 +111,22 @@ class Scaling:
         if product_axes([x, y]) is not None:
             return self._on_grid(x, y)
         x, y = np.broadcast_arrays(x, y)
-        value = self._psi(x.ravel(), y.ravel()).reshape(x.shape)
+        value = self.psi(x.ravel(), y.ravel()).reshape(x.shape)
         return float(value) if value.ndim == 0 else value
 
     def _on_grid(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Ψ on a product grid, by interpolation."""
         with np.errstate(all="ignore"):
-            gone = self._psi.escapes(x, y)
-            value = on_grid(self._psi, x, y, ~gone, focus=(0.0, 1.0))
+            gone = self.psi.escapes(x, y)
+            value = on_grid(self.psi, x, y, ~gone, focus=(0.0, 1.0))
         return np.where(gone, np.inf, value)
 
     def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
         """The leading-order law ``prefactor · Ψ(x, y)``, elementwise over broadcast ``g`` and ``h0``.
 
         Args:
-            g: parameter. h0: initial state (Neimark–Sacker: its modulus). horizon: steps.
+            g: parameter. h0: initial state; of a planar map its components or, where only that counts, its modulus.
+            horizon: steps.
 
         Returns:
             A float or an array; relative error O(1/T) at fixed x and y. A call warns where that is estimated to
@@ -123,12 +135,13 @@ class Scaling:
         Raises:
             ValueError: complex, NaN or infinite input, a horizon that is no positive integer.
         """
-        g, h0, T = check_real(g, "g"), check_real(h0, "h0"), check_horizon(horizon)
+        size = check_real(h0, "h0") if self.notation is None else self.notation.size(h0)
+        g, h0, T = check_real(g, "g"), size, check_horizon(horizon)
         inner = (self.x, self.y, self.prefactor)
         x, y, prefactor = (_lambdify(e, self.inputs)(g, h0, float(T)) for e in inner)
         value = prefactor * self.evaluate(x, y)
         with np.errstate(all="ignore"):
-            outside = ~((self._error(x, y) / T <= 0.5) & np.isfinite(value))
+            outside = ~((self.error(x, y) / T <= 0.5) & np.isfinite(value))
         if np.any(outside):
             warnings.warn(
                 f"{int(np.sum(outside))} of {outside.size} values lie outside the domain of this scaling law: T so"
@@ -154,7 +167,7 @@ class Scaling:
                 to the escape of the orbit (saddle-node, subcritical families).
         """
         y = float(check_real(y, "y"))
-        if not self._peaks:
+        if not self.peaks:
             raise ValueError(f"this scaling function has no maximum over x: {self.note}")
         if y <= 0:
             raise ValueError(f"y = {y!r} must be positive; without an initial state nothing is amplified")
@@ -170,6 +183,35 @@ class Scaling:
         best = float(max(inside, key=fit, default=grid[i]))
         return Peak(best, self.evaluate(best, y))
 
+    @property
+    def domain(self) -> Domain:
+        """Where the law holds."""
+        return Domain(f"T → ∞ at fixed x = {self.x} and y = {self.y}, relative error O(1/T), before the escape")
+
+    def printed(self) -> Equations:
+        """The law as equations, left and right sides."""
+        head = ((sp.Symbol("A"), self.prefactor * sp.Symbol("Psi")), (_x, self.x), (_y, self.y))
+        return (*head, (sp.Symbol("Psi"), self.compact), *self.where)
+
+    def code(self, language: str = "python", name: str = "psi") -> str:
+        """Source of ``name(x, y)``, Ψ in mpmath; 120 digits make up for what the closed form loses next to its
+        removable singularities.
+
+        Raises:
+            ValueError: another language than Python: they lack the dilogarithm.
+        """
+        if language != "python":
+            raise ValueError(
+                f"a scaling function has no {language} source, it needs a dilogarithm; choose --format python"
+            )
+        settings = {"fully_qualified_modules": True, "user_functions": {f: f"mpmath.{f}" for f in _FUNCTIONS}}
+        text = MpmathPrinter(settings).doprint
+        lines = ["import mpmath", "", "", f"def {name}(x, y):", "    with mpmath.workdps(120):"]
+        lines += ["        x, y = mpmath.mpf(x), mpmath.mpf(y)*(1 + mpmath.mpf(10)**-25)"]
+        lines += ["        if abs(x) < mpmath.mpf(10)**-25:", f"            return +({text(self.at_zero)})"]
+        lines += [f"        {text(symbol)} = {text(value)}" for symbol, value in reversed(self.where)]
+        return "\n".join([*lines, f"        return mpmath.re({text(self.compact)})", ""])
+
     def latex(self) -> str:
         """``Ψ`` as LaTeX, with its abbreviations."""
         lines = [f"\\Psi &= {sp.latex(self.compact)}"]
@@ -183,196 +225,3 @@ class Scaling:
 @cache
 def _lambdify(expr: sp.Expr, inputs: tuple[sp.Symbol, ...]) -> Callable[..., Any]:
     return sp.lambdify(inputs, expr, "numpy")
-
-
-def _li(order: int, z: sp.Expr) -> sp.Expr:
-    return sp.re(sp.polylog(order, z))
-
-
-def _bernoulli(U: sp.Expr) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
-    """``P = ∫N/(D(D − b)) dD``, ``n = N/D``, ``N = D − 1 + b u`` along ``D = 1 + y(e^u − 1)/x``, u ≤ U."""
-    P = U * (1 + U - sp.log(sp.Abs(_x * _D / _y))) + _li(2, _r * sp.exp(-U)) - _li(2, _r) - (U - sp.log(_D)) / _b
-    return (
-        (_P, P),
-        (_n, (_D - 1 + _b * U) / _D),
-        (_D, 1 + _y * (sp.exp(U) - 1) / _x),
-        (_b, 1 - _y / _x),
-        (_r, 1 - _x / _y),
-    )
-
-
-_CUBIC = (_P - _n**2 / 2) / (8 * _x**2)
-_W = sp.log(1 + 2 * _y)
-_CUBIC_ZERO = (sp.sinh(2 * _W) - 2 * _W) / (32 * _y**2)
-_PHASE_ZERO = (sp.sinh(2 * _W) - 8 * sp.sinh(_W) + 6 * _W) / (32 * _y**2)
-
-
-def _flip() -> dict[str, Any]:
-    U = 2 * _x
-    return {
-        "compact": _y * (sp.exp(U) * (U**2 - 2 * U + 2) - 2) / U**3,
-        "where": (),
-        "at_zero": _y / 3,
-        "psi": numerics.STABILITY_FLIP,
-        "peaks": False,
-        "note": "Ψ = y ∫ τ² e^{2xτ} dτ over 0 ≤ τ ≤ 1 for H' = x H: elementary, and growing with x for ever.",
-    }
-
-
-def _pitchfork() -> dict[str, Any]:
-    return {
-        "compact": _CUBIC,
-        "where": _bernoulli(2 * _x),
-        "at_zero": _CUBIC_ZERO,
-        "psi": numerics.PITCHFORK,
-        "peaks": True,
-        "note": "Ψ = ∫ (∂H/∂x)² dτ over 0 ≤ τ ≤ 1 for H' = x H − H³, H(0)² = y: elementary functions and one"
-        " dilogarithm; removable at x = 0 and y = x. For y < 0 it continues to H' = x H + H³, where it is −∫"
-        " and ends with the escape at D = 0.",
-    }
-
-
-def _transcritical() -> dict[str, Any]:
-    return {
-        "compact": (_P / 3 + 2 * (_x - _n) / 3 - _n**2 / 2 + _b * _n**2 / (3 * _D)) / _x,
-        "where": _bernoulli(_x),
-        "at_zero": _y**2 * (4 + 3 * _y) / (12 * (1 + _y) ** 3),
-        "psi": numerics.TRANSCRITICAL,
-        "peaks": True,
-        "note": "Ψ = ∫ (∂H/∂x)² dτ over 0 ≤ τ ≤ 1 for H' = x H − H², H(0) = y: elementary functions and one"
-        " dilogarithm; removable at x = 0 and y = x; infinite from the escape at D = 0 on (y < 0).",
-    }
-
-
-def _saddle_node() -> dict[str, Any]:
-    compact = (
-        _G**2 * _H * (3 * _x - _H**2) / (3 * _w**2)
-        - (_D**4 * _H + 2 * (_w - _y) * _D**2 + _y) / (6 * _w**2)
-        + _G / (6 * _w)
-        + (1 + _Lambda + (_y / _w - 1) * sp.log(_D)) / (3 * _x)
-    )
-    mean = sp.log((_y + _kappa) / (2 * _kappa)) + _kappa / 2
-    mean += (sp.polylog(2, _rho * sp.exp(-2 * _kappa)) - sp.polylog(2, _rho)) / (2 * _kappa)
-    w = sp.log(1 + _y)
-    return {
-        "compact": compact,
-        "where": (
-            (_Lambda, sp.re(mean, evaluate=False)),
-            (_G, (_w - _y + _D**2 * _H) / (2 * _x)),
-            (_H, (_kappa * sp.sinh(_kappa) + _y * sp.cosh(_kappa)) / _D),
-            (_D, sp.cosh(_kappa) + _y * sp.sinh(_kappa) / _kappa),
-            (_w, _x - _y**2),
-            (_rho, (_y - _kappa) / (_y + _kappa)),
-            (_kappa, sp.sqrt(_x)),
-        ),
-        "at_zero": 2 * (sp.sinh(3 * w) - 3 * w) / (27 * _y**3),
-        "psi": numerics.SADDLE_NODE,
-        "peaks": False,
-        "note": "Ψ = ∫ (∂H/∂x)² dτ over 0 ≤ τ ≤ 1 for H' = x − H², H(0) = y: elementary functions and one"
-        " dilogarithm (Clausen's function for x < 0, where κ is imaginary and Λ = ∫ ln D dτ real); removable"
-        " at x = 0 and x = y²; infinite from the escape at D = 0 on, towards which it grows with no maximum.",
-    }
-
-
-def _neimark_sacker(c: sp.Expr, twist: sp.Expr) -> dict[str, Any]:
-    """``Ψ + twist² Ψ_θ``; the phase integral ``Ψ_θ = ∫ H² (∂Θ/∂x)² dτ``, ``Θ = ½ ln D``."""
-    U, L = 2 * _x, sp.log(sp.Abs(_x * _D / _y))
-    q = _r * sp.exp(-U)
-    phase = U**2 * (L - 1 - 2 * U / 3 + 2 * _b / _D) + 2 * U * (1 - 1 / _D)
-    phase += 2 * (_li(3, _r) - _li(3, q) - U * _li(2, q)) - _P - _n**2 / 2
-    return {
-        "compact": _CUBIC + twist**2 * phase / (8 * _x**2),
-        "where": _bernoulli(U),
-        "at_zero": _CUBIC_ZERO + twist**2 * _PHASE_ZERO,
-        "psi": numerics.neimark_sacker(float(twist)),
-        "peaks": bool(c > 0) and twist == 0,
-        "note": "Ψ = ∫ (∂R/∂x)² + R² (∂Θ/∂x)² dτ over 0 ≤ τ ≤ 1, both parts of ‖∂z/∂g‖², for the amplitude"
-        " R' = x R − R³, R(0)² = y, and the phase Θ' = (Im d/|Re d|) R² that it drives: the amplitude part"
-        " is the pitchfork's Ψ, the phase part adds one trilogarithm and grows with x for ever. h0 is |z_0|;"
-        " the rotation ω drops out.",
-    }
-
-
-def scaling(m: Map, *, stretch: Any = 1, gain: Any = 1) -> Any:
-    """The finite-time scaling function of a family, ``A_T = prefactor · Ψ(x, y) (1 + O(1/T))``.
-
-    ====================  ===================  ==========  =============  =================
-    family                x                    y           prefactor      flow
-    ====================  ===================  ==========  =============  =================
-    stability flip        T (g − 1)            T h0²       T²             H' = x H
-    pitchfork, period
-    doubling              T (g − 1)            T h0²       T²             H' = x H − H³
-    transcritical         T (g − 1)            T h0        T              H' = x H − H²
-    saddle-node           T² (g − 1)           T h0        T³             H' = x − H²
-    Neimark–Sacker        T (g − 1)            c T |z0|²   T²/c           R' = x R − R³,
-                                                                          c = −Re d
-    ====================  ===================  ==========  =============  =================
-
-    A coefficient c of the nonlinear term other than one enters ``y`` and ``prefactor``. The cusp's is a 2×2
-    matrix in three variables and without a closed form, see `normalforms.forms.limits.cusp.CuspScaling`.
-
-    Args:
-        m: a named family, or a map of the same form with another coefficient of its nonlinear term.
-        stretch: factor from the caller's ``h0`` to the map's.
-        gain: factor from the map's ``A`` to the caller's.
-
-    Returns:
-        A `Scaling`; for the cusp a `CuspScaling`.
-
-    Raises:
-        ValueError: the map is none of these; reduce it to its normal form first.
-
-    >>> from normalforms.maps.map import stability_flip
-    >>> scaling(stability_flip()).at_zero
-    y/3
-    """
-    if is_cusp(m):
-        return cusp_scaling(m)
-    u = unfolding(m)
-    made = _parts(u)
-    (g, h0, T), c = u.inputs, u.coefficient
-    state = sp.sympify(stretch) * h0
-    x, y, prefactor = T * (g - 1), c * T * state**2, T**2 / c
-    if u.kind == "transcritical":
-        y, prefactor = c * T * state, T / c**2
-    elif u.kind == "saddle_node":
-        x, y, prefactor = c * T**2 * (g - 1), c * T * state, T**3
-    psi, peaks = made.pop("psi"), made.pop("peaks")
-    peaks = peaks and not (u.kind in ("pitchfork", "period_doubling") and c.is_negative)
-    return Scaling(
-        x, y, sp.sympify(gain) * prefactor, **made, inputs=u.inputs, _psi=psi, _peaks=peaks, _error=_flow_error(u.kind)
-    )
-
-
-def _flow_error(kind: str) -> Callable[[Any, Any], Any]:
-    """``T`` times the size of the relative error of a scaling law, as its comparison with iteration shows it.
-
-    The leading terms ``3 + x² + |y|`` (``|x|`` in the fold), over the distance ``D`` to the escape.
-    """
-
-    def error(x: Any, y: Any) -> Any:
-        if kind == "stability_flip":
-            return 3 + x**2
-        if kind == "saddle_node":
-            return (3 + np.abs(x) + np.abs(y)) / _near(clifford(-1, x) + y * clifford(0, x))
-        power = 1 if kind == "transcritical" else 2
-        return (3 + x**2 + np.abs(y)) / _near(1 + power * y * expmoment(0, power * x))
-
-    return error
-
-
-def _near(distance: Any) -> Any:
-    return np.clip(distance, 0, 1)
-
-
-def _parts(u: Unfolding) -> dict[str, Any]:
-    if u.kind == "neimark_sacker":
-        return _neimark_sacker(u.coefficient, u.twist)
-    table = {
-        "stability_flip": _flip,
-        "pitchfork": _pitchfork,
-        "period_doubling": _pitchfork,
-        "transcritical": _transcritical,
-        "saddle_node": _saddle_node,
-    }
-    return table[u.kind]()

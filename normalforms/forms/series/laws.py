@@ -18,7 +18,7 @@ from normalforms.forms.series.pade import determinants
 from normalforms.forms.series.polynomial import exact_expression
 from normalforms.forms.series.rotating import rotating, rotating_exact, rotating_series, rotating_terms
 from normalforms.forms.series.terms import Moment, Terms, centred, resummed, summed
-from normalforms.formulas import EVERYWHERE, Domain, Formula, GramFormula, Program, check_horizon, symbols
+from normalforms.formulas import EVERYWHERE, Domain, Formula, GramFormula, Lazy, Program, check_horizon, symbols
 from normalforms.maps import Map
 
 __all__ = ["Law", "exact_formula", "expansion", "series_formula"]
@@ -106,7 +106,6 @@ def expansion(m: Map) -> tuple[tuple[Expansion, ...], ...]:
         return ((_rotating(m),),)
     form = local(m) if len(m.parameters) == 1 else None
     if form is not None:
-        sentence = "h0" if form.fixed_point == 0 else f"h0 - ({form.fixed_point})"
         made = Expansion(
             partial(local_terms, form),
             partial(series_expression, form),
@@ -115,8 +114,7 @@ def expansion(m: Map) -> tuple[tuple[Expansion, ...], ...]:
             MAX_ORDER,
             _stride(form),
             None if form.degree is None else lambda T: _whole(form.degree, T),
-            f"{sentence} so small that the terms beyond its order {{order}} do not count: for g > 1 that needs"
-            " h0² (g^{{2T}} − 1)/(g − 1) well below 1",
+            _small(form),
         )
         return ((made,),)
     if len(m.parameters) > 2:
@@ -124,6 +122,30 @@ def expansion(m: Map) -> tuple[tuple[Expansion, ...], ...]:
     about = graded(m)
     count = len(m.parameters)
     return tuple(tuple(_graded(about, (min(p, q), max(p, q))) for q in range(count)) for p in range(count))
+
+
+_LOOK = 8
+"""How many powers of a map that is no polynomial are looked through for its first nonlinear one."""
+
+
+def _small(form: Local) -> str:
+    """What has to be small: with ``f_k`` the first nonlinear coefficient, ``x^{k−1} Σ_t λ^{(k−1)t}``."""
+    x = "h0" if form.fixed_point == 0 else f"(h0 - ({form.fixed_point}))"
+    powers = form.powers(form.degree or _LOOK)[1:]
+    if form.degree == 1:
+        return "every g and h0 from order 2 on, where this law is exact"
+    if not powers:
+        return f"{x} so small that the terms beyond its order {{order}} do not count"
+    k, g = powers[0] - 1, form.map.parameters[0]
+    rate = str(g) if form.multiplier in (g, -g) else "|λ|"
+    exponent, power = ("T" if k == 1 else f"{k}T"), "" if k == 1 else str(k).translate(_RAISED)
+    return (
+        f"{x} so small that the terms beyond its order {{order}} do not count: for {rate} > 1 that needs"
+        f" {x}{power} ({rate}^{{{{{exponent}}}}} − 1)/({rate} − 1) well below 1"
+    )
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _stride(form: Local) -> int:
@@ -220,10 +242,10 @@ def _formula(
 
     inputs = (*m.parameters, *(() if monomial is not None else (h0,)), *((horizon,) if horizon.is_Symbol else ()))
     if whole and monomial is None and len(m.parameters) == 1:
-        return Formula(expression, inputs, EVERYWHERE, program=lambda: _iteration(m, inputs, horizon))
+        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: _iteration(m, inputs, horizon)))
     domain = EVERYWHERE if whole else Domain(how.sentence.format(order=order))
-    guard = None if whole else lambda: program(True)
-    return Formula(expression, inputs, domain, program=lambda: program(False), guard=guard)
+    guard = None if whole else Lazy(lambda: program(True))
+    return Formula(Lazy(expression), inputs, domain, program=Lazy(lambda: program(False)), guard=guard)
 
 
 def _means(m: Map, origin: sp.Expr, moment: Moment) -> Callable[[int], sp.Expr]:

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from normalforms.exact import ExpMoment
-from normalforms.forms.uniform.flow import Block, Equations
+from normalforms.forms.uniform.flow import Block
 from normalforms.forms.uniform.matching import Approximant
-from normalforms.formulas import horner, symbols
+from normalforms.formulas import Equations, horner, symbols
 
 __all__ = ["Bernoulli", "Shifted"]
 

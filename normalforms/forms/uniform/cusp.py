@@ -22,9 +22,9 @@ from sympy.integrals.quadrature import gauss_legendre
 from normalforms.formulas import Assignments, Carry, Domain, Program, symbols
 from normalforms.maps import Map
 
-__all__ = ["ORDERS", "domain", "orbit", "products", "relation"]
+__all__ = ["CUSP_ORDERS", "domain", "orbit", "products", "relation"]
 
-ORDERS = (0, 1, 2)
+CUSP_ORDERS = (0, 1, 2)
 ERRORS = (0.8, 0.08, 0.03)
 """Largest relative error of A in the domain, by order."""
 _NODES, _STEPS = 6, 3

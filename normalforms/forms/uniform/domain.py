@@ -13,15 +13,12 @@ import sympy as sp
 from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
 from normalforms.forms.uniform.flow import Block
 from normalforms.forms.uniform.fold import Fold
-from normalforms.formulas import Domain, Program, compiled, symbols
+from normalforms.formulas import Domain, Lazy, Program, compiled, symbols
 
 __all__ = [
     "DEEPEST",
-    "ERRORS",
-    "FOLD_RANGE",
-    "FOLD_REACH",
-    "RANGE",
     "BernoulliRules",
+    "Measured",
     "Region",
     "bernoulli_domain",
     "compiled_in",
@@ -35,33 +32,33 @@ _UNTIL = "until the orbit escapes, or rounding decides whether it does"
 _BLOCK = 8192
 """Numbers per array: they stay in a processor's cache."""
 
-RANGE = {
-    "pitchfork": ("69/100", "73/50", "1/9"),
-    "transcritical": ("69/100", "73/50", "1/5"),
-    "neimark_sacker": ("69/100", "5/4", "1/9"),
-}
-"""Lowest and highest multiplier, and highest ``u_0``, for which the laws were measured. Past a multiplier of 3/2 the
-pitchfork's branch is approached in alternating jumps, which no flow has."""
 _CANCELLED = 1e-11
 """Least ``D`` next to its first term. Below it rounding decides on which side of the unstable branch an orbit starts,
 and so where it goes: of the law's digits none are left."""
 DEEPEST = ("-1/30", "-1/10")
 """How far an escaping orbit is followed, at order 0 and above."""
-FOLD_RANGE, FOLD_REACH = ("-1/50", "3/50"), ("1/10", "3/20")
-"""``ν``, and ``|x|`` at order 0 and above, for which the saddle-node's law was measured."""
-ERRORS = {
-    "pitchfork": (0.45, 0.15, 0.04, 0.025, 0.02),
-    "transcritical": (0.4, 0.2, 0.2, 0.08),
-    "neimark_sacker": (0.45, 0.15, 0.06, 0.05),
-    "saddle_node": (0.6, 0.06, 0.012, 0.003, 0.001),
-    "general": (0.6, 0.2, 0.08, 0.04, 0.03),
-}
-"""Largest relative error of A there, of one trajectory at any horizon, by order; the worst lie at its corners."""
 
 
-def _sentence(range_: str, kind: str, order: int, rate: str | None = None) -> str:
-    size = f"relative error of A up to {ERRORS[kind][order]:g} there"
-    return f"{range_}; {size}, O(T^-{rate or order + 1}) at fixed scaled variables"
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a uniform law: where, and the largest relative error of A there.
+
+    Args:
+        errors: of one trajectory at any horizon, by order; the worst lie at the corners.
+        least, most: bounds of what the law is explicit in: the multiplier, or the distance from a fold.
+        reach: highest size of the scaled initial state, at order 0 and above. All three are missing where the range
+            is measured map by map.
+    """
+
+    errors: tuple[float, ...]
+    least: str = ""
+    most: str = ""
+    reach: tuple[str, str] = ("", "")
+
+    def sentence(self, range_: str, order: int, rate: str | None = None) -> str:
+        """The range and what the error is there, for the reader."""
+        size = f"relative error of A up to {self.errors[order]:g} there"
+        return f"{range_}; {size}, O(T^-{rate or order + 1}) at fixed scaled variables"
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ class BernoulliRules:
 
 def bernoulli_domain(
     law: Bernoulli,
-    kind: str,
+    measured: Measured,
     inputs: tuple[sp.Symbol, ...],
     blocks: tuple[Block, ...],
     now: Shifted,
@@ -125,7 +122,7 @@ def bernoulli_domain(
 ) -> tuple[Domain, Predicate]:
     """The range of the measurements, with ``margin ≥ 0``; and whether ``u`` has not escaped to negative values."""
     order = len(law.shift)
-    least, most, high, low = (*RANGE[kind], DEEPEST[min(order, 1)])
+    least, most, high, low = measured.least, measured.most, measured.reach[min(order, 1)], DEEPEST[min(order, 1)]
     rules = BernoulliRules(law, inputs, blocks, now, law.growth, margin)
     region = Region(*(float(_Q(v)) for v in (least, most, low, high)))
     extra = f", {margin} ≥ 0" if margin is not None and not margin.is_number else ""
@@ -134,16 +131,22 @@ def bernoulli_domain(
         text += f"{law.start} ≤ {high}"
     else:
         text += f"{low} ≤ {law.start} ≤ {high}, {_UNTIL}"
-    return Domain(_sentence(text, kind, order), partial(rules.holds, region)), partial(rules.stays, region)
+    return Domain(measured.sentence(text, order), partial(rules.holds, region)), partial(rules.stays, region)
 
 
 def measured_domain(
-    rules: BernoulliRules, order: int, names: tuple[str, str], region: Callable[[], Region], lopsided: bool
+    rules: BernoulliRules,
+    measured: Measured,
+    order: int,
+    names: tuple[str, str],
+    region: Callable[[], Region],
+    lopsided: bool,
 ) -> tuple[Domain, Predicate]:
     """The same where a region is measured when it is first asked for.
 
     Args:
         rules: the predicates.
+        measured: how large the error may be.
         order: p.
         names: of the parameter and of ``u_0``.
         region: the measurement.
@@ -153,7 +156,7 @@ def measured_domain(
     def sentence() -> str:
         found, (across, start) = region(), names
         sizes = f"{found.least:.5g} ≤ {across} ≤ {found.most:.5g}, {found.low:.3g} ≤ {start} ≤ {found.high:.3g}"
-        return _sentence(f"{sizes}, {_UNTIL}", "general", order, "1/2" if lopsided else None)
+        return measured.sentence(f"{sizes}, {_UNTIL}", order, "1/2" if lopsided else None)
 
     def holds(*values: Any) -> Any:
         return rules.holds(region(), *values)
@@ -161,16 +164,21 @@ def measured_domain(
     def stays(*values: Any) -> Any:
         return rules.stays(region(), *values)
 
-    return Domain(sentence, holds), stays
+    return Domain(Lazy(sentence), holds), stays
 
 
 def fold_domain(
-    law: Fold, inputs: tuple[sp.Symbol, ...], blocks: tuple[Block, ...], x: sp.Expr, left: sp.Expr
+    law: Fold,
+    measured: Measured,
+    inputs: tuple[sp.Symbol, ...],
+    blocks: tuple[Block, ...],
+    x: sp.Expr,
+    left: sp.Expr,
 ) -> tuple[Domain, Predicate]:
     """The range of the measurements; and whether the orbit has not left it. ``left`` is ``D`` over its first term."""
     at_once, ending = compiled_in((law.nu, law.start), inputs, blocks[:1]), compiled_in((x, left), inputs, blocks)
-    size = FOLD_REACH[min(law.order, 1)]
-    least, most, reach = (float(_Q(v)) for v in (*FOLD_RANGE, size))
+    size = measured.reach[min(law.order, 1)]
+    least, most, reach = (float(_Q(v)) for v in (measured.least, measured.most, size))
 
     def holds(*values: Any) -> Any:
         nu, start = at_once(*values)
@@ -186,9 +194,9 @@ def fold_domain(
         nu, start = at_once(*values)
         return _where((nu < 0) | (start < -0.999999 * np.sqrt(np.maximum(nu, 0))), values, remains)
 
-    sizes = f"{FOLD_RANGE[0]} ≤ {law.nu} ≤ {FOLD_RANGE[1]} and |{law.start}| ≤ {size}"
+    sizes = f"{measured.least} ≤ {law.nu} ≤ {measured.most} and |{law.start}| ≤ {size}"
     text = f"{sizes}, until the orbit leaves that range, or rounding decides whether it does"
-    return Domain(_sentence(text, "saddle_node", law.order), holds), stays
+    return Domain(measured.sentence(text, law.order), holds), stays
 
 
 def _where(doubtful: np.ndarray, values: tuple[Any, ...], rule: Predicate) -> np.ndarray:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.formulas import Assignments, Carry, Domain, Program, symbols
+from normalforms.formulas import Assignments, Carry, Domain, Equations, Program, symbols
 
 __all__ = ["Block", "Flow", "blocks", "check_order", "focus"]
-
-Equations = tuple[tuple[Any, Any], ...]
 
 
 class Block:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import sympy as sp
 
 from normalforms.exact import Clifford
-from normalforms.forms.uniform.flow import Block, Equations
+from normalforms.forms.uniform.flow import Block
 from normalforms.forms.uniform.matching import Nodes, fold_coefficients
-from normalforms.formulas import horner, symbols
+from normalforms.formulas import Equations, horner, symbols
 
 __all__ = ["NODES", "Fold"]
 

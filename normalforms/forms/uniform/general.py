@@ -14,10 +14,10 @@ from normalforms.forms import iterate
 from normalforms.forms.series import Local, local
 from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
 from normalforms.forms.uniform.coordinate import Normalised, normalised
-from normalforms.forms.uniform.domain import DEEPEST, ERRORS, BernoulliRules, Region, compiled_in, measured_domain
-from normalforms.forms.uniform.flow import Block, Equations, Flow, blocks, check_order, focus
+from normalforms.forms.uniform.domain import DEEPEST, BernoulliRules, Measured, Region, compiled_in, measured_domain
+from normalforms.forms.uniform.flow import Block, Flow, blocks, check_order, focus
 from normalforms.forms.uniform.matching import NODES
-from normalforms.formulas import horner, symbols
+from normalforms.formulas import Equations, horner, symbols
 from normalforms.maps import Map
 
 __all__ = ["general"]
@@ -33,6 +33,8 @@ _AWAY = np.outer([1, -1], [0.01, 0.05, *np.arange(0.1, 2.35, 0.075)]).ravel()
 """The sample of parameters and of states, in units of the range's; those outside it do not count."""
 _SPARE = 2 / 3
 """Part of the stated error that the sample may reach."""
+MEASURED = Measured((0.6, 0.2, 0.08, 0.04, 0.03))
+"""The range is measured map by map; these are the errors that it is measured for."""
 _one, _t = sp.Integer(1), symbols("t")
 
 
@@ -120,7 +122,7 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     rules = BernoulliRules(law, *code, now, g, margin)
     trial = _Trial(m, order, rules, form.fixed_point, growth, size, power, stretch, compiled_in(states, *code))
     name = "u_0" if order else str(changed.first(x) ** power / size)
-    domain, stays = measured_domain(rules, order, (str(g), name), cache(trial.region), lopsided)
+    domain, stays = measured_domain(rules, MEASURED, order, (str(g), name), cache(trial.region), lopsided)
 
     def explicit() -> tuple[sp.Expr, ...]:
         if len(changed.bends) > 1:  # z_0 is the root of a polynomial: the equations in print say which
@@ -205,7 +207,7 @@ class _Trial:
         """
         for halvings in range(HALVINGS):
             region = self._sized(2.0**-halvings)
-            if self.error(region) < _SPARE * ERRORS["general"][self.order]:
+            if self.error(region) < _SPARE * MEASURED.errors[self.order]:
                 return region
         raise ValueError(f"the uniform law of {self.map.step} holds nowhere next to the bifurcation")
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.families import is_cusp
-from normalforms.forms.uniform import cusp as uniform_cusp
-from normalforms.forms.uniform.families import flow
-from normalforms.forms.uniform.flow import Equations, check_order
+from normalforms.forms.uniform import cusp
+from normalforms.forms.uniform.flow import Flow
 from normalforms.formulas import (
+    Equations,
     Focus,
     Formula,
+    GramFormula,
+    Lazy,
     Program,
     TimeSum,
     compiled,
@@ -27,29 +28,28 @@ from normalforms.formulas import (
 )
 from normalforms.maps import Map
 
-__all__ = ["Uniform", "uniform_law"]
+__all__ = ["UniformLaw", "implicit_law", "uniform_law"]
 
 
 @dataclass(frozen=True, eq=False)
-class Uniform(Formula):
+class UniformLaw(Formula):
     """A uniform law; `Formula.orbit` is ``h_t``.
 
     Args:
         equations: the law in print, left and right sides, where it has abbreviations.
         relation: the equation that ``h_t`` solves, where the law is implicit.
-        matrix: with two parameters, ``Σ_t ∂_a h_t ∂_b h_t``, of which the law is the top eigenvalue.
         stays: whether the orbit stays, a predicate of the arguments; the value is ``nan`` where it does not.
         weight: what the sum over ``t`` is multiplied by.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
 
-    >>> from normalforms.maps.map import pitchfork
-    >>> uniform_law(pitchfork(), 0).orbit.expr
+    >>> from normalforms import pitchfork
+    >>> from normalforms.law import amplification
+    >>> amplification(pitchfork()).uniform(0).orbit.expr
     g**t*h0/sqrt(h0**2*(g**(2*t) - 1)/(g - 1) + 1)
     """
 
     equations: Equations = field(default=(), kw_only=True)
     relation: sp.Basic | None = field(default=None, kw_only=True)
-    matrix: tuple[tuple[Formula, ...], ...] | None = field(default=None, kw_only=True)
     stays: Callable[..., Any] | None = field(default=None, kw_only=True)
     weight: sp.Expr = field(default=sp.S.One, kw_only=True)
     focus: Callable[[int], Focus] | None = field(default=None, kw_only=True)
@@ -92,8 +92,9 @@ class Uniform(Formula):
     def printed(self) -> Equations:
         """The law as equations: those with abbreviations, or the sum over the orbit and the orbit.
 
-        >>> from normalforms.maps.map import stability_flip
-        >>> uniform_law(stability_flip()).printed()
+        >>> from normalforms import stability_flip
+        >>> from normalforms.law import amplification
+        >>> amplification(stability_flip()).uniform().printed()
         ((A, Sum(Abs(Derivative(h_t, g))**2, (t, 1, T))), (h_t, g**t*h0))
         """
         if self.equations:
@@ -138,25 +139,9 @@ def _summand(program: Program) -> tuple[Program, Program] | None:
     return before, Program((*needed, program.counter), (term,), prelude=program.body)
 
 
-def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> Uniform:
-    """The uniform law of a map.
-
-    Args:
-        m: a named family, a map of the same form, or a scalar map with a fixed point that moves.
-        order: p; the relative error is O(T^{−(p+1)}) at fixed scaled variables.
-        stretch: factor from the caller's ``h0`` to the map's.
-        gain: factor from the map's ``A`` to the caller's.
-
-    Raises:
-        ValueError: an order that the map does not have, or a map without a uniform law.
-
-    >>> from normalforms.maps.map import pitchfork
-    >>> round(uniform_law(pitchfork(), 2)(1.05, 0.1, 30), 1)
-    105.2
-    """
-    if is_cusp(m):
-        return _implicit(m, check_order(order, max(uniform_cusp.ORDERS), "the cusp"))
-    motion = flow(m, order, sp.sympify(stretch), sp.sympify(gain))
+def uniform_law(motion: Flow, weight: sp.Expr = sp.S.One) -> UniformLaw:
+    """The law of an explicit orbit, ``weight · Σ_t ‖∂_g h_t‖²``."""
+    motion = replace(motion, weight=weight)
     t, T = symbols("t T")
 
     def expression() -> sp.Expr:
@@ -168,16 +153,21 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
         states = motion.explicit()
         return sp.Tuple(*states) if len(states) > 1 else states[0]
 
-    orbit = Uniform(
-        state, (*motion.inputs, t), motion.domain, program=motion.orbit, equations=motion.equations, stays=motion.stays
+    orbit = UniformLaw(
+        Lazy(state),
+        (*motion.inputs, t),
+        motion.domain,
+        program=Lazy(motion.orbit),
+        equations=motion.equations,
+        stays=motion.stays,
     )
     total = _total(motion.inputs[0], motion.weight)
     equations = ((sp.Symbol("A"), total), *motion.equations) if motion.equations else ()
-    return Uniform(
-        expression,
+    return UniformLaw(
+        Lazy(expression),
         (*motion.inputs, T),
         motion.domain,
-        program=motion.amplification,
+        program=Lazy(motion.amplification),
         orbit=orbit,
         equations=equations,
         stays=motion.stays,
@@ -186,17 +176,19 @@ def uniform_law(m: Map, order: int = 0, *, stretch: Any = 1, gain: Any = 1) -> U
     )
 
 
-def _implicit(m: Map, order: int) -> Uniform:
+def implicit_law(m: Map, order: int) -> GramFormula:
     """The cusp's law, implicit in ``h_t``."""
-    programs, relation = uniform_cusp.products(m, order), uniform_cusp.relation(m, order)
-    where, (h0, t, T) = uniform_cusp.domain(order), symbols("h0 t T")
+    programs, equation = cusp.products(m, order), cusp.relation(m, order)
+    where, (h0, t, T) = cusp.domain(order), symbols("h0 t T")
     inputs = (*m.parameters, h0)
 
-    def made(name: str, program: Any, clock: sp.Symbol, **more: Any) -> Uniform:
+    def made(name: str, program: Program, clock: sp.Symbol) -> UniformLaw:
         expr = sp.Function(name)(*inputs, clock)
-        lines = ((relation.lhs, relation.rhs),)
-        return Uniform(expr, (*inputs, clock), where, program=program, equations=lines, relation=relation, **more)
+        lines = ((equation.lhs, equation.rhs),)
+        return UniformLaw(expr, (*inputs, clock), where, program=program, equations=lines, relation=equation)
 
-    a, b, d = (made(f"A_{k}", programs[k], T) for k in ("00", "01", "11"))
-    orbit = made("h", uniform_cusp.orbit(m, order), t)
-    return made("A", programs["top"], T, orbit=orbit, matrix=((a, b), (b, d)))
+    a, b, d, top = (made(name, programs[key], T) for name, key in _ENTRIES)
+    return GramFormula(((a, b), (b, d)), orbit=made("h", cusp.orbit(m, order), t), top=top)
+
+
+_ENTRIES = (("A_00", "00"), ("A_01", "01"), ("A_11", "11"), ("A", "top"))

@@ -1,0 +1,43 @@
+"""Arguments checked: numbers of steps, and real numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["check_horizon", "check_real"]
+
+MAX_HORIZON = 1_000_000
+
+
+def check_horizon(value: Any, name: str = "horizon") -> int:
+    """``value`` as a number of steps.
+
+    Raises:
+        ValueError: not an integer from 1 to 1,000,000.
+    """
+    whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, (bool, np.bool_)) or not whole or not 1 <= value <= MAX_HORIZON:
+        raise ValueError(f"{name} = {value!r} must be an integer number of steps from 1 to {MAX_HORIZON}")
+    return int(value)
+
+
+def check_real(value: Any, name: str) -> np.ndarray:
+    """``value`` as a float64 array.
+
+    Raises:
+        ValueError: complex, NaN, infinite or not a number.
+    """
+    array = np.asarray(value)
+    if array.dtype == object:
+        try:
+            array = array.astype(float)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} = {value!r} is not a real number or an array of them") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} has type {array.dtype}; give real numbers")
+    array = array.astype(float)
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} contains NaN or infinity; give finite numbers")
+    return array
