@@ -1,6 +1,6 @@
 """Exact ``‖J‖_F² = tr(sNTK)``, without forming J.
 
-For a vanilla cell ``S_t = ∂h_t/∂(W, b)`` is linear in the cell's inputs ``x_1 … x_T`` of that trajectory. With
+For an affine cell ``S_t = ∂h_t/∂(W, b)`` is linear in what the weights multiply, ``x_1 … x_T`` of that trajectory. With
 ``x_t = Σ_j L_tj q_j`` in an orthonormal basis (a QR factorisation; with a bias, x is extended by a 1)
 
     ‖S_t‖_F² = Σ_j ‖Z_t^j‖_F²,   Z_t^j = D_hF Z_{t−1}^j + L_tj D_xF,
@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn.kernel.products import linearised, observe, over_batch
-from rnn.kernel.sntk import SNTK
-from rnn.kernel.sweeps import AffineCell, rollout, tangent
+from rnn.kernel.affine import AffineCell
+from rnn.kernel.operand import Operand, observe
+from rnn.kernel.products import linearised, over_batch
+from rnn.kernel.sweeps import rollout, tangent
 
 __all__ = ["exact_frobenius"]
 
@@ -29,10 +30,10 @@ _WORKING_SET = 2**22  # numbers in flight: small enough for the cache, large eno
 _STAGES = 3
 
 
-def exact_frobenius(kernel: SNTK) -> Float[Array, ""]:
+def exact_frobenius(kernel: Operand) -> Float[Array, ""]:
     """The squared Frobenius norm ``‖J‖_F² = tr(sNTK) = tr(JᵀJ)``, exact to rounding.
 
-    Costs of the order of B T min(T, N+1) N³ for :class:`rnn.models.vanilla.VanillaRNN`; for other models the lesser of m
+    Costs of the order of B T min(T, N+1) N³ for an affine cell; for other models the lesser of m
     tangent sweeps and T · outputs adjoint sweeps over the batch.
 
     Args:
@@ -49,13 +50,13 @@ def exact_frobenius(kernel: SNTK) -> Float[Array, ""]:
     return _by_columns(kernel)
 
 
-def _rechunk(kernel: SNTK, chunk: int) -> SNTK:
+def _rechunk(kernel: Operand, chunk: int) -> Operand:
     chunk = min(chunk, kernel.chunk or kernel.h0.shape[0], kernel.h0.shape[0])
-    return dataclasses.replace(kernel, _path=None, chunk=chunk)
+    return dataclasses.replace(kernel, path=None, chunk=chunk)
 
 
 @jax.jit
-def _affine(kernel: SNTK) -> Array:
+def _affine(kernel: Operand) -> Array:
     cell, observer = linearised(kernel)
     horizon, state = kernel.horizon, kernel.h0.shape[1]
 
@@ -98,7 +99,7 @@ def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array)
 def _coordinates(cell: AffineCell, path: Array) -> Float[Array, "horizon rank batch"]:
     """The inputs of every trajectory in an orthonormal basis of their span: the L of X = L Q."""
     steps, _, batch = path[:-1].shape
-    parts = [cell.site(path[:-1], path[1:]).x] if cell.wrt_weight else []
+    parts = [cell.site(path[:-1], path[1:]).a] if cell.wrt_weight else []
     parts += [jnp.ones((steps, 1, batch), path.dtype)] if cell.wrt_bias else []
     inputs = jnp.concatenate(parts, axis=1)
     upper = jnp.linalg.qr(jnp.transpose(inputs, (2, 1, 0)), mode="r")
@@ -106,7 +107,7 @@ def _coordinates(cell: AffineCell, path: Array) -> Float[Array, "horizon rank ba
 
 
 @jax.jit
-def _by_columns(kernel: SNTK) -> Array:
+def _by_columns(kernel: Operand) -> Array:
     cell, observer = linearised(kernel)
     m, block = kernel.shape[1], min(16, kernel.shape[1])
 
@@ -130,8 +131,8 @@ def _by_columns(kernel: SNTK) -> Array:
 
 
 @jax.jit
-def _by_rows(kernel: SNTK) -> Array:
-    model, fixed = kernel.parameters, kernel._rest.value
+def _by_rows(kernel: Operand) -> Array:
+    model, fixed = kernel.parameters, kernel.fixed.value
     horizon, outputs = kernel.horizon, kernel.outputs
 
     def observed(parameters, h):

@@ -5,39 +5,32 @@ One tangent sweep along the states evaluates ``J dθ``, one adjoint sweep ``Jᵀ
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from rnn.kernel.sweeps import adjoint, checkpointed, linear_cell, retrace, rollout, segmented, sites, tangent
+from rnn.kernel.affine import AffineCell, linear_cell
+from rnn.kernel.cells import JaxCell
+from rnn.kernel.operand import Operand, Packed
+from rnn.kernel.sweeps import adjoint, checkpointed, retrace, rollout, segmented, sites, tangent
 from rnn.models import partition
-
-if TYPE_CHECKING:
-    from rnn.kernel.sntk import SNTK
 
 __all__ = [
     "Observer",
-    "first_bad",
+    "check_finite",
     "fisher_block",
     "forward_block",
     "linearised",
-    "observe",
     "over_batch",
     "reverse_block",
     "states",
 ]
-
-
-def observe(readout: Any, h: Array) -> Array:
-    """What ``readout`` sees of one state."""
-    if readout is None:
-        return h
-    return readout @ h if eqx.is_array(readout) else readout(h)
 
 
 class Observer:
@@ -63,7 +56,7 @@ class Observer:
         return jax.vmap(jax.vmap(one, (None, 1), 1), (1, 2), 2)(h, y)
 
 
-def over_batch(kernel: SNTK, work: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
+def over_batch(kernel: Operand, work: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
     """Run ``work(h0, path, *operands) -> (sums, rows)`` on parts of the batch; add the sums, join the rows.
 
     Args:
@@ -73,7 +66,7 @@ def over_batch(kernel: SNTK, work: Callable[..., tuple[Any, Any]], *operands: Ar
     """
     turned = lambda h0, *rest: work(h0.T, *rest)  # noqa: E731
     if kernel.mesh is None:
-        return _in_chunks(kernel.chunk, turned, kernel.h0, kernel._path, operands)
+        return _in_chunks(kernel.chunk, turned, kernel.h0, kernel.path, operands)
     inputs = (kernel.h0, *operands)
     even = kernel.h0.shape[0] // kernel.mesh.size * kernel.mesh.size
     parts = []
@@ -84,7 +77,7 @@ def over_batch(kernel: SNTK, work: Callable[..., tuple[Any, Any]], *operands: Ar
     return _join(*parts) if len(parts) > 1 else parts[0]
 
 
-def _on_devices(kernel: SNTK, work: Callable[..., tuple[Any, Any]], inputs: list[Array]) -> tuple[Any, Any]:
+def _on_devices(kernel: Operand, work: Callable[..., tuple[Any, Any]], inputs: list[Array]) -> tuple[Any, Any]:
     """Every device works on its share of the batch; the sums are added across devices once, at the end."""
     (axis,) = kernel.mesh.axis_names
 
@@ -124,13 +117,13 @@ def _join(first: tuple[Any, Any], second: tuple[Any, Any]) -> tuple[Any, Any]:
     return jax.tree.map(jnp.add, first[0], second[0]), rows
 
 
-def linearised(kernel: SNTK) -> tuple[Any, Observer]:
+def linearised(kernel: Operand) -> tuple[AffineCell | JaxCell, Observer]:
     """The kernel's cell and readout, ready for the sweeps."""
-    return linear_cell(kernel.parameters, kernel._rest.value), Observer(kernel.readout)
+    return linear_cell(kernel.parameters, kernel.fixed.value), Observer(kernel.readout)
 
 
 @jax.jit
-def forward_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k batch horizon outputs"]:
+def forward_block(kernel: Operand, block: Float[Array, "*k m"]) -> Float[Array, "*k batch horizon outputs"]:
     """``J`` on a flat vector, or on a block of them."""
     if block.ndim == 1:
         return forward_block(kernel, block[None])[0]
@@ -146,7 +139,7 @@ def forward_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k
 
 
 @jax.jit
-def reverse_block(kernel: SNTK, y: Float[Array, "k batch horizon outputs"]) -> Float[Array, "k m"]:
+def reverse_block(kernel: Operand, y: Float[Array, "k batch horizon outputs"]) -> Float[Array, "k m"]:
     """``Jᵀ`` on a block of trajectory-shaped vectors; the result is flat."""
     cell, observer = linearised(kernel)
     k = y.shape[0]
@@ -160,7 +153,7 @@ def reverse_block(kernel: SNTK, y: Float[Array, "k batch horizon outputs"]) -> F
 
 
 @jax.jit
-def fisher_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k m"]:
+def fisher_block(kernel: Operand, block: Float[Array, "*k m"]) -> Float[Array, "*k m"]:
     """``JᵀJ`` on a flat vector, or on a block of them."""
     if block.ndim == 1:
         return fisher_block(kernel, block[None])[0]
@@ -178,7 +171,9 @@ def fisher_block(kernel: SNTK, block: Float[Array, "*k m"]) -> Float[Array, "*k 
     return kernel.flatten(cell.gradient(over_batch(kernel, work)[0]))
 
 
-def _pull_states(kernel: SNTK, cell: Any, observer: Observer, h0: Array, path: Array | None, y: Array, k: int) -> Any:
+def _pull_states(
+    kernel: Operand, cell: Any, observer: Observer, h0: Array, path: Array | None, y: Array, k: int
+) -> Any:
     """``Jᵀ y`` of one chunk, y (horizon, outputs, k, batch), before ``cell.gradient``."""
     carry = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype), cell.gradient_like(k)
     if not kernel.remat:
@@ -195,7 +190,7 @@ def _pull_states(kernel: SNTK, cell: Any, observer: Observer, h0: Array, path: A
     return checkpointed(kernel.horizon, steps, h0, forward, backward, lambda _: carry, y)[1]
 
 
-def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) -> Any:
+def _fisher_segments(kernel: Operand, cell: Any, drive: Any, h0: Array, dh: Array) -> Any:
     """``JᵀJ`` of one chunk, segment by segment: states recomputed, and tangents but for those of the last ones."""
     steps, kept = segmented(kernel.horizon, kernel.remat, dh.shape[1])
     lift = lambda _, y: y  # noqa: E731
@@ -226,14 +221,34 @@ def _fisher_segments(kernel: SNTK, cell: Any, drive: Any, h0: Array, dh: Array) 
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def states(model: Any, h0: Array, horizon: int) -> Float[Array, "horizon+1 state batch"]:
+def states(model: Packed, h0: Array, horizon: int) -> Float[Array, "horizon+1 state batch"]:
     """The states ``h_0 … h_T`` of ``model.value``: one program, whichever of its parameters a kernel selects."""
     return rollout(linear_cell(*partition(model.value)), h0.T, horizon)
 
 
-def first_bad(kernel: SNTK) -> tuple[Array, Array]:
+def check_finite(kernel: Operand) -> None:
+    """Every state is finite; not checked where the states depend on what a transformation traces.
+
+    Raises:
+        ValueError: a state is infinite or NaN.
+    """
+    given = dataclasses.replace(kernel, path=None)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+        return
+    if isinstance(kernel.path, jax.core.Tracer):  # constants inside jit
+        kernel = given
+    with jax.ensure_compile_time_eval():
+        step, trajectory = (int(i) for i in _first_bad(kernel))
+    if step <= kernel.horizon:
+        raise ValueError(
+            f"the states are not finite from step {step} on (trajectory {trajectory}): lower horizon below it or "
+            "scale the weights or h0"
+        )
+
+
+def _first_bad(kernel: Operand) -> tuple[Array, Array]:
     """First step with a non-finite state (horizon + 1 if there is none), and the trajectory it happens in."""
-    return _bad_recomputed(kernel) if kernel._path is None else _bad_stored(kernel._path)
+    return _bad_recomputed(kernel) if kernel.path is None else _bad_stored(kernel.path)
 
 
 def _earliest(first: Int[Array, " batch"]) -> tuple[Array, Array]:
@@ -247,7 +262,7 @@ def _bad_stored(path: Float[Array, "horizon+1 state batch"]) -> tuple[Array, Arr
 
 
 @jax.jit
-def _bad_recomputed(kernel: SNTK) -> tuple[Array, Array]:
+def _bad_recomputed(kernel: Operand) -> tuple[Array, Array]:
     horizon = kernel.horizon
     cell, _ = linearised(kernel)
 

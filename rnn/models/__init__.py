@@ -1,7 +1,11 @@
 """Cells, their parameters, paths of them, and weights from files."""
 
+from rnn.models.activations import Activation
+from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
-from rnn.models.model import Model, jacobian_of, moved, partition, state_size, trajectory, with_bias
+from rnn.models.hooks import affine_of, hook, jacobian_of, lipschitz_of, with_bias
+from rnn.models.leaky import LeakyRNN
+from rnn.models.model import Model, moved, partition, state_size, trajectory
 from rnn.models.parameters import Leaves, Rebuild, flatten
 from rnn.models.path import ModelPath
 from rnn.models.vanilla import Form, VanillaRNN
@@ -10,14 +14,20 @@ from rnn.models.weights import load
 __all__ = [
     "GRU",
     "LSTM",
+    "Activation",
+    "Affine",
     "Form",
+    "LeakyRNN",
     "Leaves",
     "Model",
     "ModelPath",
     "Rebuild",
     "VanillaRNN",
+    "affine_of",
     "flatten",
+    "hook",
     "jacobian_of",
+    "lipschitz_of",
     "load",
     "moved",
     "partition",

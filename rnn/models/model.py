@@ -15,15 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-__all__ = ["Model", "jacobian_of", "moved", "partition", "state_size", "trajectory", "with_bias"]
+__all__ = ["Model", "moved", "partition", "state_size", "trajectory"]
 
-Model = Callable[[Any], Any]
+Model = Callable[..., Any]
 """Any pytree callable as ``model(h) -> h'`` on one state vector of shape (state,)."""
-
-
-def jacobian_of(model: Model) -> Callable[[Any], Any]:
-    """``h -> ∂model(h)/∂h``, shape (state, state): in closed form where the model has it, else by JAX."""
-    return getattr(model, "jacobian", None) or jax.jacfwd(model)
 
 
 def trajectory(
@@ -59,15 +54,6 @@ def trajectory(
 
     _, hs = jax.lax.scan(advance, h0, length=horizon)
     return jnp.swapaxes(hs, 0, 1)
-
-
-def with_bias(model: Model) -> Model:
-    """The same map with every parameter of its cell: a vanilla network without bias gets a zero one.
-
-    The state-space NTK of a cell counts its bias also where training holds it at zero.
-    """
-    hook = getattr(model, "with_bias", None)
-    return model if hook is None else hook()
 
 
 def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn import VanillaRNN, sntk
+from rnn import LeakyRNN, VanillaRNN, sntk
 from rnn.models.model import partition
 
 
@@ -51,6 +51,14 @@ def vanilla(form="W@tanh(h)+b", bias=True, state=4, batch=5, horizon=5, dtype=np
     offset = jnp.asarray(0.3 * rng.normal(size=state), dtype) if bias else None
     h0 = jnp.asarray(rng.normal(size=(batch, state)), dtype)
     return Case(VanillaRNN(weight, offset, form), h0, horizon, **rest)
+
+
+def leaky(form="W@phi(h)+b", activation="tanh", bias=True, state=4, batch=5, horizon=5, seed=0, leak=0.3, **rest):
+    rng = np.random.default_rng(seed)
+    weight = jnp.asarray(1.5 * rng.normal(size=(state, state)) / np.sqrt(state))
+    offset = jnp.asarray(0.3 * rng.normal(size=state)) if bias else None
+    model = LeakyRNN(weight, offset, leak=leak, form=form, activation=activation)
+    return Case(model, jnp.asarray(rng.normal(size=(batch, state))), horizon, **rest)
 
 
 def gated(state=3, batch=4, horizon=4, seed=0, **rest):
@@ -101,10 +109,24 @@ CASES = {
     "inner, bias alone": vanilla("tanh(W@h+b)", wrt=lambda m: m.bias),
     "matrix readout": vanilla(readout=MATRIX),
     "function readout": vanilla("tanh(W@h+b)", readout=observe_three),
+    "leaky": leaky(),
+    "leaky outside": leaky("phi(W@h+b)", "relu"),
+    "leaky softplus": leaky(activation="softplus", bias=False, wrt=lambda m: m.weight),
+    "leaky outside sigmoid": leaky("phi(W@h+b)", "sigmoid", readout=MATRIX),
+    "leaky identity": leaky(activation="identity"),
     "gru": gated(),
     "gru, some": gated(wrt=lambda m: (m.cell.weight_hh, m.drive)),
     "gru, readout": gated(readout=observe_three),
     "function of a dictionary": partial_model(),
+}
+
+
+PHI = {
+    "tanh": np.tanh,
+    "relu": lambda z: z * (z.real > 0),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "softplus": lambda z: np.log(1 + np.exp(z)),
+    "identity": lambda z: z,
 }
 
 
@@ -151,6 +173,12 @@ def _numpy_step(model: Any, h: np.ndarray) -> np.ndarray:
         drive = (np.tanh(h) if model.form == "W@tanh(h)+b" else h) @ model.weight.T
         drive = drive if model.bias is None else drive + model.bias
         return drive if model.form == "W@tanh(h)+b" else np.tanh(drive)
+    if isinstance(model, LeakyRNN):
+        phi = PHI[model.activation]
+        inside = model.form == "W@phi(h)+b"
+        drive = (phi(h) if inside else h) @ model.weight.T
+        drive = drive if model.bias is None else drive + model.bias
+        return (1 - model.leak) * h + model.leak * (drive if inside else phi(drive))
     if isinstance(model, Planted):
         return np.broadcast_to(model.matrix @ model.theta, h.shape)
     if isinstance(model, Gated):

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 from kernels import CASES, close
 
-from rnn.kernel.sweeps import (
-    AffineCell,
-    adjoint,
-    checkpointed,
-    linear_cell,
-    retrace,
-    rollout,
-    segmented,
-    sites,
-    tangent,
-)
+from rnn.kernel.affine import AffineCell, linear_cell
+from rnn.kernel.sweeps import adjoint, checkpointed, retrace, rollout, segmented, sites, tangent
 from rnn.models.model import partition
 
-NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alone", "inner, bias alone", "gru"]
+NAMES = [
+    "outer bias",
+    "outer no bias",
+    "inner bias",
+    "weight alone",
+    "bias alone",
+    "inner, bias alone",
+    "leaky",
+    "leaky outside",
+    "gru",
+]
 
 
 def linearised(name):
@@ -39,7 +40,7 @@ def flat(tree, lead=1):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_vanilla_cells_are_linearised_by_hand_and_others_by_jax(name):
+def test_affine_cells_are_linearised_by_hand_and_others_by_jax(name):
     _, _, cell, _ = linearised(name)
     assert isinstance(cell, AffineCell) == (not name.startswith(("gru", "function of")))
 
