@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-__all__ = ["Drive", "JaxCell", "Probes", "signs", "unpacked"]
+from rnn.models import over_states
+
+__all__ = ["Drive", "JaxCell", "Probes", "Site", "signs", "unpacked"]
 
 Drive = Callable[[Any], Any]
 """``drive(site) -> (state, k, batch)``: the parameter forcing ``D_θF dθ`` of a block at one step."""
@@ -35,6 +37,13 @@ class Probes(NamedTuple):
     overlap: Float[Array, "probes k batch"]
 
 
+class Site(NamedTuple):
+    """Where a cell is linearised: the state before the step, and the input of the step where there is one."""
+
+    h: Array
+    x: Array | None
+
+
 class JaxCell(NamedTuple):
     """Any cell, linearised by JAX at given states.
 
@@ -46,29 +55,29 @@ class JaxCell(NamedTuple):
     selected: Any
     rest: Any
 
-    def _apply(self, selected: Any, h: Array) -> Array:
-        return jax.vmap(eqx.combine(selected, self.rest), 1, 1)(h)
+    def _apply(self, selected: Any, h: Array, x: Array | None) -> Array:
+        return over_states(eqx.combine(selected, self.rest), h, x, 1)
 
-    def step(self, h: Array) -> Array:
-        return self._apply(self.selected, h)
+    def step(self, h: Array, x: Array | None = None) -> Array:
+        return self._apply(self.selected, h, x)
 
-    def site(self, h: Array, h_next: Array) -> Array:
-        return h
+    def site(self, h: Array, h_next: Array, x: Array | None = None) -> Site:
+        return Site(h, x)
 
     def drive(self, block: Any) -> Drive:
-        def one(h, direction):
-            return jax.jvp(lambda p: self._apply(p, h), (self.selected,), (direction,))[1]
+        def one(site, direction):
+            return jax.jvp(lambda p: self._apply(p, *site), (self.selected,), (direction,))[1]
 
-        return lambda h: jax.vmap(one, (None, 0), 1)(h, block)
+        return lambda site: jax.vmap(one, (None, 0), 1)(site, block)
 
-    def push(self, site: Array, dh: Array, drive: Drive) -> Array:
+    def push(self, site: Site, dh: Array, drive: Drive) -> Array:
         def one(tangent):
-            return jax.jvp(self.step, (site,), (tangent,))[1]
+            return jax.jvp(lambda h: self.step(h, site.x), (site.h,), (tangent,))[1]
 
         return jax.vmap(one, 1, 1)(dh) + drive(site)
 
-    def pull(self, site: Array, a: Array) -> tuple[Array, Any]:
-        _, back = jax.vjp(self._apply, self.selected, site)
+    def pull(self, site: Site, a: Array) -> tuple[Array, Any]:
+        _, back = jax.vjp(lambda p, h: self._apply(p, h, site.x), self.selected, site.h)
         gradient, a = jax.vmap(back, 1, (0, 1))(a)
         return a, gradient
 
@@ -87,11 +96,12 @@ class JaxCell(NamedTuple):
             for x, v in zip(z, jax.tree.leaves(directions), strict=True)
         )
 
-        def one(h, direction):
-            return jax.jvp(lambda p: eqx.combine(p, self.rest)(h), (self.selected,), (direction,))[1]
+        def one(site, direction):
+            step = lambda p: eqx.combine(p, self.rest)(*(part for part in site if part is not None))  # noqa: E731
+            return jax.jvp(step, (self.selected,), (direction,))[1]
 
         each = jax.vmap(jax.vmap(one, (None, 0), 1), (1, 0), 2)
-        return Probes(lambda h: each(h, jax.tree.unflatten(structure, z)), jnp.asarray(overlap))
+        return Probes(lambda site: each(site, jax.tree.unflatten(structure, z)), jnp.asarray(overlap))
 
 
 def signs(key: PRNGKeyArray, index: Array, shapes: list[tuple[int, ...]], dtype: Any) -> list[Array]:

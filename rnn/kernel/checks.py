@@ -49,8 +49,10 @@ def count_held(remat: bool | int, horizon: int) -> int:
     return max(1, min(_HELD * math.isqrt(horizon), horizon // 2)) if remat else 0
 
 
-def check_step(model: Model, selected: Any, h0: Float[Array, "batch state"]) -> None:
-    """One step maps a state to a state of the same kind.
+def check_step(
+    model: Model, selected: Any, h0: Float[Array, "batch state"], inputs: Float[Array, "batch horizon inputs"] | None
+) -> None:
+    """One step maps a state, with an input where there are inputs, to a state of the same kind.
 
     Raises:
         ValueError: it does not, or the dtypes of states and selected parameters differ.
@@ -61,7 +63,9 @@ def check_step(model: Model, selected: Any, h0: Float[Array, "batch state"]) -> 
             f"h0 and the selected parameters must share one real floating dtype, got {h0.dtype} and "
             f"{sorted(map(str, dtypes))}; cast one of them"
         )
-    _check_image("model", f"a state {h0.shape[1:]} {h0.dtype} to the same", model, h0, h0.shape[1:])
+    same = "the same" if inputs is None else f"the same, given an input {inputs.shape[2:]} too"
+    step = model if inputs is None else lambda h: model(h, inputs[0, 0])
+    _check_image("model", f"a state {h0.shape[1:]} {h0.dtype} to {same}", step, h0, h0.shape[1:])
 
 
 def count_outputs(readout: Any, h0: Float[Array, "batch state"]) -> int:

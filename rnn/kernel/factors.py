@@ -130,9 +130,9 @@ def _along(kernel: Operand, sweep: Callable[..., tuple[Any, Any]], *operands: Ar
     """``sweep(cell, sites, *operands)`` on parts of the batch, with the operands turned to (time, state, k, batch)."""
     cell, _ = linearised(kernel)
 
-    def work(h0, path, *parts):
-        path = rollout(cell, h0, kernel.horizon) if path is None else path
-        sums, rows = sweep(cell, cell.site(path[:-1], path[1:]), *(jnp.transpose(x, (2, 3, 1, 0)) for x in parts))
+    def work(h0, path, x, *parts):
+        path = rollout(cell, h0, kernel.horizon, x) if path is None else path
+        sums, rows = sweep(cell, cell.site(path[:-1], path[1:], x), *(jnp.transpose(x, (2, 3, 1, 0)) for x in parts))
         return sums, jax.tree.map(lambda x: jnp.transpose(x, (3, 2, 0, 1)), rows)
 
     sums, rows = over_batch(kernel, work, *(jnp.moveaxis(x, 0, 1) for x in operands))

@@ -55,6 +55,7 @@ class Operand:
         fixed: everything else of the model.
         observed: the readout.
         path: the stored states ``h_0 … h_T``, or ``None`` where products recompute them.
+        inputs: ``x_1 … x_T`` of every trajectory, or ``None``.
         horizon: T, in steps.
         outputs: how many numbers are seen of a state.
         chunk: trajectories per pass, or ``None`` for all at once.
@@ -67,6 +68,7 @@ class Operand:
     fixed: Packed
     observed: Packed
     path: Float[Array, "horizon+1 state batch"] | None
+    inputs: Float[Array, "batch horizon inputs"] | None
     horizon: int = field(metadata=_STATIC)
     outputs: int = field(metadata=_STATIC)
     chunk: int | None = field(metadata=_STATIC)

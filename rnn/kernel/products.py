@@ -57,14 +57,21 @@ class Observer:
 
 
 def over_batch(kernel: Operand, work: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
-    """Run ``work(h0, path, *operands) -> (sums, rows)`` on parts of the batch; add the sums, join the rows.
+    """Run ``work(h0, path, inputs, *operands) -> (sums, rows)`` on parts of the batch; add the sums, join the rows.
 
     Args:
         kernel: says which parts: chunks, one after the other, of every device's share.
-        work: sees initial states (state, batch), their path (horizon+1, state, batch) if it is stored, and operands.
+        work: sees initial states (state, batch), their path (horizon+1, state, batch) if it is stored, the inputs
+            (horizon, inputs, batch) if there are any, and operands.
         operands: arrays with the batch as leading axis.
     """
-    turned = lambda h0, *rest: work(h0.T, *rest)  # noqa: E731
+    operands = operands if kernel.inputs is None else (kernel.inputs, *operands)
+
+    def turned(h0, path, *rest):
+        if kernel.inputs is None:
+            return work(h0.T, path, None, *rest)
+        return work(h0.T, path, jnp.transpose(rest[0], (1, 2, 0)), *rest[1:])
+
     if kernel.mesh is None:
         return _in_chunks(kernel.chunk, turned, kernel.h0, kernel.path, operands)
     inputs = (kernel.h0, *operands)
@@ -130,9 +137,9 @@ def forward_block(kernel: Operand, block: Float[Array, "*k m"]) -> Float[Array, 
     cell, observer = linearised(kernel)
     drive = cell.drive(kernel.unflatten(block))
 
-    def work(h0, path):
+    def work(h0, path, x):
         dh = jnp.zeros((h0.shape[0], block.shape[0], h0.shape[1]), h0.dtype)
-        _, y = tangent(cell, h0, path, dh, drive, observer.push, kernel.horizon)
+        _, y = tangent(cell, h0, path, dh, drive, observer.push, kernel.horizon, x)
         return (), jnp.transpose(y, (3, 2, 0, 1))
 
     return jnp.moveaxis(over_batch(kernel, work)[1], 1, 0)
@@ -144,9 +151,9 @@ def reverse_block(kernel: Operand, y: Float[Array, "k batch horizon outputs"]) -
     cell, observer = linearised(kernel)
     k = y.shape[0]
 
-    def work(h0, path, y):
+    def work(h0, path, x, y):
         y = jnp.transpose(y, (2, 3, 1, 0))
-        return _pull_states(kernel, cell, observer, h0, path, y, k), ()
+        return _pull_states(kernel, cell, observer, h0, path, x, y, k), ()
 
     gradient, _ = over_batch(kernel, work, jnp.moveaxis(y, 0, 1))
     return kernel.flatten(cell.gradient(gradient))
@@ -161,69 +168,84 @@ def fisher_block(kernel: Operand, block: Float[Array, "*k m"]) -> Float[Array, "
     drive = cell.drive(kernel.unflatten(block))
     k = block.shape[0]
 
-    def work(h0, path):
+    def work(h0, path, x):
         dh = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype)
         if kernel.remat and kernel.readout is None:
-            return _fisher_segments(kernel, cell, drive, h0, dh), ()
-        _, y = tangent(cell, h0, path, dh, drive, observer.push, kernel.horizon)
-        return _pull_states(kernel, cell, observer, h0, path, y, k), ()
+            return _fisher_segments(kernel, cell, drive, h0, x, dh), ()
+        _, y = tangent(cell, h0, path, dh, drive, observer.push, kernel.horizon, x)
+        return _pull_states(kernel, cell, observer, h0, path, x, y, k), ()
 
     return kernel.flatten(cell.gradient(over_batch(kernel, work)[0]))
 
 
 def _pull_states(
-    kernel: Operand, cell: Any, observer: Observer, h0: Array, path: Array | None, y: Array, k: int
+    kernel: Operand,
+    cell: AffineCell | JaxCell,
+    observer: Observer,
+    h0: Array,
+    path: Array | None,
+    x: Array | None,
+    y: Array,
+    k: int,
 ) -> Any:
     """``Jᵀ y`` of one chunk, y (horizon, outputs, k, batch), before ``cell.gradient``."""
     carry = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype), cell.gradient_like(k)
     if not kernel.remat:
-        path = rollout(cell, h0, kernel.horizon) if path is None else path
-        return adjoint(cell, sites(cell, path), y, observer.pull, *carry)[1]
+        path = rollout(cell, h0, kernel.horizon, x) if path is None else path
+        return adjoint(cell, sites(cell, path, x), y, observer.pull, *carry)[1]
 
-    def forward(h, steps):
-        return jax.lax.fori_loop(0, steps, lambda _, h: cell.step(h), h)
+    def forward(h, steps, x):
+        return jax.lax.scan(lambda h, x: (cell.step(h, x), None), h, x, length=steps)[0]
 
-    def backward(h, carry, y, steps):
-        return adjoint(cell, sites(cell, rollout(cell, h, steps)), y, observer.pull, *carry)
+    def backward(h, carry, y, steps, x):
+        return adjoint(cell, sites(cell, rollout(cell, h, steps, x), x), y, observer.pull, *carry)
 
     steps, _ = segmented(kernel.horizon)
-    return checkpointed(kernel.horizon, steps, h0, forward, backward, lambda _: carry, y)[1]
+    return checkpointed(kernel.horizon, steps, h0, forward, backward, lambda _: carry, y, x)[1]
 
 
-def _fisher_segments(kernel: Operand, cell: Any, drive: Any, h0: Array, dh: Array) -> Any:
+def _fisher_segments(
+    kernel: Operand, cell: AffineCell | JaxCell, drive: Any, h0: Array, x: Array | None, dh: Array
+) -> Any:
     """``JᵀJ`` of one chunk, segment by segment: states recomputed, and tangents but for those of the last ones."""
     steps, kept = segmented(kernel.horizon, kernel.remat, dh.shape[1])
+    first = kernel.horizon - kept * steps  # steps before those that are kept
+    early = None if x is None else x[:first]
+    late = None if x is None else x[first:].reshape(kept, steps, *x.shape[1:])
     lift = lambda _, y: y  # noqa: E731
 
-    def forward(start, steps):
-        return tangent(cell, start[0], None, start[1], drive, lambda h, dh: None, steps)[0]
+    def forward(start, steps, x):
+        return tangent(cell, start[0], None, start[1], drive, lambda h, dh: None, steps, x)[0]
 
-    def backward(start, carry, _, steps):
-        passed, y = retrace(cell, *start, drive, steps)
+    def backward(start, carry, _, steps, x):
+        passed, y = retrace(cell, *start, drive, steps, x)
         return adjoint(cell, (passed, None), y, lift, *carry)
 
-    def keep(start, _):
-        end, y = tangent(cell, start[0], None, start[1], drive, lambda h, dh: dh, steps)
+    def keep(start, x):
+        end, y = tangent(cell, start[0], None, start[1], drive, lambda h, dh: dh, steps, x)
         return end, (start[0], y)
 
     def resume(carry, segment):
-        h, y = segment
-        return adjoint(cell, sites(cell, rollout(cell, h, steps)), y, lift, *carry), None
+        h, y, x = segment
+        return adjoint(cell, sites(cell, rollout(cell, h, steps, x), x), y, lift, *carry), None
 
     def turn(end):
         carry = jnp.zeros_like(dh), cell.gradient_like(dh.shape[1])
         if not kept:
             return carry
-        _, segments = jax.lax.scan(keep, end, length=kept)
-        return jax.lax.scan(resume, carry, segments, reverse=True)[0]
+        _, segments = jax.lax.scan(keep, end, late, length=kept)
+        return jax.lax.scan(resume, carry, (*segments, late), reverse=True)[0]
 
-    return checkpointed(kernel.horizon - kept * steps, steps, (h0, dh), forward, backward, turn, None)[1]
+    return checkpointed(first, steps, (h0, dh), forward, backward, turn, None, early)[1]
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def states(model: Packed, h0: Array, horizon: int) -> Float[Array, "horizon+1 state batch"]:
+def states(
+    model: Packed, h0: Array, horizon: int, inputs: Float[Array, "batch horizon inputs"] | None = None
+) -> Float[Array, "horizon+1 state batch"]:
     """The states ``h_0 … h_T`` of ``model.value``: one program, whichever of its parameters a kernel selects."""
-    return rollout(linear_cell(*partition(model.value)), h0.T, horizon)
+    turned = None if inputs is None else jnp.transpose(inputs, (1, 2, 0))
+    return rollout(linear_cell(*partition(model.value)), h0.T, horizon, turned)
 
 
 def check_finite(kernel: Operand) -> None:
@@ -266,15 +288,15 @@ def _bad_recomputed(kernel: Operand) -> tuple[Array, Array]:
     horizon = kernel.horizon
     cell, _ = linearised(kernel)
 
-    def work(h0, _):
-        def forward(carry, t):
-            h, first = carry
-            h = cell.step(h)
+    def work(h0, _, x):
+        def forward(carry, step):
+            (h, first), (t, x) = carry, step
+            h = cell.step(h, x)
             bad = ~jnp.isfinite(h).all(axis=0)
             return (h, jnp.where((first > t) & bad, t, first)), None
 
         first = jnp.where(jnp.isfinite(h0).all(axis=0), horizon + 1, 0)
-        (_, first), _ = jax.lax.scan(forward, (h0, first), jnp.arange(1, horizon + 1, dtype=first.dtype))
+        (_, first), _ = jax.lax.scan(forward, (h0, first), (jnp.arange(1, horizon + 1, dtype=first.dtype), x))
         return (), first
 
     return _earliest(over_batch(kernel, work)[1])

@@ -1,6 +1,6 @@
 """The state-space NTK as an operator.
 
-For a model ``h_t = F(θ, h_{t−1})`` on a batch of initial states, ``J = ∂(h_1 … h_T)/∂θ`` has one row for every
+For a model ``h_t = F(θ, h_{t−1})``, or ``F(θ, h_{t−1}, x_t)`` with inputs, on a batch of initial states, ``J = ∂(h_1 … h_T)/∂θ`` has one row for every
 (trajectory, time, state) and one column for every parameter. The kernel ``sNTK = J Jᵀ`` acts on trajectories and
 the Fisher matrix ``JᵀJ`` on parameters; both share their non-zero eigenvalues. Neither is ever formed: a product
 is one tangent and one adjoint sweep along the stored states.
@@ -157,8 +157,9 @@ class SNTK(Operand):
 def sntk(
     model: Model,
     h0: Float[Array, "batch state"],
-    horizon: int,
+    horizon: int | None = None,
     *,
+    inputs: Float[Array, "batch horizon inputs"] | Float[Array, "horizon inputs"] | None = None,
     wrt: Any = None,
     readout: Any = None,
     chunk: int | None = None,
@@ -168,9 +169,12 @@ def sntk(
     """The state-space NTK ``J Jᵀ``, ``J = ∂(h_1 … h_T)/∂θ``, of ``model`` on a batch of initial states.
 
     Args:
-        model: one step on one state vector, a pytree whose inexact arrays are its parameters.
+        model: one step on one state vector, and one input vector where there are inputs; a pytree whose inexact
+            arrays are its parameters.
         h0: initial states, shape (batch, state); they do not depend on θ.
-        horizon: T, in steps.
+        horizon: T, in steps; that of the inputs unless given.
+        inputs: ``x_1 … x_T``, shape (batch, horizon, inputs), or (horizon, inputs) for all trajectories alike. They
+            are data, and no parameters.
         wrt: which parameters: ``None`` for all, a function such as ``lambda m: m.weight``, or a pytree of booleans.
         readout: observe ``readout @ h_t`` (a matrix, (outputs, state)) or ``readout(h_t)`` (a function of one state
             vector to a vector) instead of the states; its own parameters are constants.
@@ -191,15 +195,18 @@ def sntk(
             nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or states are not finite
             (which is not checked inside ``jax.jit``).
     """
-    return build(SNTK, model, h0, horizon, wrt=wrt, readout=readout, chunk=chunk, remat=remat, devices=devices)
+    return build(
+        SNTK, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout, chunk=chunk, remat=remat, devices=devices
+    )
 
 
 def fisher_product(
     model: Model,
     h0: Float[Array, "batch state"],
-    horizon: int,
+    horizon: int | None,
     v: Any,
     *,
+    inputs: Any = None,
     wrt: Any = None,
     readout: Any = None,
 ) -> Any:
@@ -207,7 +214,7 @@ def fisher_product(
 
     Arguments as in :func:`sntk`; ``v`` and the result as in :meth:`SNTK.fisher_mv`.
     """
-    return sntk(model, h0, horizon, wrt=wrt, readout=readout).fisher_mv(v)
+    return sntk(model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout).fisher_mv(v)
 
 
 def _squeeze(tree: Any, single: bool) -> Any:

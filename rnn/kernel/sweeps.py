@@ -20,15 +20,20 @@ from rnn.kernel.cells import Drive
 
 __all__ = ["adjoint", "checkpointed", "retrace", "rollout", "segmented", "sites", "tangent"]
 
+Inputs = Float[Array, "steps inputs batch"] | None
+"""Inputs of every step, the batch last, or ``None`` without."""
 
-def rollout(cell: Any, h: Float[Array, "state batch"], steps: int) -> Float[Array, "steps+1 state batch"]:
+
+def rollout(
+    cell: Any, h: Float[Array, "state batch"], steps: int, inputs: Inputs = None
+) -> Float[Array, "steps+1 state batch"]:
     """The states ``h_0 … h_steps``, the start included."""
 
-    def forward(h, _):
-        h = cell.step(h)
+    def forward(h, x):
+        h = cell.step(h, x)
         return h, h
 
-    _, path = jax.lax.scan(forward, h, length=steps)
+    _, path = jax.lax.scan(forward, h, inputs, length=steps)
     return jnp.concatenate([h[None], path])
 
 
@@ -40,47 +45,53 @@ def tangent(
     drive: Drive,
     emit: Callable[[Array, Array], Any],
     steps: int,
+    inputs: Inputs = None,
 ) -> tuple[tuple[Array, Array], Any]:
     """``dh_t = D_hF dh_{t−1} + drive`` from state h; returns the last (h, dh) and the stacked ``emit(h_t, dh_t)``.
 
     Without a ``path`` the states are recomputed on the way and never stored.
     """
 
-    def recomputing(carry, _):
+    def recomputing(carry, x):
         h, dh = carry
-        h_next = cell.step(h)
-        dh = cell.push(cell.site(h, h_next), dh, drive)
+        h_next = cell.step(h, x)
+        dh = cell.push(cell.site(h, h_next, x), dh, drive)
         return (h_next, dh), emit(h_next, dh)
 
-    def forward(dh, inputs):
-        site, h_next = inputs
+    def forward(dh, step):
+        site, h_next = step
         dh = cell.push(site, dh, drive)
         return dh, emit(h_next, dh)
 
     if path is None:
-        return jax.lax.scan(recomputing, (h, dh), length=steps)
-    dh, emitted = jax.lax.scan(forward, dh, sites(cell, path))
+        return jax.lax.scan(recomputing, (h, dh), inputs, length=steps)
+    dh, emitted = jax.lax.scan(forward, dh, sites(cell, path, inputs))
     return (path[-1], dh), emitted
 
 
-def sites(cell: Any, path: Float[Array, "steps+1 state batch"]) -> tuple[Any, Array]:
+def sites(cell: Any, path: Float[Array, "steps+1 state batch"], inputs: Inputs = None) -> tuple[Any, Array]:
     """Where the cell is linearised at every step, and the state after it: what :func:`adjoint` goes along."""
-    return cell.site(path[:-1], path[1:]), path[1:]
+    return cell.site(path[:-1], path[1:], inputs), path[1:]
 
 
 def retrace(
-    cell: Any, h: Float[Array, "state batch"], dh: Float[Array, "state k batch"], drive: Drive, steps: int
+    cell: Any,
+    h: Float[Array, "state batch"],
+    dh: Float[Array, "state k batch"],
+    drive: Drive,
+    steps: int,
+    inputs: Inputs = None,
 ) -> tuple[Any, Float[Array, "steps state k batch"]]:
     """The sites of every step from state h on, and ``dh_1 … dh_steps``, in one sweep."""
 
-    def forward(carry, _):
+    def forward(carry, x):
         h, dh = carry
-        h_next = cell.step(h)
-        site = cell.site(h, h_next)
+        h_next = cell.step(h, x)
+        site = cell.site(h, h_next, x)
         dh = cell.push(site, dh, drive)
         return (h_next, dh), (site, dh)
 
-    return jax.lax.scan(forward, (h, dh), length=steps)[1]
+    return jax.lax.scan(forward, (h, dh), inputs, length=steps)[1]
 
 
 def adjoint(
@@ -131,28 +142,34 @@ def checkpointed(
     horizon: int,
     steps: int,
     start: Any,
-    forward: Callable[[Any, int], Any],
-    backward: Callable[[Any, Any, Any, int], Any],
+    forward: Callable[[Any, int, Any], Any],
+    backward: Callable[[Any, Any, Any, int, Any], Any],
     turn: Callable[[Any], Any],
     cotangents: Any,
+    inputs: Any = None,
 ) -> Any:
     """Run ``backward`` over segments from last to first, keeping only the segments' starts.
 
     Args:
         horizon: T, in steps.
         steps: those of a segment; the first one has the ``T mod steps`` that are left.
-        start: what ``forward(start, steps)`` advances by a number of steps.
+        start: what ``forward(start, steps, inputs of the segment)`` advances by a number of steps.
         forward: recomputable forward pass.
-        backward: ``backward(start, carry, cotangents of the segment, steps) -> carry``.
+        backward: ``backward(start, carry, cotangents of the segment, steps, inputs of the segment) -> carry``.
         turn: ``turn(end of the last segment) -> carry``, the adjoint there.
-        cotangents: pytree with a leading time axis, or ``None``.
+        cotangents, inputs: pytrees with a leading time axis, or ``None``.
     """
     count, head = divmod(horizon, steps)
-    end, starts = jax.lax.scan(lambda s, _: (forward(s, steps), s), forward(start, head), length=count)
-    segments = jax.tree.map(lambda y: y[head:].reshape(count, steps, *y.shape[1:]), cotangents)
+    first, given = (jax.tree.map(lambda y: y[:head], tree) for tree in (cotangents, inputs))
+    later, driven = (
+        jax.tree.map(lambda y: y[head:].reshape(count, steps, *y.shape[1:]), tree) for tree in (cotangents, inputs)
+    )
+    begin = forward(start, head, given) if head else start
+    end, starts = jax.lax.scan(lambda s, x: (forward(s, steps, x), s), begin, driven, length=count)
 
-    def segment(carry, inputs):
-        return backward(inputs[0], carry, inputs[1], steps), None
+    def segment(carry, part):
+        start, y, x = part
+        return backward(start, carry, y, steps, x), None
 
-    carry, _ = jax.lax.scan(segment, turn(end), (starts, segments), reverse=True)
-    return backward(start, carry, jax.tree.map(lambda y: y[:head], cotangents), head) if head else carry
+    carry, _ = jax.lax.scan(segment, turn(end), (starts, later, driven), reverse=True)
+    return backward(start, carry, first, head, given) if head else carry

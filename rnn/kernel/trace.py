@@ -82,10 +82,11 @@ class Diagnostics(NamedTuple):
 def diagnostics(
     model: Model,
     h0: Float[Array, "batch state"],
-    horizon: int,
+    horizon: int | None,
     start: Float[Array, "k m"],
     key: PRNGKeyArray,
     *,
+    inputs: Any = None,
     wrt: Any = None,
     readout: Any = None,
     products: int = 4,
@@ -98,7 +99,7 @@ def diagnostics(
     by these and sampled otherwise. The sum keeps the second mode in sight, for when it overtakes the first.
 
     Args:
-        model, h0, horizon, wrt, readout: as in :func:`rnn.kernel.sntk.sntk`.
+        model, h0, horizon, inputs, wrt, readout: as in :func:`rnn.kernel.sntk.sntk`.
         start: k ≥ 1 directions, those of the last call; random ones at first. Two are enough.
         key: randomness of the probes.
         products: largest dimension of the Krylov space, raised to k if it is less.
@@ -112,7 +113,7 @@ def diagnostics(
         ValueError: as :func:`rnn.kernel.sntk.sntk`, or ``start``, ``products``, ``probes`` or
             ``tolerance`` does not fit.
     """
-    kernel = build(Operand, model, h0, horizon, wrt=wrt, readout=readout)
+    kernel = build(Operand, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout)
     start = check_start(kernel, start)
     k = start.shape[0]
     if not tolerance >= 0:
@@ -129,9 +130,10 @@ def diagnostics(
 def subspace_step(
     model: Model,
     h0: Float[Array, "batch state"],
-    horizon: int,
+    horizon: int | None,
     start: Float[Array, "k m"],
     *,
+    inputs: Any = None,
     wrt: Any = None,
     readout: Any = None,
 ) -> tuple[Float[Array, " k"], Float[Array, "k m"]]:
@@ -140,7 +142,7 @@ def subspace_step(
     Returns:
         Ritz values of ``JᵀJ`` on the old directions, descending, and the new directions (k, m), orthonormal.
     """
-    return _power_step(build(Operand, model, h0, horizon, wrt=wrt, readout=readout), start)
+    return _power_step(build(Operand, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout), start)
 
 
 def frobenius(
@@ -265,7 +267,7 @@ def _sample(
     directions = kernel.unflatten(basis)
     drive = cell.drive(directions)
 
-    def work(h0, path, index):
+    def work(h0, path, x, index):
         probe = cell.probes(key, index, probes, directions)
 
         def deflated(site):
@@ -276,7 +278,7 @@ def _sample(
             return jnp.sum(observer.push(h, dh) ** 2, axis=0)
 
         dh = jnp.zeros((h0.shape[0], probes, h0.shape[1]), h0.dtype)
-        energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon)[1].sum(axis=0)
+        energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon, x)[1].sum(axis=0)
         return (energy.mean(axis=0).sum(), energy.var(axis=0, ddof=1).sum()), ()
 
     return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))[0]

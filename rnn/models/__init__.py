@@ -4,8 +4,9 @@ from rnn.models.activations import Activation
 from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
 from rnn.models.hooks import affine_of, hook, jacobian_of, lipschitz_of, with_bias
+from rnn.models.inputs import check_inputs, over_states, trajectory
 from rnn.models.leaky import LeakyRNN
-from rnn.models.model import Model, moved, partition, state_size, trajectory
+from rnn.models.model import Constant, Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
 from rnn.models.path import ModelPath
 from rnn.models.vanilla import Form, VanillaRNN
@@ -16,6 +17,7 @@ __all__ = [
     "LSTM",
     "Activation",
     "Affine",
+    "Constant",
     "Form",
     "LeakyRNN",
     "Leaves",
@@ -24,12 +26,14 @@ __all__ = [
     "Rebuild",
     "VanillaRNN",
     "affine_of",
+    "check_inputs",
     "flatten",
     "hook",
     "jacobian_of",
     "lipschitz_of",
     "load",
     "moved",
+    "over_states",
     "partition",
     "state_size",
     "trajectory",

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from rnn.models.activations import Activation
 
-__all__ = ["Affine", "affine_jacobian", "affine_lipschitz", "affine_step", "check_affine"]
+__all__ = ["Affine", "affine_jacobian", "affine_lipschitz", "affine_step", "check_affine", "fed"]
 
 
 class Affine(NamedTuple):
@@ -38,14 +38,27 @@ class Affine(NamedTuple):
 def affine_step(cell: Affine, h: Float[Array, " state"], x: Float[Array, " inputs"] | None) -> Float[Array, " state"]:
     """One step of the cell; without x there is no input."""
     total = cell.weight @ (h if cell.outer else cell.activation.value(h))
-    if x is not None and cell.input_weight is None:
-        raise ValueError("the cell has no input_weight and takes no input; give it one, of shape (state, inputs)")
     if x is not None:
-        total = total + cell.input_weight @ x
+        total = total + fed(cell.input_weight, x)
     if cell.bias is not None:
         total = total + cell.bias
     total = cell.activation.value(total) if cell.outer else total
     return total if cell.leak == 1 else (1 - cell.leak) * h + cell.leak * total
+
+
+def fed(input_weight: Any, x: Float[Array, " inputs"]) -> Array:
+    """``U x``.
+
+    Raises:
+        ValueError: the cell takes no input, or another number of them.
+    """
+    if input_weight is None:
+        raise ValueError(f"the cell has no input_weight and takes no input, but was given one of shape {jnp.shape(x)}")
+    if jnp.shape(x) != jnp.shape(input_weight)[1:]:
+        raise ValueError(
+            f"an input must have shape {jnp.shape(input_weight)[1:]} like input_weight, got {jnp.shape(x)}"
+        )
+    return input_weight @ x
 
 
 def affine_jacobian(
