@@ -14,7 +14,7 @@ from rnn.dynamics import (
     watch,
 )
 from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-from rnn.models import GRU, LSTM, ModelPath, VanillaRNN, load, partition, trajectory
+from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
 from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
 from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
 from rnn.tasks import Task, embed_fixed_points, student_teacher
@@ -30,6 +30,7 @@ __all__ = [
     "Estimate",
     "Event",
     "FixedPoints",
+    "LeakyRNN",
     "LowRankState",
     "ModelPath",
     "Modes",

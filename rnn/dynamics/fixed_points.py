@@ -23,7 +23,7 @@ from rnn.dynamics.newton import (
     newton_cycles,
     orbits,
 )
-from rnn.models import Model, VanillaRNN, state_size
+from rnn.models import Model, lipschitz_of, state_size
 
 __all__ = ["FixedPoints", "fixed_points"]
 
@@ -31,7 +31,6 @@ _ROUNDS = 6
 _MOST = 512
 _SAME = 1e-10  # ends this close are one: rounding cannot tell a pair of points apart that is closer than about 1e-8
 _SETTLED = 1e-4  # states of late orbits this close start the same search
-_LIPSCHITZ_TANH = 4 / (3 * np.sqrt(3))  # the largest slope of sech²
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ class _Search:
         inverse = np.linalg.svd(cycle_jacobians(self.model, cycle), compute_uv=False)[-1]
         beta = 1 / max(inverse, np.finfo(float).tiny)
         eta = beta * float(np.linalg.norm(gaps))
-        bound = self.within_one_region(cycle, 2 * eta) if self.piecewise else lipschitz(self.model)
+        bound = self.within_one_region(cycle, 2 * eta) if self.piecewise else lipschitz_of(self.model)
         return float(np.max(relative)), beta * eta * bound
 
     def within_one_region(self, cycle: np.ndarray, radius: float) -> float:
@@ -271,14 +270,6 @@ class _Search:
         around = jacobians(self.model, (cycle[:, None] + cross).reshape(-1, n))
         centre = jacobians(self.model, cycle)
         return 0.0 if np.all(around.reshape(len(cycle), 2 * n, n, n) == centre[:, None]) else float("nan")
-
-
-def lipschitz(model: Model) -> float:
-    """A Lipschitz constant of the Jacobian, where the cell has a known one; else NaN."""
-    if isinstance(model, VanillaRNN):
-        norm = float(np.linalg.norm(np.asarray(model.weight), 2))
-        return _LIPSCHITZ_TANH * (norm if model.form == "W@tanh(h)+b" else norm**2)
-    return float("nan")
 
 
 def _starts(model: Model, starts: Any, size: int | None, count: int, key: int) -> np.ndarray:

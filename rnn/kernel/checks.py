@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,15 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn.kernel.products import first_bad, observe
+from rnn.kernel.operand import Operand, observe
 from rnn.models import Model
-
-if TYPE_CHECKING:
-    from rnn.kernel.sntk import SNTK
 
 __all__ = [
     "check_count",
-    "check_finite",
     "check_step",
     "cotangents",
     "count_held",
@@ -54,8 +49,10 @@ def count_held(remat: bool | int, horizon: int) -> int:
     return max(1, min(_HELD * math.isqrt(horizon), horizon // 2)) if remat else 0
 
 
-def check_step(model: Model, selected: Any, h0: Float[Array, "batch state"]) -> None:
-    """One step maps a state to a state of the same kind.
+def check_step(
+    model: Model, selected: Any, h0: Float[Array, "batch state"], inputs: Float[Array, "batch horizon inputs"] | None
+) -> None:
+    """One step maps a state, with an input where there are inputs, to a state of the same kind.
 
     Raises:
         ValueError: it does not, or the dtypes of states and selected parameters differ.
@@ -66,7 +63,9 @@ def check_step(model: Model, selected: Any, h0: Float[Array, "batch state"]) -> 
             f"h0 and the selected parameters must share one real floating dtype, got {h0.dtype} and "
             f"{sorted(map(str, dtypes))}; cast one of them"
         )
-    _check_image("model", f"a state {h0.shape[1:]} {h0.dtype} to the same", model, h0, h0.shape[1:])
+    same = "the same" if inputs is None else f"the same, given an input {inputs.shape[2:]} too"
+    step = model if inputs is None else lambda h: model(h, inputs[0, 0])
+    _check_image("model", f"a state {h0.shape[1:]} {h0.dtype} to {same}", step, h0, h0.shape[1:])
 
 
 def count_outputs(readout: Any, h0: Float[Array, "batch state"]) -> int:
@@ -83,27 +82,7 @@ def count_outputs(readout: Any, h0: Float[Array, "batch state"]) -> int:
     return _check_image("readout", wanted, lambda h: observe(readout, h), h0, None).shape[0]
 
 
-def check_finite(kernel: SNTK) -> None:
-    """Every state is finite; not checked where the states depend on what a transformation traces.
-
-    Raises:
-        ValueError: a state is infinite or NaN.
-    """
-    given = dataclasses.replace(kernel, _path=None)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
-        return
-    if isinstance(kernel._path, jax.core.Tracer):  # constants inside jit
-        kernel = given
-    with jax.ensure_compile_time_eval():
-        step, trajectory = (int(i) for i in first_bad(kernel))
-    if step <= kernel.horizon:
-        raise ValueError(
-            f"the states are not finite from step {step} on (trajectory {trajectory}): lower horizon below it or "
-            "scale the weights or h0"
-        )
-
-
-def directions(kernel: SNTK, dtheta: Any) -> tuple[Float[Array, "*k m"], bool]:
+def directions(kernel: Operand, dtheta: Any) -> tuple[Float[Array, "*k m"], bool]:
     """Parameter directions as flat vectors, (m,) or (k, m), and whether they were flat.
 
     Raises:
@@ -123,7 +102,7 @@ def directions(kernel: SNTK, dtheta: Any) -> tuple[Float[Array, "*k m"], bool]:
     return vectors, flat
 
 
-def cotangents(kernel: SNTK, y: Any) -> tuple[Float[Array, "k batch horizon outputs"], bool]:
+def cotangents(kernel: Operand, y: Any) -> tuple[Float[Array, "k batch horizon outputs"], bool]:
     """Trajectory-shaped vectors as a block, and whether they were a single one.
 
     Raises:
@@ -148,7 +127,7 @@ def _check_image(name: str, wanted: str, function: Any, h0: Array, shape: tuple[
     return after
 
 
-def _check_tree(kernel: SNTK, dtheta: Any) -> None:
+def _check_tree(kernel: Operand, dtheta: Any) -> None:
     leaves, structure = jax.tree.flatten(dtheta)
     parameters, expected = jax.tree.flatten(kernel.parameters)
     if structure != expected:
@@ -162,6 +141,6 @@ def _check_tree(kernel: SNTK, dtheta: Any) -> None:
         )
 
 
-def _check_dtype(kernel: SNTK, name: str, x: Array) -> None:
+def _check_dtype(kernel: Operand, name: str, x: Array) -> None:
     if x.dtype != kernel.dtype:
         raise ValueError(f"{name} must have dtype {kernel.dtype} like the states, got {x.dtype}; cast it")

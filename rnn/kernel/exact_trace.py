@@ -1,7 +1,8 @@
 """Exact ``‖J‖_F² = tr(sNTK)``, without forming J.
 
-For a vanilla cell ``S_t = ∂h_t/∂(W, b)`` is linear in the cell's inputs ``x_1 … x_T`` of that trajectory. With
-``x_t = Σ_j L_tj q_j`` in an orthonormal basis (a QR factorisation; with a bias, x is extended by a 1)
+For an affine cell ``S_t = ∂h_t/∂(W, U, b)`` is linear in ``x_1 … x_T``, what the weights multiply. With
+``x_t = Σ_j L_tj q_j`` in an orthonormal basis (a QR factorisation; x is ``[φ(h); input; 1]``, as far as W, U and b
+are selected)
 
     ‖S_t‖_F² = Σ_j ‖Z_t^j‖_F²,   Z_t^j = D_hF Z_{t−1}^j + L_tj D_xF,
 
@@ -19,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn.kernel.products import linearised, observe, over_batch
-from rnn.kernel.sntk import SNTK
-from rnn.kernel.sweeps import AffineCell, rollout, tangent
+from rnn.kernel.affine import AffineCell
+from rnn.kernel.operand import Operand, observe
+from rnn.kernel.products import Observer, linearised, over_batch
+from rnn.kernel.sweeps import rollout, tangent
 
 __all__ = ["exact_frobenius"]
 
@@ -29,10 +31,10 @@ _WORKING_SET = 2**22  # numbers in flight: small enough for the cache, large eno
 _STAGES = 3
 
 
-def exact_frobenius(kernel: SNTK) -> Float[Array, ""]:
+def exact_frobenius(kernel: Operand) -> Float[Array, ""]:
     """The squared Frobenius norm ``‖J‖_F² = tr(sNTK) = tr(JᵀJ)``, exact to rounding.
 
-    Costs of the order of B T min(T, N+1) N³ for :class:`rnn.models.vanilla.VanillaRNN`; for other models the lesser of m
+    Costs of the order of B T min(T, N+d+1) N³ for an affine cell with d inputs; for other models the lesser of m
     tangent sweeps and T · outputs adjoint sweeps over the batch.
 
     Args:
@@ -42,26 +44,27 @@ def exact_frobenius(kernel: SNTK) -> Float[Array, ""]:
     rows, columns = kernel.horizon * kernel.outputs, kernel.shape[1]
     if isinstance(cell, AffineCell):
         state = kernel.h0.shape[1]
-        per_trajectory = min(kernel.horizon, state + 1) * state * state
+        per_trajectory = min(kernel.horizon, cell.wrt_columns + 1) * state * state
         return _affine(_rechunk(kernel, max(1, _WORKING_SET // per_trajectory)))
     if 2 * rows < columns:
         return _by_rows(_rechunk(kernel, max(1, 8 * _WORKING_SET // columns)))
     return _by_columns(kernel)
 
 
-def _rechunk(kernel: SNTK, chunk: int) -> SNTK:
+def _rechunk(kernel: Operand, chunk: int) -> Operand:
     chunk = min(chunk, kernel.chunk or kernel.h0.shape[0], kernel.h0.shape[0])
-    return dataclasses.replace(kernel, _path=None, chunk=chunk)
+    return dataclasses.replace(kernel, path=None, chunk=chunk)
 
 
 @jax.jit
-def _affine(kernel: SNTK) -> Array:
+def _affine(kernel: Operand) -> Array:
     cell, observer = linearised(kernel)
     horizon, state = kernel.horizon, kernel.h0.shape[1]
 
-    def work(h0, _):
-        path = rollout(cell, h0, horizon)
-        lower = _coordinates(cell, path)
+    def work(h0, _, x):
+        path = rollout(cell, h0, horizon, x)
+        sites = cell.site(path[:-1], path[1:], x)
+        lower = _coordinates(cell, sites)
         rank = lower.shape[1]
         z = jnp.zeros((state, 0, h0.shape[1]), h0.dtype)
         total = jnp.zeros((), h0.dtype)
@@ -69,20 +72,22 @@ def _affine(kernel: SNTK) -> Array:
         for first, last in itertools.pairwise(bounds):
             width = min(last, rank)
             z = jnp.pad(z, ((0, 0), (0, width * state - z.shape[1]), (0, 0)))
-            z, part = _stage(cell, observer, path[first : last + 1], lower[first:last, :width], z)
-            total = total + part
+            part = slice(first, last)
+            along = jax.tree.map(lambda leaf, part=part: leaf[part], (sites, path[1:])), lower[part, :width]
+            z, energy = _stage(cell, observer, along, z)
+            total = total + energy
         return total, ()
 
     return over_batch(kernel, work)[0]
 
 
-def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array) -> tuple[Array, Array]:
+def _stage(cell: AffineCell, observer: Observer, along: Any, z: Array) -> tuple[Array, Array]:
     state, _, batch = z.shape
     identity = jnp.eye(state, dtype=z.dtype)
 
     def forward(carry, step):
         z, total = carry
-        site, h_next, row = step
+        (site, h_next), row = step
 
         def drive(site):
             return cell.outer(site, (identity[:, None, :, None] * row[:, None]).reshape(state, -1, batch))
@@ -92,21 +97,20 @@ def _stage(cell: AffineCell, observer: Any, path: Array, lower: Array, z: Array)
         return (z, total + jnp.vdot(y, y)), None
 
     start = (z, jnp.zeros((), z.dtype))
-    return jax.lax.scan(forward, start, (cell.site(path[:-1], path[1:]), path[1:], lower))[0]
+    return jax.lax.scan(forward, start, along)[0]
 
 
-def _coordinates(cell: AffineCell, path: Array) -> Float[Array, "horizon rank batch"]:
-    """The inputs of every trajectory in an orthonormal basis of their span: the L of X = L Q."""
-    steps, _, batch = path[:-1].shape
-    parts = [cell.site(path[:-1], path[1:]).x] if cell.wrt_weight else []
-    parts += [jnp.ones((steps, 1, batch), path.dtype)] if cell.wrt_bias else []
-    inputs = jnp.concatenate(parts, axis=1)
-    upper = jnp.linalg.qr(jnp.transpose(inputs, (2, 1, 0)), mode="r")
+def _coordinates(cell: AffineCell, sites: Any) -> Float[Array, "horizon rank batch"]:
+    """What the parameters of every trajectory multiply, in an orthonormal basis of its span: the L of X = L Q."""
+    steps, _, batch = sites.a.shape
+    parts = [cell.columns(sites)] if cell.wrt_columns else []
+    parts += [jnp.ones((steps, 1, batch), sites.a.dtype)] if cell.wrt_bias else []
+    upper = jnp.linalg.qr(jnp.transpose(jnp.concatenate(parts, axis=1), (2, 1, 0)), mode="r")
     return jnp.transpose(upper, (2, 1, 0))
 
 
 @jax.jit
-def _by_columns(kernel: SNTK) -> Array:
+def _by_columns(kernel: Operand) -> Array:
     cell, observer = linearised(kernel)
     m, block = kernel.shape[1], min(16, kernel.shape[1])
 
@@ -115,14 +119,14 @@ def _by_columns(kernel: SNTK) -> Array:
         basis = (index[:, None] == jnp.arange(m, dtype=start.dtype)).astype(kernel.dtype)
         drive = cell.drive(kernel.unflatten(basis))
 
-        def work(h0, path):
+        def work(h0, path, x):
             dh = jnp.zeros((h0.shape[0], block, h0.shape[1]), h0.dtype)
 
             def emit(h, dh):
                 y = observer.push(h, dh)
                 return jnp.vdot(y, y)
 
-            return tangent(cell, h0, path, dh, drive, emit, kernel.horizon)[1].sum(), ()
+            return tangent(cell, h0, path, dh, drive, emit, kernel.horizon, x)[1].sum(), ()
 
         return over_batch(kernel, work)[0]
 
@@ -130,23 +134,23 @@ def _by_columns(kernel: SNTK) -> Array:
 
 
 @jax.jit
-def _by_rows(kernel: SNTK) -> Array:
-    model, fixed = kernel.parameters, kernel._rest.value
+def _by_rows(kernel: Operand) -> Array:
+    model, fixed = kernel.parameters, kernel.fixed.value
     horizon, outputs = kernel.horizon, kernel.outputs
 
-    def observed(parameters, h):
+    def observed(parameters, h, x):
         step = eqx.combine(parameters, fixed)
 
-        def forward(h, _):
-            h = step(h)
+        def forward(h, x):
+            h = step(h) if x is None else step(h, x)
             return h, observe(kernel.readout, h)
 
-        return jax.lax.scan(forward, h, length=horizon)[1]
+        return jax.lax.scan(forward, h, x, length=horizon)[1]
 
-    def energy(h):
+    def energy(h, x):
         # a displacement made here, and not the parameters themselves, belongs to this device's part of the work
         still = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), model)
-        y, back = jax.vjp(lambda d: observed(jax.tree.map(jnp.add, model, d), h), still)
+        y, back = jax.vjp(lambda d: observed(jax.tree.map(jnp.add, model, d), h, x), still)
 
         def row(index):
             unit = (jnp.arange(y.size, dtype=index.dtype) == index).astype(y.dtype).reshape(y.shape)
@@ -154,4 +158,8 @@ def _by_rows(kernel: SNTK) -> Array:
 
         return jax.lax.map(row, jnp.arange(horizon * outputs)).sum()
 
-    return over_batch(kernel, lambda h0, _: (jax.vmap(energy, 1)(h0).sum(), ()))[0]
+    def work(h0, _, x):
+        each = jax.vmap(energy, (1, None if x is None else 2))
+        return each(h0, x).sum(), ()
+
+    return over_batch(kernel, work)[0]

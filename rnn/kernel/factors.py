@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn.kernel.checks import cotangents, directions
-from rnn.kernel.products import linearised, over_batch
-from rnn.kernel.sntk import SNTK
+from rnn.kernel.operand import Operand, Packed
+from rnn.kernel.products import forward_block, linearised, over_batch, reverse_block
 from rnn.kernel.subspace import orthonormal
 from rnn.kernel.sweeps import rollout
 
@@ -31,7 +31,7 @@ class Split(eqx.Module):
         images: ``J V``, (k, batch, horizon, outputs).
     """
 
-    kernel: SNTK
+    kernel: Operand
     directions: Float[Array, "k m"]
     images: Float[Array, "k batch horizon outputs"]
 
@@ -49,14 +49,14 @@ class Split(eqx.Module):
     def rest(self, y: Float[Array, "*k batch horizon outputs"]) -> Float[Array, "*k batch horizon outputs"]:
         """``sNTK_R y``, projected in parameter space and not subtracted, so that a small rest keeps its digits."""
         block, single = cotangents(self.kernel, y)
-        pulled = self.kernel.flatten(self.kernel.vjp(block))
+        pulled = reverse_block(self.kernel, block)
         for _ in range(2):
             pulled = pulled - (pulled @ self.directions.T) @ self.directions
-        found = self.kernel.jvp(pulled)
+        found = forward_block(self.kernel, pulled)
         return found[0] if single else found
 
 
-def split(kernel: SNTK, along: Any) -> Split:
+def split(kernel: Operand, along: Any) -> Split:
     """Split the kernel along a parameter direction, or along the span of several.
 
     Args:
@@ -73,7 +73,7 @@ def split(kernel: SNTK, along: Any) -> Split:
         if block.shape[0] > block.shape[1] or not bool(jnp.all(size > 100 * jnp.finfo(block.dtype).eps)):
             raise ValueError("directions must be finite, not zero and linearly independent; leave out what is not")
     basis, _ = orthonormal(block)
-    return Split(kernel, basis, kernel.jvp(basis))
+    return Split(kernel, basis, forward_block(kernel, basis))
 
 
 class Factors(eqx.Module):
@@ -89,7 +89,7 @@ class Factors(eqx.Module):
         kernel: the kernel of all states.
     """
 
-    kernel: SNTK
+    kernel: Operand
 
     def propagate(self, x: Float[Array, "*k batch horizon state"]) -> Float[Array, "*k batch horizon state"]:
         """``P x``."""
@@ -113,27 +113,26 @@ class Factors(eqx.Module):
         """``K y``."""
         return self.force(self.gather(y))
 
-    def _each(self, function: Callable[[SNTK, Array], Array], y: Array) -> Array:
+    def _each(self, function: Callable[[Operand, Array], Array], y: Array) -> Array:
         block, single = cotangents(self.kernel, y)
         found = function(self.kernel, block)
         return found[0] if single else found
 
 
-def factors(kernel: SNTK) -> Factors:
+def factors(kernel: Operand) -> Factors:
     """The factors of ``sNTK = P K Pᵀ``; a readout of the kernel is left off."""
     if kernel.readout is None:
         return Factors(kernel)
-    bare = type(kernel._readout).of(None)
-    return Factors(dataclasses.replace(kernel, _readout=bare, outputs=kernel.h0.shape[1]))
+    return Factors(dataclasses.replace(kernel, observed=Packed.of(None), outputs=kernel.h0.shape[1]))
 
 
-def _along(kernel: SNTK, sweep: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
+def _along(kernel: Operand, sweep: Callable[..., tuple[Any, Any]], *operands: Array) -> tuple[Any, Any]:
     """``sweep(cell, sites, *operands)`` on parts of the batch, with the operands turned to (time, state, k, batch)."""
     cell, _ = linearised(kernel)
 
-    def work(h0, path, *parts):
-        path = rollout(cell, h0, kernel.horizon) if path is None else path
-        sums, rows = sweep(cell, cell.site(path[:-1], path[1:]), *(jnp.transpose(x, (2, 3, 1, 0)) for x in parts))
+    def work(h0, path, x, *parts):
+        path = rollout(cell, h0, kernel.horizon, x) if path is None else path
+        sums, rows = sweep(cell, cell.site(path[:-1], path[1:], x), *(jnp.transpose(x, (2, 3, 1, 0)) for x in parts))
         return sums, jax.tree.map(lambda x: jnp.transpose(x, (3, 2, 0, 1)), rows)
 
     sums, rows = over_batch(kernel, work, *(jnp.moveaxis(x, 0, 1) for x in operands))
@@ -141,7 +140,7 @@ def _along(kernel: SNTK, sweep: Callable[..., tuple[Any, Any]], *operands: Array
 
 
 @jax.jit
-def _propagate(kernel: SNTK, x: Array) -> Array:
+def _propagate(kernel: Operand, x: Array) -> Array:
     def sweep(cell, sites, x):
         def forward(z, step):
             z = cell.push(step[0], z, lambda _: step[1])
@@ -153,7 +152,7 @@ def _propagate(kernel: SNTK, x: Array) -> Array:
 
 
 @jax.jit
-def _collect(kernel: SNTK, y: Array) -> Array:
+def _collect(kernel: Operand, y: Array) -> Array:
     def sweep(cell, sites, y):
         def backward(a, step):
             a = a + step[1]
@@ -165,7 +164,7 @@ def _collect(kernel: SNTK, y: Array) -> Array:
 
 
 @jax.jit
-def _force(kernel: SNTK, block: Array) -> Array:
+def _force(kernel: Operand, block: Array) -> Array:
     drive = linearised(kernel)[0].drive(kernel.unflatten(block))
 
     def sweep(cell, sites):
@@ -175,7 +174,7 @@ def _force(kernel: SNTK, block: Array) -> Array:
 
 
 @jax.jit
-def _gather(kernel: SNTK, y: Array) -> Array:
+def _gather(kernel: Operand, y: Array) -> Array:
     def sweep(cell, sites, y):
         def add(total, step):
             return jax.tree.map(jnp.add, total, cell.pull(step[0], step[1])[1]), None

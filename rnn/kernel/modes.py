@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.kernel.checks import check_count
+from rnn.kernel.operand import Operand
 from rnn.kernel.products import fisher_block
-from rnn.kernel.sntk import SNTK
 from rnn.kernel.subspace import orthonormal
 
 __all__ = [
@@ -72,7 +72,7 @@ class Krylov(NamedTuple):
 
 
 def leading(
-    kernel: SNTK,
+    kernel: Operand,
     k: int,
     *,
     tolerance: float = 1e-6,
@@ -116,7 +116,7 @@ def leading(
 
 
 def grow(
-    kernel: SNTK,
+    kernel: Operand,
     k: int,
     needed: int,
     tolerance: float,
@@ -190,7 +190,7 @@ def _on_host(numbers: tuple[Array, ...]) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(x) for x in numbers)
 
 
-def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]:
+def check_start(kernel: Operand, start: Float[Array, "p m"]) -> Float[Array, "p m"]:
     """``start`` as an array, if it is a block of directions of this kernel.
 
     Raises:
@@ -207,7 +207,7 @@ def check_start(kernel: SNTK, start: Float[Array, "p m"]) -> Float[Array, "p m"]
 
 
 def krylov_step(
-    kernel: SNTK, start: Float[Array, " m"], least: int, most: int, tolerance: float
+    kernel: Operand, start: Float[Array, " m"], least: int, most: int, tolerance: float
 ) -> tuple[Array, Array, Array]:
     """Ritz values, vectors and :func:`shortfall` on ``span{v, JᵀJ v, …}``, grown until the last is within tolerance.
 
@@ -243,7 +243,7 @@ def shortfall(values: Float[Array, " k"], errors: Float[Array, " k"]) -> Float[A
     return jnp.where(errors[0] > 0, errors[0] ** 2 / gap, 0)
 
 
-def ritz_pairs(kernel: SNTK, start: Float[Array, " m"], steps: int) -> tuple[Array, Array]:
+def ritz_pairs(kernel: Operand, start: Float[Array, " m"], steps: int) -> tuple[Array, Array]:
     """Ritz values, descending, and vectors on ``span{v, JᵀJ v, …}`` of ``steps`` dimensions; zero if it has fewer."""
     empty = jnp.zeros((steps, kernel.shape[1]), kernel.dtype)
     basis, images, _, _ = _extend(kernel, empty, empty, 0, start[None], steps)
@@ -252,7 +252,7 @@ def ritz_pairs(kernel: SNTK, start: Float[Array, " m"], steps: int) -> tuple[Arr
 
 
 @jax.jit
-def _directions(kernel: SNTK, vectors: Array) -> Any:
+def _directions(kernel: Operand, vectors: Array) -> Any:
     return kernel.unflatten(vectors)
 
 
@@ -263,7 +263,7 @@ def _rotated(rotation: Array, basis: Array, images: Array) -> tuple[Array, Array
 
 @functools.partial(jax.jit, static_argnums=(6, 7))
 def _grow(
-    kernel: SNTK, basis: Array, images: Array, filled: Array, block: Array, depth: Array, alone: int, k: int
+    kernel: Operand, basis: Array, images: Array, filled: Array, block: Array, depth: Array, alone: int, k: int
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]:
     """The first ``filled`` rows extended: basis, images, next block, rotation to the Ritz vectors, k of these, numbers.
 
@@ -285,7 +285,7 @@ def _grow(
 
 
 def _extend(
-    kernel: SNTK, basis: Array, images: Array, filled: int | Array, block: Array, depth: int | Array
+    kernel: Operand, basis: Array, images: Array, filled: int | Array, block: Array, depth: int | Array
 ) -> tuple[Array, Array, Array, Array]:
     """``depth`` block Krylov steps; also the next block, orthogonal to the space, and how many of its rows are new."""
 

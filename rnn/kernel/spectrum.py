@@ -23,7 +23,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from rnn.kernel.checks import check_count
 from rnn.kernel.modes import generator, ritz_pairs
-from rnn.kernel.sntk import SNTK
+from rnn.kernel.operand import Operand
 
 __all__ = ["Spectrum", "spectrum"]
 
@@ -75,7 +75,7 @@ class Spectrum:
         return np.exp(-(off**2) / 2) @ self.weights.ravel() / (len(self.nodes) * width * np.sqrt(2 * np.pi))
 
 
-def spectrum(kernel: SNTK, *, steps: int = 32, probes: int = 8, key: PRNGKeyArray | None = None) -> Spectrum:
+def spectrum(kernel: Operand, *, steps: int = 32, probes: int = 8, key: PRNGKeyArray | None = None) -> Spectrum:
     """The eigenvalues of ``JᵀJ`` as a quadrature rule, for ``steps · probes`` products.
 
     Args:
@@ -95,7 +95,7 @@ def spectrum(kernel: SNTK, *, steps: int = 32, probes: int = 8, key: PRNGKeyArra
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _rules(kernel: SNTK, starts: Array, steps: int) -> tuple[Array, Array]:
+def _rules(kernel: Operand, starts: Array, steps: int) -> tuple[Array, Array]:
     def rule(start):
         start = start / jnp.linalg.norm(start)
         values, vectors = ritz_pairs(kernel, start, steps)

@@ -21,11 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from rnn.kernel.build import build
 from rnn.kernel.checks import check_count
 from rnn.kernel.exact_trace import exact_frobenius
 from rnn.kernel.modes import Modes, check_start, generator, grow, krylov_step, leading
+from rnn.kernel.operand import Operand
 from rnn.kernel.products import fisher_block, linearised, over_batch
-from rnn.kernel.sntk import SNTK, sntk
 from rnn.kernel.subspace import orthonormal
 from rnn.kernel.sweeps import tangent
 from rnn.models import Model
@@ -81,10 +82,11 @@ class Diagnostics(NamedTuple):
 def diagnostics(
     model: Model,
     h0: Float[Array, "batch state"],
-    horizon: int,
+    horizon: int | None,
     start: Float[Array, "k m"],
     key: PRNGKeyArray,
     *,
+    inputs: Any = None,
     wrt: Any = None,
     readout: Any = None,
     products: int = 4,
@@ -97,7 +99,7 @@ def diagnostics(
     by these and sampled otherwise. The sum keeps the second mode in sight, for when it overtakes the first.
 
     Args:
-        model, h0, horizon, wrt, readout: as in :func:`rnn.kernel.sntk.sntk`.
+        model, h0, horizon, inputs, wrt, readout: as in :func:`rnn.kernel.sntk.sntk`.
         start: k ≥ 1 directions, those of the last call; random ones at first. Two are enough.
         key: randomness of the probes.
         products: largest dimension of the Krylov space, raised to k if it is less.
@@ -108,9 +110,10 @@ def diagnostics(
         A :class:`Diagnostics`, for at most ``products`` products and s tangents. A cold start needs some calls.
 
     Raises:
-        ValueError: as :func:`rnn.kernel.sntk.sntk`, or ``start``, ``products``, ``probes`` or ``tolerance`` does not fit.
+        ValueError: as :func:`rnn.kernel.sntk.sntk`, or ``start``, ``products``, ``probes`` or
+            ``tolerance`` does not fit.
     """
-    kernel = sntk(model, h0, horizon, wrt=wrt, readout=readout)
+    kernel = build(Operand, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout)
     start = check_start(kernel, start)
     k = start.shape[0]
     if not tolerance >= 0:
@@ -127,9 +130,10 @@ def diagnostics(
 def subspace_step(
     model: Model,
     h0: Float[Array, "batch state"],
-    horizon: int,
+    horizon: int | None,
     start: Float[Array, "k m"],
     *,
+    inputs: Any = None,
     wrt: Any = None,
     readout: Any = None,
 ) -> tuple[Float[Array, " k"], Float[Array, "k m"]]:
@@ -138,11 +142,11 @@ def subspace_step(
     Returns:
         Ritz values of ``JᵀJ`` on the old directions, descending, and the new directions (k, m), orthonormal.
     """
-    return _power_step(sntk(model, h0, horizon, wrt=wrt, readout=readout), start)
+    return _power_step(build(Operand, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout), start)
 
 
 def frobenius(
-    kernel: SNTK,
+    kernel: Operand,
     *,
     exact: bool = False,
     tolerance: float = 0.01,
@@ -159,7 +163,7 @@ def frobenius(
 
 
 def stable_rank(
-    kernel: SNTK,
+    kernel: Operand,
     *,
     exact: bool = False,
     tolerance: float = 0.01,
@@ -194,12 +198,12 @@ def stable_rank(
     return _estimate(kernel, value, math.hypot(spread, value * error) / top, products)
 
 
-def _estimate(kernel: SNTK, value: float, standard_error: float, products: float) -> Estimate:
+def _estimate(kernel: Operand, value: float, standard_error: float, products: float) -> Estimate:
     return Estimate(jnp.asarray(value, kernel.dtype), jnp.asarray(standard_error, kernel.dtype), products)
 
 
 def _deflated(
-    kernel: SNTK,
+    kernel: Operand,
     tolerance: float,
     key: PRNGKeyArray | None,
     start: Array | None,
@@ -235,7 +239,7 @@ def _deflated(
 
 
 @jax.jit
-def _power_step(kernel: SNTK, start: Array) -> tuple[Array, Array]:
+def _power_step(kernel: Operand, start: Array) -> tuple[Array, Array]:
     basis, _ = orthonormal(check_start(kernel, start))
     images = fisher_block(kernel, basis)
     values, rotation = jnp.linalg.eigh(basis @ images.T)
@@ -243,7 +247,7 @@ def _power_step(kernel: SNTK, start: Array) -> tuple[Array, Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5))
-def _rounds(kernel: SNTK, vectors: Array, seed: Array, rounds: Array, k: int, probes: int) -> Float[Array, "2"]:
+def _rounds(kernel: Operand, vectors: Array, seed: Array, rounds: Array, k: int, probes: int) -> Float[Array, "2"]:
     """The mean of :func:`_sample` over many rounds, with the first k vectors as basis."""
     key, basis = jax.random.key(seed), vectors[:k]
 
@@ -256,14 +260,14 @@ def _rounds(kernel: SNTK, vectors: Array, seed: Array, rounds: Array, k: int, pr
 
 
 def _sample(
-    kernel: SNTK, basis: Float[Array, "k m"], key: PRNGKeyArray, probes: int
+    kernel: Operand, basis: Float[Array, "k m"], key: PRNGKeyArray, probes: int
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """``Σ_b`` of the mean and of the variance of ``‖J_b (I − QᵀQ) z_b‖²`` over every trajectory's own probes."""
     cell, observer = linearised(kernel)
     directions = kernel.unflatten(basis)
     drive = cell.drive(directions)
 
-    def work(h0, path, index):
+    def work(h0, path, x, index):
         probe = cell.probes(key, index, probes, directions)
 
         def deflated(site):
@@ -274,7 +278,7 @@ def _sample(
             return jnp.sum(observer.push(h, dh) ** 2, axis=0)
 
         dh = jnp.zeros((h0.shape[0], probes, h0.shape[1]), h0.dtype)
-        energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon)[1].sum(axis=0)
+        energy = tangent(cell, h0, path, dh, deflated, emit, kernel.horizon, x)[1].sum(axis=0)
         return (energy.mean(axis=0).sum(), energy.var(axis=0, ddof=1).sum()), ()
 
     return over_batch(kernel, work, jnp.arange(kernel.h0.shape[0]))[0]

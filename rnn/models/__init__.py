@@ -1,7 +1,12 @@
 """Cells, their parameters, paths of them, and weights from files."""
 
+from rnn.models.activations import Activation
+from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
-from rnn.models.model import Model, jacobian_of, moved, partition, state_size, trajectory, with_bias
+from rnn.models.hooks import affine_of, hook, jacobian_of, lipschitz_of, with_bias
+from rnn.models.inputs import check_inputs, over_states, trajectory
+from rnn.models.leaky import LeakyRNN
+from rnn.models.model import Constant, Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
 from rnn.models.path import ModelPath
 from rnn.models.vanilla import Form, VanillaRNN
@@ -10,16 +15,25 @@ from rnn.models.weights import load
 __all__ = [
     "GRU",
     "LSTM",
+    "Activation",
+    "Affine",
+    "Constant",
     "Form",
+    "LeakyRNN",
     "Leaves",
     "Model",
     "ModelPath",
     "Rebuild",
     "VanillaRNN",
+    "affine_of",
+    "check_inputs",
     "flatten",
+    "hook",
     "jacobian_of",
+    "lipschitz_of",
     "load",
     "moved",
+    "over_states",
     "partition",
     "state_size",
     "trajectory",

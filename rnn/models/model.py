@@ -1,7 +1,6 @@
-"""Recurrent cells and their trajectories.
+"""What a model is: any pytree callable as ``model(h) -> h'`` on one state vector.
 
-A model is any pytree callable as ``model(h) -> h'`` on one state vector; its parameters are its
-inexact-array leaves.
+A network with inputs is also callable as ``model(h, x) -> h'``. The parameters are the inexact-array leaves.
 """
 
 from __future__ import annotations
@@ -13,61 +12,32 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-__all__ = ["Model", "jacobian_of", "moved", "partition", "state_size", "trajectory", "with_bias"]
+__all__ = ["Constant", "Model", "moved", "partition", "state_size"]
 
-Model = Callable[[Any], Any]
-"""Any pytree callable as ``model(h) -> h'`` on one state vector of shape (state,)."""
-
-
-def jacobian_of(model: Model) -> Callable[[Any], Any]:
-    """``h -> ∂model(h)/∂h``, shape (state, state): in closed form where the model has it, else by JAX."""
-    return getattr(model, "jacobian", None) or jax.jacfwd(model)
+Model = Callable[..., Any]
+"""Any pytree callable as ``model(h)``, or as ``model(h, x)``, on one state (state,) and one input (inputs,)."""
 
 
-def trajectory(
-    model: Model,
-    h0: Float[Array, "batch state"],
-    horizon: int,
-    *,
-    readout: Callable[[Any], Any] | None = None,
-) -> Float[Array, "batch horizon state"]:
-    """States ``h_1 … h_T`` of every initial state: ``h_t = model(h_{t−1})``.
+@jax.tree_util.register_pytree_node_class
+class Constant:
+    """Arrays that a model holds and that are no parameters of it: :func:`partition` leaves them in the rest.
 
     Args:
-        model: one step on one state vector.
-        h0: initial states, shape (batch, state).
-        horizon: T, in steps.
-        readout: function of one state vector; where given, its values are returned instead of the
-            states, which are then never stored together.
-
-    Raises:
-        ValueError: ``h0`` has no batch axis, or ``horizon`` is not a positive integer.
+        value: any pytree.
     """
-    if jnp.ndim(h0) != 2:
-        raise ValueError(f"h0 must have shape (batch, state), got {jnp.shape(h0)}; add the batch axis")
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
-        raise ValueError(f"horizon must be a positive integer, got {horizon!r}")
-    step = jax.vmap(model)
 
-    read = jax.vmap(readout) if readout is not None else (lambda h: h)
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
-    def advance(h, _):
-        h = step(h)
-        return h, read(h)
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
+        """The value as the only child."""
+        return (self.value,), None
 
-    _, hs = jax.lax.scan(advance, h0, length=horizon)
-    return jnp.swapaxes(hs, 0, 1)
-
-
-def with_bias(model: Model) -> Model:
-    """The same map with every parameter of its cell: a vanilla network without bias gets a zero one.
-
-    The state-space NTK of a cell counts its bias also where training holds it at zero.
-    """
-    hook = getattr(model, "with_bias", None)
-    return model if hook is None else hook()
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any]) -> Constant:
+        """The constant around a child."""
+        return cls(*children)
 
 
 def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
@@ -75,8 +45,8 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
 
     Args:
         model: any pytree.
-        wrt: ``None`` for every inexact array; a function of the model that returns the sub-tree(s) to
-            select, such as ``lambda m: m.weight``; or a pytree of booleans shaped like the model.
+        wrt: ``None`` for every inexact array outside of a :class:`Constant`; a function of the model that returns the
+            sub-tree(s) to select, such as ``lambda m: m.weight``; or a pytree of booleans shaped like the model.
 
     Returns:
         ``(selected, rest)``, to be joined again by ``equinox.combine``.
@@ -85,7 +55,7 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
         ValueError: nothing with an inexact dtype is selected.
     """
     if wrt is None:
-        chosen = jax.tree.map(eqx.is_inexact_array, model)
+        chosen = _parameters(model)
     elif callable(wrt) and not _is_mask(wrt):
         nothing = jax.tree.map(lambda _: False, model)
         try:
@@ -104,6 +74,13 @@ def partition(model: Model, wrt: Any = None) -> tuple[Any, Any]:
     if not jax.tree.leaves(selected):
         raise ValueError(f"wrt selects no inexact array of {type(model).__name__}; name one of its parameters")
     return selected, rest
+
+
+def _parameters(model: Any) -> Any:
+    """Which leaves are parameters: the inexact arrays outside of any :class:`Constant`."""
+    constant = lambda node: isinstance(node, Constant)  # noqa: E731
+    held = lambda node: jax.tree.map(lambda _: False, node) if constant(node) else eqx.is_inexact_array(node)  # noqa: E731
+    return jax.tree.map(held, model, is_leaf=constant)
 
 
 def moved(model: Model, tangent: Any, s: Any) -> Model:

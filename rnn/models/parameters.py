@@ -1,4 +1,4 @@
-"""The parameters of a model as one flat vector, and back."""
+"""The parameters of a model as one flat vector, and back: the one code for it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,28 @@ __all__ = ["Leaves", "Rebuild", "flatten"]
 
 
 class Leaves(NamedTuple):
-    """Where the inexact arrays of a pytree lie in a flat vector (m,) of the widest of their dtypes, at least float32.
+    """Where the inexact arrays of a pytree lie in a flat vector (m,).
 
     Attributes:
         structure: of the whole pytree.
         shapes, dtypes: of every leaf.
         moving: which leaves are inexact.
+        dtype: of the flat vectors.
     """
 
     structure: Any
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[Any, ...]
     moving: tuple[bool, ...]
+    dtype: Any
 
     @classmethod
-    def of(cls, tree: Any) -> Leaves:
+    def of(cls, tree: Any, dtype: Any = None) -> Leaves:
         """The layout of ``tree``.
+
+        Args:
+            tree: what is to be flattened.
+            dtype: of the flat vectors; the widest of the leaves', at least float32, unless given.
 
         Raises:
             ValueError: a leaf is complex.
@@ -44,13 +50,10 @@ class Leaves(NamedTuple):
                 f"params must be real, got leaves of dtypes {sorted(map(str, dtypes))}; split complex ones"
             )
         moving = tuple(jnp.issubdtype(d, jnp.inexact) for d in dtypes)
-        return cls(structure, tuple(map(jnp.shape, leaves)), dtypes, moving)
-
-    @property
-    def dtype(self) -> Any:
-        """Of the flat vectors."""
-        wide = any(d == jnp.float64 for d in self.dtypes)
-        return jnp.dtype(jnp.float64 if wide else jnp.float32)
+        wide = jnp.float64 if any(d == jnp.float64 for d in dtypes) else jnp.float32
+        return cls(
+            structure, tuple(map(jnp.shape, leaves)), dtypes, moving, jnp.dtype(wide if dtype is None else dtype)
+        )
 
     def flatten(self, tree: Any, lead: int = 0) -> Float[Array, "*lead m"]:
         """``tree``, like the layout's or with ``None`` in place of leaves that are not inexact, as a flat vector.
@@ -71,19 +74,20 @@ class Leaves(NamedTuple):
         flat = [x.reshape(*front, math.prod(s)).astype(self.dtype) for x, s in zip(kept, shapes, strict=True)]
         return jnp.concatenate(flat, axis=-1) if flat else jnp.zeros((*front, 0), self.dtype)
 
-    def unflatten(self, flat: Float[Array, "*lead m"], fixed: Any = None) -> Any:
-        """A flat vector as a pytree in the leaves' own dtypes; leading axes are kept.
+    def unflatten(self, flat: Float[Array, "*lead m"], fixed: Any = None, *, keep_dtype: bool = False) -> Any:
+        """A flat vector as a pytree; leading axes are kept.
 
         Args:
-            flat: the vector.
+            flat: the vector. One of NumPy's is cut on the host, as JAX compiles a slice of its own for every place.
             fixed: the pytree that gives the leaves which are not inexact; ``None`` leaves ``None`` there.
+            keep_dtype: leave the leaves in the vector's dtype; else they are in their own.
         """
         others = [None] * len(self.shapes) if fixed is None else self.structure.flatten_up_to(fixed)
         out, start = [], 0
         for shape, dtype, moves, other in zip(self.shapes, self.dtypes, self.moving, others, strict=True):
             size = math.prod(shape) if moves else 0
-            part = flat[..., start : start + size]
-            out.append(part.reshape(*flat.shape[:-1], *shape).astype(dtype) if moves else other)
+            part = flat[..., start : start + size].reshape(*flat.shape[:-1], *shape) if moves else None
+            out.append(jnp.asarray(part, None if keep_dtype else dtype) if moves else other)
             start += size
         return jax.tree.unflatten(self.structure, out)
 
@@ -93,20 +97,14 @@ class Rebuild:
 
     def __init__(self, model: Model) -> None:
         selected, self.rest = partition(model)
-        leaves, self.treedef = jax.tree.flatten(selected)
-        self.shapes = [jnp.shape(leaf) for leaf in leaves]
+        self.leaves = Leaves.of(selected)
 
     def __call__(self, flat: Any) -> Model:
-        parts, start = [], 0
-        if not isinstance(flat, jax.core.Tracer):
-            flat = np.asarray(flat)  # cut here, as JAX compiles a slice of its own for every place
-        for shape in self.shapes:
-            size = math.prod(shape)
-            parts.append(jnp.asarray(flat[start : start + size].reshape(shape)))
-            start += size
-        return eqx.combine(jax.tree.unflatten(self.treedef, parts), self.rest)
+        flat = flat if isinstance(flat, jax.core.Tracer) else np.asarray(flat)
+        return eqx.combine(self.leaves.unflatten(flat, keep_dtype=True), self.rest)
 
 
 def flatten(model: Model) -> Any:
-    """The inexact parameters of ``model`` as one vector, shape (m,)."""
-    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(partition(model)[0])])
+    """The inexact parameters of ``model`` as one vector, shape (m,), in their common dtype."""
+    selected = partition(model)[0]
+    return Leaves.of(selected, jnp.result_type(*jax.tree.leaves(selected))).flatten(selected)

@@ -26,7 +26,7 @@ __all__ = ["COLD", "COST", "DivergedError", "Progress", "begin", "recorded", "tr
 _DIAGNOSTICS = ("stable_rank", "standard_error", "singular_value")
 _CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
 COST = {"products": 4, "probes": 2, "tolerance": 2e-3}
-"""What a diagnosis on the way spends, as options of :func:`rnn.kernel.trace.diagnostics`: a few training steps' time."""
+"""What a diagnosis on the way spends, as options of :func:`rnn.kernel.trace.diagnostics`: the time of a few steps."""
 COLD = 8
 """How often the first of them is repeated, until its modes are found."""
 SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step

@@ -61,7 +61,7 @@ def imitation(rng, block, gain, bias):
     zeros = jnp.zeros(SIZE, jnp.float32) if bias == "trained" else None
     student, teacher = (rnn.VanillaRNN(jnp.asarray(w, jnp.float32), b) for w, b in ((weight, zeros), (teacher, None)))
     h0 = jnp.asarray(h0, jnp.float32)
-    return rnn.Task(student, h0, rnn.trajectory(teacher, h0, HORIZON)[..., :2], teacher)
+    return rnn.Task(student, h0, rnn.trajectory(teacher, h0, HORIZON)[..., :2], teacher=teacher)
 
 
 @jax.jit

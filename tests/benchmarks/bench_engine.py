@@ -28,7 +28,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 import rnn
 from rnn.kernel.products import fisher_block
-from rnn.models.model import with_bias
+from rnn.models import with_bias
 from rnn.training.train import _diagnose, advance, start
 
 try:
@@ -229,7 +229,7 @@ def agreement():
 SHARDED = """
 import json, sys, re, time, jax, jax.numpy as jnp, numpy as np, rnn
 from rnn.kernel.products import fisher_block
-from rnn.models.model import with_bias
+from rnn.models import with_bias
 task = rnn.student_teacher(0)
 one = rnn.sntk(with_bias(task.student), task.h0, task.horizon)
 many = rnn.sntk(with_bias(task.student), task.h0, task.horizon, devices=jax.devices())

@@ -11,7 +11,7 @@ import pytest
 
 import rnn
 from normalforms.report.page import png
-from rnn.models.model import with_bias
+from rnn.models import with_bias
 from rnn.studies.experiment.figures import figure1, figure_bias
 from rnn.studies.experiment.report import document, summary
 

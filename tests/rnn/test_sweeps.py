@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 from kernels import CASES, close
 
-from rnn.kernel.sweeps import (
-    AffineCell,
-    adjoint,
-    checkpointed,
-    linear_cell,
-    retrace,
-    rollout,
-    segmented,
-    sites,
-    tangent,
-)
+from rnn.kernel.affine import AffineCell, linear_cell
+from rnn.kernel.sweeps import adjoint, checkpointed, retrace, rollout, segmented, sites, tangent
 from rnn.models.model import partition
 
-NAMES = ["outer bias", "outer no bias", "inner bias", "weight alone", "bias alone", "inner, bias alone", "gru"]
+NAMES = [
+    "outer bias",
+    "outer no bias",
+    "inner bias",
+    "weight alone",
+    "bias alone",
+    "inner, bias alone",
+    "leaky",
+    "leaky outside",
+    "gru",
+]
 
 
 def linearised(name):
@@ -39,9 +40,9 @@ def flat(tree, lead=1):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_vanilla_cells_are_linearised_by_hand_and_others_by_jax(name):
+def test_affine_cells_are_linearised_by_hand_and_others_by_jax(name):
     _, _, cell, _ = linearised(name)
-    assert isinstance(cell, AffineCell) == (not name.startswith(("gru", "function of")))
+    assert isinstance(cell, AffineCell) == (not name.startswith(("gru", "our", "module", "function of")))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -152,10 +153,11 @@ def test_checkpointed_visits_every_step_once_from_last_to_first(horizon):
         horizon,
         segmented(horizon)[0],
         jnp.asarray(0.0),
-        lambda t, steps: t + steps,
-        lambda t, total, y, steps: _horner(t, total, y, steps),
+        lambda t, steps, x: t + x.sum(),
+        lambda t, total, y, steps, x: _horner(t, total, y * x, steps),
         lambda end: end - horizon,
         jnp.arange(horizon, dtype=float) ** 2,
+        jnp.ones(horizon),
     )
     expected = 0.0
     for t in reversed(range(horizon)):

@@ -106,7 +106,7 @@ def two_mode_task(
     q = np.linalg.qr(rng.normal(size=(size, 2)))[0]
     teacher = VanillaRNN(jnp.asarray(q @ np.diag([first, second]) @ q.T, jnp.float32))
     h0 = jnp.asarray(rng.normal(size=(batch, size)), jnp.float32)
-    return Task(VanillaRNN(jnp.asarray(weight, jnp.float32)), h0, trajectory(teacher, h0, horizon), teacher)
+    return Task(VanillaRNN(jnp.asarray(weight, jnp.float32)), h0, trajectory(teacher, h0, horizon), teacher=teacher)
 
 
 def two_modes(

@@ -1,0 +1,98 @@
+"""Inputs of a network: what is accepted, and one step with or without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn.models.model import Model
+
+__all__ = ["check_inputs", "over_states", "trajectory"]
+
+
+def check_inputs(
+    inputs: Any, horizon: int | None, batch: int, dtype: Any
+) -> tuple[Float[Array, "batch horizon inputs"] | None, int]:
+    """Inputs with one row for every trajectory and step, and the horizon T.
+
+    Args:
+        inputs: shape (batch, horizon, inputs), or (horizon, inputs) for all trajectories alike, or ``None``.
+        horizon: T, in steps; that of the inputs if ``None``.
+        batch: how many trajectories.
+        dtype: of the states.
+
+    Raises:
+        ValueError: neither is given, ``horizon`` is no positive integer, or the inputs do not fit it, the batch or the
+            dtype, or are not finite (which is not checked inside ``jax.jit``).
+    """
+    if inputs is None:
+        if horizon is None:
+            raise ValueError("horizon is missing: give it, or inputs of shape (batch, horizon, inputs)")
+        return None, _positive(horizon)
+    if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
+        raise ValueError(f"inputs must be real floating numbers like the states, got {jnp.result_type(inputs)}")
+    given = jnp.shape(inputs)
+    steps = given[-2] if horizon is None and len(given) > 1 else horizon
+    wanted = f"(batch={batch}, horizon={steps}, inputs ≥ 1) or (horizon={steps}, inputs ≥ 1)"
+    fits = len(given) in (2, 3) and given[-2] == steps and given[-1] > 0 and given[:-2] in ((), (batch,))
+    if not fits:
+        raise ValueError(f"inputs must have shape {wanted}, got {given}")
+    x = jnp.asarray(inputs)
+    if x.dtype != dtype:
+        raise ValueError(f"inputs must have dtype {dtype} like the states, got {x.dtype}; cast them")
+    if not isinstance(x, jax.core.Tracer) and not np.all(np.isfinite(x)):
+        raise ValueError(f"inputs of shape {given} contain NaN or infinity; clean them first")
+    return jnp.broadcast_to(x, (batch, *given[-2:])), _positive(steps)
+
+
+def _positive(horizon: Any) -> int:
+    if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 1:
+        raise ValueError(f"horizon must be a positive integer, got {horizon!r}")
+    return int(horizon)
+
+
+def over_states(model: Model, h: Array, x: Array | None, axis: int) -> Array:
+    """One step of every state along ``axis``, with its own input where there is one."""
+    if x is None:
+        return jax.vmap(model, axis, axis)(h)
+    return jax.vmap(model, (axis, axis), axis)(h, x)
+
+
+def trajectory(
+    model: Model,
+    h0: Float[Array, "batch state"],
+    horizon: int | None = None,
+    inputs: Float[Array, "batch horizon inputs"] | Float[Array, "horizon inputs"] | None = None,
+    *,
+    readout: Callable[[Any], Any] | None = None,
+) -> Float[Array, "batch horizon state"]:
+    """States ``h_1 … h_T`` of every initial state: ``h_t = model(h_{t−1})``, or ``h_t = model(h_{t−1}, x_t)``.
+
+    Args:
+        model: one step on one state vector, and one input vector where there are inputs.
+        h0: initial states, shape (batch, state).
+        horizon: T, in steps; that of the inputs unless given.
+        inputs: ``x_1 … x_T``, shape (batch, horizon, inputs), or (horizon, inputs) for all trajectories alike.
+        readout: function of one state vector; where given, its values are returned instead of the
+            states, which are then never stored together.
+
+    Raises:
+        ValueError: ``h0`` has no batch axis, ``horizon`` is not a positive integer, or the inputs do not fit.
+    """
+    if jnp.ndim(h0) != 2:
+        raise ValueError(f"h0 must have shape (batch, state), got {jnp.shape(h0)}; add the batch axis")
+    inputs, horizon = check_inputs(inputs, horizon, jnp.shape(h0)[0], jnp.result_type(h0))
+    read = jax.vmap(readout) if readout is not None else (lambda h: h)
+
+    def advance(h, x):
+        h = over_states(model, h, x, 0)
+        return h, read(h)
+
+    along = None if inputs is None else jnp.swapaxes(inputs, 0, 1)
+    _, hs = jax.lax.scan(advance, h0, along, length=horizon)
+    return jnp.swapaxes(hs, 0, 1)
