@@ -16,9 +16,7 @@
 # %%
 import os
 
-from rnn.studies.experiment.figures import figure1, figure_bias
-from rnn.studies.experiment.report import headline
-from rnn.studies.experiment.study import reproduce
+from rnn.studies.experiment import figure1, figure_bias, headline, reproduce
 
 steps = int(os.environ.get("NOTEBOOK_STEPS", "1500"))
 story = reproduce("quick", steps=steps)

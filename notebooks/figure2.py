@@ -18,10 +18,10 @@
 import os
 
 import normalforms as nf
-from rnn.studies.laws.figures import figure2
+from rnn.studies.laws import figure2, laws
 
 nodes = int(os.environ.get("NOTEBOOK_NODES", "200"))
-figure = figure2(horizon=30, nodes=nodes)
+figure = figure2(laws(horizon=30, nodes=nodes))
 figure
 
 # %% [markdown]

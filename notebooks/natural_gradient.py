@@ -19,12 +19,11 @@
 import os
 
 import rnn
-from rnn.studies.descents.study import descents
-from rnn.studies.figures import descents_summary, figure4
+from rnn.studies.descents import descents, figure4, summary
 
 steps = int(os.environ.get("NOTEBOOK_STEPS", "2000"))
 study = descents("quick", steps=steps, others=["fast"], rates=[])
-descents_summary(study)
+summary(study)
 
 # %%
 figure4(study)

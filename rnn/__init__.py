@@ -1,68 +1,102 @@
 """Recurrent networks in JAX: training, state-space NTK, bifurcations and restricted kernels."""
 
-from rnn.dynamics import (
-    Bifurcations,
-    Branch,
-    Event,
-    FixedPoints,
-    Notice,
-    Place,
-    Watch,
-    bifurcations,
-    fixed_points,
-    normal_form,
-    watch,
-)
-from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
-from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
-from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
-from rnn.tasks import Task, embed_fixed_points, student_teacher
-from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "SNTK",
-    "Bifurcations",
-    "Branch",
-    "DivergedError",
-    "Estimate",
-    "Event",
-    "FixedPoints",
-    "LeakyRNN",
-    "LowRankState",
-    "ModelPath",
-    "Modes",
-    "Notice",
-    "Place",
-    "Prediction",
-    "Progress",
-    "RecordError",
-    "Run",
-    "Spectrum",
-    "Sweep",
-    "Task",
-    "VanillaRNN",
-    "Watch",
-    "amplification_along",
-    "bifurcations",
-    "dominant",
-    "embed_fixed_points",
-    "fisher_of",
-    "fit",
-    "fixed_points",
-    "gauss_newton",
-    "load",
-    "low_rank_natural_gradient",
-    "normal_form",
-    "partition",
-    "predict",
-    "restrict",
-    "sntk",
-    "student_teacher",
-    "train",
-    "train_all",
-    "trajectory",
-    "watch",
-]
+if TYPE_CHECKING:
+    from rnn.dynamics import (
+        Bifurcations,
+        Branch,
+        Event,
+        FixedPoints,
+        Notice,
+        Place,
+        Watch,
+        bifurcations,
+        fixed_points,
+        normal_form,
+        watch,
+    )
+    from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
+    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
+    from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
+    from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
+    from rnn.tasks import Task, embed_fixed_points, student_teacher
+    from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
+
+_HOME = {
+    "dynamics": (
+        "Bifurcations",
+        "Branch",
+        "Event",
+        "FixedPoints",
+        "Notice",
+        "Place",
+        "Watch",
+        "bifurcations",
+        "fixed_points",
+        "normal_form",
+        "watch",
+    ),
+    "kernel": (
+        "SNTK",
+        "Estimate",
+        "Modes",
+        "Spectrum",
+        "sntk",
+    ),
+    "models": (
+        "GRU",
+        "LSTM",
+        "LeakyRNN",
+        "ModelPath",
+        "VanillaRNN",
+        "load",
+        "partition",
+        "trajectory",
+    ),
+    "natural_gradient": (
+        "LowRankState",
+        "fisher_of",
+        "gauss_newton",
+        "low_rank_natural_gradient",
+    ),
+    "restricted": (
+        "Prediction",
+        "Sweep",
+        "amplification_along",
+        "dominant",
+        "fit",
+        "predict",
+        "restrict",
+    ),
+    "tasks": (
+        "Task",
+        "embed_fixed_points",
+        "student_teacher",
+    ),
+    "training": (
+        "DivergedError",
+        "Progress",
+        "RecordError",
+        "Run",
+        "train",
+        "train_all",
+    ),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*_MODULE]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that the command line answers before JAX is loaded."""
+    if name not in _MODULE:
+        raise AttributeError(f"module 'rnn' has no attribute {name!r}")
+    value = getattr(import_module(f"rnn.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

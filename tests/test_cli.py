@@ -9,14 +9,15 @@ import time
 import numpy as np
 import pytest
 
-from normalforms.cli.main import _interruptible, main
+from normalforms.cli.main import interruptible, main
 
 DRIVER = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs do not have
-import sys, rnn.reproduce
+import sys
 from normalforms.cli import main
-rnn.reproduce.PRESETS["quick"] = rnn.reproduce.Preset(steps=int(sys.argv[1]), sample_every=100, early=100)
+from rnn.studies.experiment import PRESETS, Preset
+PRESETS["quick"] = Preset(steps=int(sys.argv[1]), sample_every=100, early=100)
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -68,10 +69,33 @@ def test_bad_input_is_one_line_and_status_two(arguments, capsys, tmp_path, monke
     assert lines[0].startswith("normalforms: ")
 
 
+def test_an_unknown_study_is_told_the_known_ones(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "--only", "fig1,fig9"]) == 2
+    assert capsys.readouterr().err == 'normalforms: --only names "fig9"; known are fig1, fig2, fig3, fig4\n'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_laws_alone_are_a_report_and_a_summary(tmp_path, capsys):
+    out = tmp_path / "a"
+    assert main(["reproduce", "--only", "fig2", "--json", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    facts = json.loads(captured.out)
+    assert facts == json.loads((out / "summary.json").read_text())
+    assert {"preset", "seed", "versions", "seconds", "laws"} <= set(facts)
+    assert facts["training"] is facts["two_modes"] is facts["natural_gradient"] is None
+    pitchfork = next(c for c in facts["laws"]["curves"] if (c["family"], c["r"]) == ("pitchfork", 0.05))
+    assert 1 < pitchfork["peak"][0] < 1.3
+    page = (out / "report.html").read_text()
+    assert "Figure 2" in page
+    assert 'src="http' not in page
+
+
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("mine")
     assert main(["reproduce", "--out", str(tmp_path)]) == 2
-    assert "not a reproduction" in capsys.readouterr().err
+    assert "no reproduction of ours" in capsys.readouterr().err
     assert [f.name for f in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -106,7 +130,7 @@ def test_a_damaged_record_stops_before_any_work(tmp_path, capsys):
     out = str(tmp_path / "a")
     assert main(["reproduce", "--preset", "quick", "--out", out, "--only", "fig2"]) == 0
     from rnn import student_teacher
-    from rnn.training.train import begin
+    from rnn.training import begin
 
     folder = tmp_path / "a" / "run" / "student"
     begin(student_teacher(0), folder)
@@ -119,13 +143,12 @@ def test_a_damaged_record_stops_before_any_work(tmp_path, capsys):
 
 
 def test_divergence_is_a_failure_with_one_line(tmp_path, capsys, monkeypatch):
-    import rnn.studies.experiment.study
     from rnn import DivergedError
 
     def diverge(*_, **__):
         raise DivergedError("the loss is nan at step 7: lower the learning rate")
 
-    monkeypatch.setattr(rnn.reproduce, "reproduce", diverge)
+    monkeypatch.setattr("rnn.studies.experiment.report.reproduce", diverge)
     assert main(["reproduce", "--out", str(tmp_path / "a"), "--json"]) == 1
     assert capsys.readouterr().err == "normalforms: the loss is nan at step 7: lower the learning rate\n"
 
@@ -133,7 +156,7 @@ def test_divergence_is_a_failure_with_one_line(tmp_path, capsys, monkeypatch):
 def test_an_interruption_that_python_drops_is_raised_at_the_next_report():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with _interruptible() as check:
+        with interruptible() as check:
             check()
             with contextlib.suppress(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)

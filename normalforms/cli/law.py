@@ -1,4 +1,4 @@
-"""The commands ``normalforms law`` and ``normalforms reduce``. Nothing heavy is imported before they run."""
+"""The command ``normalforms law``. Nothing heavy is imported before it runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from normalforms.cli.options import add_map_options, map_of, number_of, pairs_of
 from normalforms.families import NAMES
 
-__all__ = ["add_commands"]
+__all__ = ["add_command"]
 
 _FORMS = ("series", "uniform", "exact", "scaling", "regimes", "reference")
 _FORMATS = ("text", "latex", "python", "c", "julia")
@@ -27,8 +28,8 @@ _LAW_HELP = """examples:
 """
 
 
-def add_commands(commands: Any) -> None:
-    """Add ``law`` and ``reduce`` to the subcommands of a parser."""
+def add_command(commands: Any) -> None:
+    """Add ``law`` to the subcommands of a parser."""
     raw = argparse.RawDescriptionHelpFormatter
     law = commands.add_parser(
         "law",
@@ -37,7 +38,7 @@ def add_commands(commands: Any) -> None:
         formatter_class=raw,
     )
     law.add_argument("family", nargs="?", help=", ".join(NAMES))
-    _map_options(law)
+    add_map_options(law)
     law.add_argument(
         "--form",
         choices=_FORMS,
@@ -54,47 +55,7 @@ def add_commands(commands: Any) -> None:
     )
     law.add_argument("--omega", help="rotation of neimark_sacker, radians (default 1)")
     law.add_argument("--d", help="cubic coefficient of neimark_sacker as RE,IM (default -1,0)")
-    law.set_defaults(run=lambda arguments: _guarded(_law, arguments))
-
-    reduce = commands.add_parser("reduce", help="reduce a map to its normal form")
-    _map_options(reduce)
-    reduce.set_defaults(run=lambda arguments: _guarded(_reduce, arguments))
-
-
-def _map_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--map", help="formula of the next state; several with semicolons between them")
-    parser.add_argument("--state", help="name of the state variable, or names with commas")
-    parser.add_argument("--parameter", help="name of the parameter")
-    parser.add_argument("--at", help="the bifurcation, as x=2/3,r=3")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _guarded(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """Run a command; what the algebra cannot do with somebody's map is bad input, not a crash."""
-    try:
-        return command(arguments)
-    except (ArithmeticError, KeyError, NotImplementedError, RecursionError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"this cannot be computed for the map given: {reason}") from None
-
-
-def _pairs(option: str, text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",")]
-    names = [name.strip() for name, _, _ in pairs]
-    if not all(sign and value.strip() for _, sign, value in pairs) or len(set(names)) < len(names):
-        raise ValueError(f"{option} {text!r} must read like x=2/3,r=3, each name once")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _map(arguments: argparse.Namespace) -> Any:
-    if not (arguments.map and arguments.state and arguments.parameter):
-        raise ValueError("--map needs --state and --parameter beside it")
-    import normalforms as nf
-
-    return nf.parse_map(arguments.map, state=arguments.state, parameter=arguments.parameter)
-
-
-# --- law ------------------------------------------------------------------------------------------------------
+    law.set_defaults(run=_law)
 
 
 def _law(arguments: argparse.Namespace) -> int:
@@ -124,8 +85,8 @@ def _amplification(arguments: argparse.Namespace) -> Any:
 
     if not arguments.map:
         return nf.amplification(_family(arguments))
-    m = _map(arguments)
-    at = None if arguments.at is None else m.point(_pairs("--at", arguments.at))
+    m = map_of(arguments)
+    at = None if arguments.at is None else m.point(pairs_of("--at", arguments.at))
     if arguments.form not in _OF_A_FAMILY:
         return nf.amplification(m, at=at)
     if at is None:
@@ -153,17 +114,8 @@ def _option(option: Any, text: str) -> Any:
     if len(parts) != (2 if option.complex else 1):
         wanted = "two numbers, RE,IM" if option.complex else "a number"
         raise ValueError(f"--{option.name} {text!r} must be {wanted}")
-    numbers = [_number(f"--{option.name}", part) for part in parts]
+    numbers = [number_of(f"--{option.name}", part) for part in parts]
     return numbers[0] + (sp.I * numbers[1] if option.complex else 0)
-
-
-def _number(option: str, text: str) -> Any:
-    from normalforms.maps import parse_expression
-
-    value = parse_expression(text.strip(), ())
-    if not (value.is_real and value.is_finite):
-        raise ValueError(f"{option} {text!r} is no finite real number")
-    return value
 
 
 def _form(law: Any, arguments: argparse.Namespace) -> Any:
@@ -239,7 +191,7 @@ def _recursion(law: Any, style: str) -> str:
 
 def _evaluated(law: Any, form: Any, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """The form's value, that of direct iteration, and certified digits."""
-    given = {name: _number("--evaluate", text) for name, text in _pairs("--evaluate", arguments.evaluate).items()}
+    given = {name: number_of("--evaluate", text) for name, text in pairs_of("--evaluate", arguments.evaluate).items()}
     names = [s.name for s in law.map.parameters]
     wanted = [*names, "h0"]
     if set(given) != set(wanted):
@@ -278,23 +230,3 @@ def _values(form: Any, g: Any, h0: Any, T: int) -> tuple[dict[str, float], list[
             f"{name}: {re.sub(r'^.*?: it holds', 'outside its domain: it holds', str(w.message))}" for w in caught
         ]
     return values, notes
-
-
-# --- reduce ---------------------------------------------------------------------------------------------------
-
-
-def _reduce(arguments: argparse.Namespace) -> int:
-    m = _map(arguments)
-    if arguments.at is None:
-        raise ValueError("reduce needs --at, the bifurcation, as x=2/3,r=3")
-    import normalforms as nf
-
-    form = nf.reduce(m, at=_pairs("--at", arguments.at))
-    values = {name: str(value) for name, value in form.coefficients.items()}
-    if arguments.json:
-        print(json.dumps({"kind": form.kind, "multiplier": str(form.multiplier), "coefficients": values}))
-        return 0
-    print(f"{form.kind}, multiplier {form.multiplier}: {form.detail}")
-    for name, value in values.items():
-        print(f"  {name} = {value}")
-    return 0

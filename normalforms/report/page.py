@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sympy as sp
-from matplotlib.figure import Figure
-from sympy.core.function import AppliedUndef
-from sympy.printing.mathml import MathMLPresentationPrinter
+if TYPE_CHECKING:
+    import sympy as sp
 
-__all__ = ["figure", "formula", "page", "paragraph", "png", "section", "table"]
+__all__ = ["figure", "formula", "page", "paragraph", "section", "table"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -61,13 +58,6 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def png(drawing: Figure, dpi: float = 150) -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
-
-
 def figure(image: bytes, caption: str) -> str:
     """An inlined PNG, with its caption also as alternative text."""
     data = base64.b64encode(image).decode()
@@ -77,15 +67,6 @@ def figure(image: bytes, caption: str) -> str:
 
 def formula(left: sp.Expr, right: sp.Expr) -> str:
     """An equation as presentation MathML."""
-    inner = _MathML().doprint(sp.Eq(left, right, evaluate=False))
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{inner}</math>'
+    from normalforms.report.mathml import equation  # here, so that a page without formulas needs no SymPy
 
-
-class _MathML(MathMLPresentationPrinter):
-    """SymPy's printer, but the name of a function reads like that of a symbol: ``A_T(g)`` with a subscript."""
-
-    def _print_AppliedUndef(self, e: AppliedUndef) -> Any:
-        row = self.dom.createElement("mrow")
-        row.appendChild(self._print(sp.Symbol(e.func.__name__)))
-        row.appendChild(self.parenthesize(sp.Tuple(*e.args), 0))
-        return row
+    return equation(left, right)

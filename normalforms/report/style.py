@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-import matplotlib as mpl
-
 __all__ = ["COLOURS", "style"]
 
 
@@ -36,6 +34,8 @@ def style(draw: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib as mpl  # here, so that naming a figure costs nothing; drawing one needs it anyway
+
         with mpl.rc_context(_STYLE):
             return draw(*args, **kwargs)
 

@@ -1,5 +1,6 @@
 """Studies: each trains or computes, draws its figures, and writes its section of the report."""
 
-from rnn.studies.study import studies
+from rnn.studies.make import Made, make
+from rnn.studies.study import PRESETS, REGISTRY, Entry, Settings, Study, chosen, find, plan
 
-__all__ = ["studies"]
+__all__ = ["PRESETS", "REGISTRY", "Entry", "Made", "Settings", "Study", "chosen", "find", "make", "plan"]

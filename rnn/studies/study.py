@@ -1,95 +1,144 @@
-"""The studies behind figures 3 and 4, each with its drawing, its numbers and its section of the report."""
+"""What a study is, and the one list of them.
+
+A study computes something, draws it, and says what it found, as numbers and as a section of the report. Each is a
+folder of this one; its door offers the record ``STUDY``. To add one, write the folder and add its line to ``REGISTRY``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from matplotlib.figure import Figure
+from normalforms.report import Meter
 
-from rnn.studies import figures as drawn
-from rnn.studies.descents import descents
-from rnn.studies.two_modes import two_modes
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-__all__ = ["Study", "studies"]
+__all__ = ["PRESETS", "REGISTRY", "Entry", "Settings", "Study", "chosen", "find", "plan"]
+
+PRESETS = ("paper", "quick")
+"""How long a study takes: as long as the paper's, or as long as a first look may."""
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study is asked for.
+
+    Attributes:
+        preset: one of :data:`PRESETS`.
+        seed: of networks, initial states and probes.
+        out: folder for the study's records; ``None`` where nothing is written.
+        resume: continue from what ``out`` holds.
+        devices: share the work among these; ``None`` for the default one.
+        meter: shows progress and keeps times.
+        meanwhile: called at most once by a study that waits for another process, to let others use the time.
+        options: what the study alone understands.
+    """
+
+    preset: str = "paper"
+    seed: int = 0
+    out: Path | None = None
+    resume: bool = False
+    devices: Sequence[Any] | None = None
+    meter: Meter = field(default_factory=lambda: Meter(quiet=True))
+    meanwhile: Callable[[], None] = lambda: None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a reproduction takes from one study.
+    """One study: what it computes and what becomes of it.
 
     Attributes:
-        name: of the figure's files.
-        key: of its numbers in the summary.
-        figure: the drawing.
-        facts: the numbers, ready for JSON.
-        section: the report's section, given the drawing as PNG.
+        title: of its section, and of the report where it comes first.
+        keys: names of its numbers in ``summary.json``, ``null`` there where the study is not made.
+        run: the computation; what it returns is handed to the functions below.
+        figures: drawings by the name of their files.
+        facts: the numbers, ready for JSON, under ``keys``.
+        section: the report's HTML, given the figures as PNG by name.
+        headline: sentences that say what was found, the answer first.
+        prepare: reads and checks what was given before anything is written.
+        brief: takes seconds, so that it may be made while a longer study waits.
+        devices: whether it shares its work among devices.
+    """
+
+    title: str
+    keys: tuple[str, ...]
+    run: Callable[[Settings], Any]
+    figures: Callable[[Any], Mapping[str, Figure]]
+    facts: Callable[[Any], Mapping[str, Any]]
+    section: Callable[[Any, Mapping[str, bytes]], str]
+    headline: Callable[[Any], Sequence[str]]
+    prepare: Callable[[Settings], Settings] = lambda settings: settings
+    brief: bool = False
+    devices: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a study is found.
+
+    Attributes:
+        name: what ``--only`` calls it.
+        home: the folder whose door offers ``STUDY``. Imported when it is made: each brings JAX with it.
+        command: of the command line that makes it.
+        default: whether it is made where none is named.
     """
 
     name: str
-    key: str
-    figure: Figure
-    facts: dict[str, Any]
-    section: Callable[[bytes], str]
+    home: str
+    command: str = "reproduce"
+    default: bool = False
+
+    @property
+    def study(self) -> Study:
+        """The record."""
+        return import_module(self.home).STUDY
 
 
-_STUDIES = {
-    "fig3": (
-        "two_modes",
-        two_modes,
-        drawn.figure3,
-        drawn.two_modes_summary,
-        drawn.two_modes_section,
-    ),
-    "fig4": (
-        "natural_gradient",
-        descents,
-        drawn.figure4,
-        drawn.descents_summary,
-        drawn.descents_section,
-    ),
-}
+REGISTRY = (
+    Entry("fig1", "rnn.studies.experiment", default=True),
+    Entry("fig2", "rnn.studies.laws", default=True),
+    Entry("fig3", "rnn.studies.two_modes"),
+    Entry("fig4", "rnn.studies.descents"),
+    Entry("analysis", "rnn.studies.analysis", command="analyze", default=True),
+)
 
 
-def studies(
-    only: Collection[str],
-    preset: str,
-    *,
-    seed: int = 0,
-    out: str | Path,
-    resume: bool = False,
-    devices: Sequence[Any] | None = None,
-    progress: Callable[[str, float, float], None] | None = None,
-) -> list[Study]:
-    """Make those of figures 3 and 4 that ``only`` names.
+def find(command: str) -> tuple[Entry, ...]:
+    """The studies of a command, in order."""
+    return tuple(entry for entry in REGISTRY if entry.command == command)
 
-    Args:
-        only: figures, ``"fig3"`` and ``"fig4"`` among them or not.
-        preset: ``"paper"`` or ``"quick"``.
-        seed: of the networks.
-        out: folder for the training records.
-        resume: continue from what it holds.
-        devices: share the seeds of figure 3 among these.
-        progress: called with (stage, share done, estimated seconds left).
+
+def chosen(command: str, only: Collection[str] | None = None) -> tuple[Entry, ...]:
+    """The studies of a command that ``only`` names, those of the default without it.
 
     Raises:
-        ValueError, RecordError, DivergedError: as :func:`rnn.studies.two_modes.study.two_modes` and :func:`rnn.studies.descents.study.descents`.
+        ValueError: it names none, or one that there is not.
     """
-    made = []
-    for name, (key, study, draw, summary, section) in _STUDIES.items():
-        if name not in only:
-            continue
-        shared = {"devices": devices} if name == "fig3" else {}
-        found = study(preset, seed=seed, out=Path(out) / key, resume=resume, progress=progress, **shared)
-        made.append(
-            Study(
-                name.replace("fig", "figure"),
-                key,
-                draw(found),
-                summary(found),
-                lambda image, found=found, section=section: section(found, image),
-            )
-        )
-    return made
+    known = find(command)
+    if only is None:
+        return tuple(entry for entry in known if entry.default)
+    names = [entry.name for entry in known]
+    unknown = sorted(set(only) - set(names))
+    if unknown or not only:
+        called = ", ".join(json.dumps(name, ensure_ascii=False) for name in unknown) or "nothing"
+        raise ValueError(f"only names {called}; known are {', '.join(names)}")
+    return tuple(entry for entry in known if entry.name in only)
+
+
+def plan(presets: Mapping[str, P], name: str) -> P:
+    """A study's plan for a preset.
+
+    Raises:
+        ValueError: it has none of that name.
+    """
+    if name not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}, got {name!r}")
+    return presets[name]

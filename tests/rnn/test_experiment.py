@@ -2,6 +2,10 @@
 
 import json
 import runpy
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jax
@@ -10,10 +14,9 @@ import numpy as np
 import pytest
 
 import rnn
-from normalforms.report.page import png
+from normalforms.report import save_figures
 from rnn.models import with_bias
-from rnn.studies.experiment.figures import figure1, figure_bias
-from rnn.studies.experiment.report import document, summary
+from rnn.studies.experiment import STUDY, training
 
 NOTEBOOK = Path(__file__).parent.parent.parent / "notebooks" / "figure1.py"
 
@@ -90,7 +93,7 @@ def test_small_initial_states_are_predicted_by_the_cubic_normal_form(story):
 def test_amplification_is_the_derivative_of_the_trajectory(story):
     sweep = story.restricted.sweep
     k, eps = 40, 1e-5
-    from rnn.models.parameters import Rebuild, flatten
+    from rnn.models import Rebuild, flatten
 
     theta = np.asarray(flatten(sweep.event.model))
     states = [
@@ -107,17 +110,17 @@ def test_amplification_is_the_derivative_of_the_trajectory(story):
     assert np.sum(slope**2) == pytest.approx(sweep.amplification[k], rel=1e-6)
 
 
-def test_summary_is_json_and_report_is_self_contained(story):
-    facts = summary(story, {"total": 1.0})
-    text = json.dumps(facts, allow_nan=False)
-    assert json.loads(text)["bifurcations"][0]["kind"] == "pitchfork"
-    for key in ("training", "stable_rank", "restricted_kernel", "natural_gradient", "two_modes", "versions"):
-        assert key in facts
-    drawings = {"figure1": figure1, "figure_bias": figure_bias}
-    page = document(story, {"total": 1.0}, {name: png(draw(story)) for name, draw in drawings.items()})
+def test_summary_is_json_and_report_is_self_contained(story, tmp_path):
+    facts = STUDY.facts(story)
+    assert json.loads(json.dumps(facts))["bifurcations"][0]["kind"] == "pitchfork"
+    assert set(facts) == set(STUDY.keys)
+    figures = STUDY.figures(story)
+    assert set(figures) == {"figure1", "figure_bias"}
+    page = STUDY.section(story, save_figures(tmp_path, figures))
     assert 'src="http' not in page
     assert "<math" in page
     assert "There is no pitchfork" in page
+    assert STUDY.headline(story)[0].startswith("loss ")
 
 
 def test_bias_turns_the_pitchfork_into_a_fold(story):
@@ -206,3 +209,43 @@ def test_divergence_says_where():
     task = rnn.student_teacher(3, size=8, batch=8, horizon=4)
     with pytest.raises(rnn.DivergedError, match="step"):
         rnn.train(task, optax.sgd(1e30), steps=40, diagnose_every=0, chunk=20)
+
+
+def test_training_beside_runs_no_file_of_the_current_folder_and_its_error_is_ours(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("rnn", "random", "optax", "normalforms", "sitecustomize"):
+        (here / f"{name}.py").write_text("open('RAN', 'w').close()\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    out = tmp_path / "run"
+    with training(0, 10, out) as beside:
+        shutil.rmtree(out)
+        out.write_text("in the way")
+        with pytest.raises(rnn.RecordError, match="cannot write to"):
+            beside.wait()
+    assert not (here / "RAN").exists()
+
+
+def test_training_beside_ends_with_its_parent(tmp_path):
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom rnn.studies.experiment import training\n"
+        "with training(0, 10**6, Path(sys.argv[1])) as beside:\n"
+        "    print(beside.pid, flush=True)\n    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert running(child)
+        parent.kill()
+    deadline = time.monotonic() + 120
+    while running(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(child)
+
+
+def running(pid):
+    """Whether a process is there and no mere entry that nobody has fetched."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")

@@ -10,11 +10,14 @@ import optax
 import pytest
 
 import rnn
-from rnn.studies import figures as drawn
-from rnn.studies.descents.study import Descent, Descents, descents
-from rnn.studies.study import studies
+from normalforms.cli import main
+from rnn.studies import Entry, Settings, Study, chosen, find, make
+from rnn.studies import descents as figure_four
+from rnn.studies import study as registry
+from rnn.studies import two_modes as figure_three
+from rnn.studies.descents import Descent, Descents, Entrant, descents
+from rnn.studies.two_modes import SETTINGS, Crossings, TwoModes, two_mode_task, two_modes
 from rnn.studies.two_modes import study as two_modes_module
-from rnn.studies.two_modes.study import SETTINGS, Crossings, TwoModes, two_mode_task, two_modes
 
 
 def crossings(first, second, natural=False, setting=(1.1, 0.5), steps=101):
@@ -46,13 +49,13 @@ def test_two_mode_teacher_has_its_multipliers_and_is_matched_by_itself():
 def test_figure3_and_what_it_says():
     runs = [crossings(5, 60 if k % 2 else np.inf, n, s) for k, s in enumerate(SETTINGS) for n in (False, True)]
     study = TwoModes(tuple(runs))
-    facts = drawn.two_modes_summary(study)
+    facts = figure_three.summary(study)
     assert facts["ratios"] == [20, 12, 20, 12]
     assert facts["at_least"] == [True, False, True, False]
     json.dumps(facts, allow_nan=False)
-    assert len(drawn.figure3(study).axes) == 3
-    assert "20.0 (20.0 to 20.0)" in drawn.two_modes_section(study, b"")
-    lost = drawn.two_modes_summary(TwoModes((crossings(np.inf, np.inf), crossings(3, 4, natural=True))))
+    assert len(figure_three.figure3(study).axes) == 3
+    assert "20.0 (20.0 to 20.0)" in figure_three.section(study, {"figure3": b""})
+    lost = figure_three.summary(TwoModes((crossings(np.inf, np.inf), crossings(3, 4, natural=True))))
     assert lost["ratios"] == [None]
 
 
@@ -64,14 +67,14 @@ def planted():
 
 def test_figure4_and_what_it_says():
     study = planted()
-    facts = drawn.descents_summary(study)
+    facts = figure_four.summary(study)
     assert facts["positive_variation"] == {"sgd": pytest.approx(np.log(1.6)), "natural": 0}
     assert facts["overhead"] == pytest.approx(0.05)
     assert facts["largest_stable_rate"] == {"sgd": 1e-3, "natural": 1e-2}
     assert facts["steps_to_5e-4"] == {"SGD": 4, "smooth": None}
     json.dumps(facts, allow_nan=False)
-    assert len(drawn.figure4(study).axes) == 4
-    assert "not reached" in drawn.descents_section(study, b"")
+    assert len(figure_four.figure4(study).axes) == 4
+    assert "not reached" in figure_four.section(study, {"figure4": b""})
 
 
 def test_figure4_of_several_seeds():
@@ -79,18 +82,18 @@ def test_figure4_of_several_seeds():
     slow = Descent("SGD", np.array([1.0, 0.9, 0.95, 0.9, 0.8]), 1e-3)
     study = Descents((one.seeds[0], one.seeds[0] | {"SGD": slow}), one.rates, one.variation)
     assert study.overhead == pytest.approx((2.1e-3 / 2e-3 + 2.1e-3 / 1e-3) / 2 - 1)
-    facts = drawn.descents_summary(study)
+    facts = figure_four.summary(study)
     assert facts["steps_to_5e-4"] == {"SGD": 4, "smooth": None}
     assert facts["seeds"]["SGD"]["steps_to_5e-4"] == [4, None]
     assert facts["seeds"]["SGD"]["positive_variation"][1] == pytest.approx(np.log(0.95 / 0.9))
-    page = drawn.descents_section(study, b"")
+    page = figure_four.section(study, {"figure4": b""})
     assert "4 (1 of 2)" in page
     assert "0.01 s" in page  # four steps of 2 ms
-    assert len(drawn.figure4(study).axes[0].lines) == 4
+    assert len(figure_four.figure4(study).axes[0].lines) == 4
 
 
 def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
-    monkeypatch.setattr(two_modes_module, "_PLANS", {"quick": (1, 30, 30)})
+    monkeypatch.setattr(two_modes_module, "_PLANS", {"quick": two_modes_module._Plan(1, 30, 30)})
     monkeypatch.setattr(two_modes_module, "SETTINGS", ((1.3, 0.95),))
     monkeypatch.setattr(two_modes_module, "_FAST", optax.sgd(0.1))  # the optimizer has its own tests
     with jax.enable_x64(False):
@@ -108,19 +111,108 @@ def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
         assert a.loss[-1] < a.loss[0]
 
 
-def test_studies_are_those_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        "rnn.studies.study._STUDIES", {"fig4": ("natural_gradient", lambda *_, **__: planted(), *_drawn())}
-    )
-    (made,) = studies(["fig1", "fig4"], "quick", out=tmp_path)
-    assert (made.name, made.key) == ("figure4", "natural_gradient")
-    assert made.facts == drawn.descents_summary(planted())
-    assert "Figure 4" in made.section(b"")
-    assert studies(["fig1", "fig2"], "quick", out=tmp_path) == []
+TOY = """
+from matplotlib.figure import Figure
+from normalforms.report import page
+from rnn.studies import Settings, Study
+
+def run(settings):
+    return settings.meter.run("counting", lambda report: settings.seed + 2)
+
+def figure(count):
+    figure = Figure()
+    figure.subplots().plot([0, count])
+    return figure
+
+STUDY = Study(
+    title="A study of counting",
+    keys=("count",),
+    run=run,
+    figures=lambda count: {"counted": figure(count)},
+    facts=lambda count: {"count": {"value": count, "lost": float("nan")}},
+    section=lambda count, images: page.section("Counting", page.figure(images["counted"], "a line")),
+    headline=lambda count: [f"counted to {count}"],
+)
+"""
 
 
-def _drawn():
-    return drawn.figure4, drawn.descents_summary, drawn.descents_section
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A study in a folder of its own, and its one line of the registry."""
+    (tmp_path / "toy_study").mkdir()
+    (tmp_path / "toy_study" / "__init__.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "REGISTRY", (*registry.REGISTRY, Entry("toy", "toy_study")))
+
+
+def test_a_study_is_a_folder_and_a_line(toy, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["reproduce", "--only", "toy", "--seed", "3", "--json", "--out", str(out)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["count"] == {"value": 5, "lost": None}
+    assert facts["seconds"]["counting"] >= 0
+    assert facts["laws"] is None
+    page = (out / "report.html").read_text()
+    assert page.index("counted to 5.") < page.index("Counting</h2>")
+    assert sorted(file.name for file in (out / "figures").iterdir()) == ["counted.png", "counted.svg"]
+    assert main(["reproduce", "--only", "toys"]) == 2
+    assert "known are fig1, fig2, fig3, fig4, toy" in capsys.readouterr().err
+    assert main(["reproduce", "--only", "toy", "--seed", "3", "--out", str(out)]) == 2
+    assert "add --resume" in capsys.readouterr().err
+
+
+def test_every_study_of_the_registry_is_whole():
+    taken: set[str] = set()
+    for entry in registry.REGISTRY:
+        study = entry.study
+        assert isinstance(study, Study)
+        assert study.title
+        assert study.keys
+        assert entry.command == "analyze" or not taken & set(study.keys)
+        taken |= set(study.keys) if entry.command == "reproduce" else set()
+    assert [entry.name for entry in chosen("reproduce")] == ["fig1", "fig2"]
+    assert chosen("reproduce", ["fig4", "fig2"]) == tuple(e for e in find("reproduce") if e.name in ("fig2", "fig4"))
+    with pytest.raises(ValueError, match="known are analysis"):
+        chosen("analyze", ["fig1"])
+    with pytest.raises(ValueError, match="nothing"):
+        chosen("reproduce", [])
+
+
+def test_brief_studies_are_made_while_a_longer_one_waits(tmp_path, monkeypatch):
+    order = []
+
+    def study(name, brief=False):
+        def run(settings):
+            order.append(f"{name} begins")
+            settings.meanwhile()
+            order.append(f"{name} ends")
+
+        silent = {
+            "figures": lambda _: {},
+            "facts": lambda _: {name: 1},
+            "section": lambda *_: "",
+            "headline": lambda _: [],
+        }
+        return Study(name, (name,), run, brief=brief, **silent)
+
+    studies = {"long": study("long"), "late": study("late"), "short": study("short", brief=True)}
+    monkeypatch.setattr(Entry, "study", property(lambda entry: studies[entry.name]))
+    entries = tuple(Entry(name, "") for name in studies)
+    monkeypatch.setattr(registry, "REGISTRY", entries)
+    made = make("reproduce", entries, Settings(), tmp_path / "out", "reproduction")
+    assert order == ["long begins", "short begins", "short ends", "long ends", "late begins", "late ends"]
+    assert [made.facts[name] for name in studies] == [1, 1, 1]
+
+
+def test_an_optimizer_of_figure4_is_one_entry(monkeypatch):
+    monkeypatch.setitem(figure_four.OPTIMIZERS, "sign", Entrant(optax.sign_sgd(1e-3), 20, {"color": "k"}))
+    with jax.enable_x64(False):
+        study = descents("quick", steps=30, others=["sign"], rates=[])
+    assert len(study.runs["sign"].loss) == 20
+    assert study.runs["sign"].loss[-1] < study.runs["sign"].loss[0]
+    assert "sign" in figure_four.summary(study)["steps_to_5e-4"]
+    labels = figure_four.figure4(study).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["SGD", "smooth", "sign"]
 
 
 def test_bad_input_is_named(tmp_path):

@@ -6,7 +6,6 @@ The bias is trained because that is where gradient descent at 5e-3 jumps; with t
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,28 +19,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from normalforms.report import Meter, Report
 from rnn.kernel import check_count
 from rnn.models import partition
 from rnn.natural_gradient import fisher_of, low_rank_natural_gradient
+from rnn.studies import plan
+from rnn.studies.descents.optimizers import OPTIMIZERS, PAIR
 from rnn.tasks import Task, student_teacher
 from rnn.training import DivergedError, Folder, RecordError, train
 
-__all__ = ["RATE", "Descent", "Descents", "descents"]
+__all__ = ["Descent", "Descents", "descents"]
 
-RATE = 5e-3
 _CHUNK, _ROUNDS, _WAY = 250, 5, 15.0
 _RATES = (5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
-_PLANS = {"quick": (1, 2_000), "paper": (5, 35_000)}  # seeds, steps
-# With their most steps. The rates of the last three are those of a grid (docs/natural-gradient.md) whose median time
-# to 5e-4 over seeds 0 to 4, bias trained, is least; none arrives on every seed.
-_OPTIMIZERS = {
-    "SGD": (optax.sgd(RATE), 10**9),
-    "smooth": (low_rank_natural_gradient(RATE), 10**9),
-    "fast": (low_rank_natural_gradient(10.0, mode="fast"), 500),
-    "Adam": (optax.adam(1e-2), 6_000),
-    "momentum": (optax.sgd(5e-3, momentum=0.9), 6_000),
-    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1e-1)), 6_000),
-}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How many seeds, and how many steps of SGD and of smooth mode."""
+
+    seeds: int
+    steps: int
+
+
+_PLANS = {"quick": _Plan(1, 2_000), "paper": _Plan(5, 35_000)}
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ def descents(
     resume: bool = False,
     seeds: int | None = None,
     steps: int | None = None,
-    others: Sequence[str] = ("fast", "Adam", "momentum", "clipped"),
+    others: Sequence[str] | None = None,
     rates: Sequence[float] = _RATES,
-    progress: Callable[[str, float, float], None] | None = None,
+    progress: Meter | None = None,
 ) -> Descents:
     """Train the same students by each optimizer.
 
@@ -125,37 +126,36 @@ def descents(
         resume: continue from what ``out`` holds.
         seeds: how many, from ``seed`` on, in place of the preset's.
         steps: in place of the preset's.
-        others: optimizers beside SGD and smooth mode, of ``"fast"``, ``"Adam"``, ``"momentum"``, ``"clipped"``.
+        others: optimizers beside SGD and smooth mode, of those in :data:`OPTIMIZERS`; all of them unless given.
         rates: learning rates at which SGD and smooth mode are held against each other; may be empty.
-        progress: called with (stage, share done, estimated seconds left).
+        progress: shows how far it is.
 
     Raises:
         ValueError: unknown preset or optimizer, or no seeds.
         RecordError: ``out`` holds other runs.
         DivergedError: an optimizer diverged at once; one that does so later counts with its steps until then.
     """
-    if preset not in _PLANS:
-        raise ValueError(f"preset must be one of {', '.join(_PLANS)}, got {preset!r}")
-    if unknown := set(others) - set(_OPTIMIZERS):
-        raise ValueError(f"others must be of {', '.join(_OPTIMIZERS)}, got {', '.join(sorted(unknown))}")
-    many = _PLANS[preset][0] if seeds is None else check_count("seeds", seeds)
-    count = steps or _PLANS[preset][1]
-    say = progress or (lambda *_: None)
+    chosen = plan(_PLANS, preset)
+    others = [name for name in OPTIMIZERS if name not in PAIR] if others is None else others
+    if unknown := set(others) - set(OPTIMIZERS):
+        raise ValueError(f"others must be of {', '.join(OPTIMIZERS)}, got {', '.join(sorted(unknown))}")
+    many = chosen.seeds if seeds is None else check_count("seeds", seeds)
+    count = steps or chosen.steps
+    meter = progress or Meter(quiet=True)
     found, varied = [], []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
         if not resume and any(folder.glob("*/*/run.json")):
             raise RecordError(f"{folder} already holds runs; pass resume=True, or choose another folder")
-        for k in range(many):
-            task = student_teacher(seed + k, bias="trained")
-            began = time.perf_counter()
 
-            def tell(share: float, k: int = k, began: float = began) -> None:
-                passed = time.perf_counter() - began
-                say("descents", (k + share) / many, passed * ((many - k) / share - 1))
+        def work(report: Report) -> None:
+            for k in range(many):
+                task, where = student_teacher(seed + k, bias="trained"), folder / f"seed{seed + k}"
+                runs = _side_by_side(task, count, others, where, lambda share, k=k: report((k + share) / many))
+                found.append(runs)
+                varied.append([[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)])
 
-            found.append(_side_by_side(task, count, others, folder / f"seed{seed + k}", tell))
-            varied.append([[_calm(task, natural, r, min(_WAY / r, count)) for r in rates] for natural in (0, 1)])
+        meter.run("descents", work)
     return Descents(tuple(found), np.asarray(rates, float), np.max(np.asarray(varied, float), axis=0))
 
 
@@ -165,10 +165,10 @@ def _side_by_side(
     """SGD and smooth mode in turn, so that both see the same machine, then the others."""
     runs = {}
     for stop in sorted({min(-(-k * count // _ROUNDS // _CHUNK) * _CHUNK, count) for k in range(1, _ROUNDS + 1)}):
-        for name in ("SGD", "smooth"):
+        for name in PAIR:
             runs[name] = _train(task, name, stop, folder)
         tell(0.8 * stop / count)
-    runs |= {name: _train(task, name, min(count, _OPTIMIZERS[name][1]), folder) for name in others}
+    runs |= {name: _train(task, name, min(count, OPTIMIZERS[name].most), folder) for name in others}
     tell(0.95)
     return runs
 
@@ -177,7 +177,7 @@ def _train(task: Task, name: str, steps: int, folder: Path) -> Descent:
     out = folder / name
     options = {"save_every": 100, "diagnose_every": 0, "chunk": _CHUNK}
     try:
-        train(task, _OPTIMIZERS[name][0], steps, out=out, resume=True, **options)
+        train(task, OPTIMIZERS[name].transformation, steps, out=out, resume=True, **options)
     except DivergedError:
         if not any(Folder(out).chunks()):
             raise  # else the steps before it are the result

@@ -1,6 +1,6 @@
 """The experiment's main run trained in a process of its own, so that its beginning is analysed meanwhile.
 
-A training step keeps one core busy. The record on disk (:mod:`rnn.training.record`) is all that the two processes share.
+A training step keeps one core busy. The record on disk (:mod:`rnn.training.record`) is all that both share.
 Threads would not do: concurrent computations of one XLA client can wait for each other for ever.
 """
 
@@ -10,28 +10,53 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+import normalforms
 from rnn.tasks import Task, student_teacher
 from rnn.training import DivergedError, Progress, RecordError, Run, begin, recorded, train
 
-__all__ = ["Training", "training"]
+__all__ = ["Training", "serve", "training"]
 
 _ERRORS = {error.__name__: error for error in (RecordError, DivergedError, ValueError)}
-_POLL = 0.1
+_POLL, _PATIENCE = 0.1, 5.0
+
+# What the other process runs, in Python's isolated mode: without the current folder and PYTHONPATH, from which any
+# file called rnn.py or random.py would run. The search path that replaces them and the two packages are this process's.
+_START = """
+import importlib.util, json, sys
+path, packages, arguments = json.loads(sys.argv[1])
+sys.path[:] = path
+for name, folder in packages:
+    place = importlib.util.spec_from_file_location(
+        name, folder + "/__init__.py", submodule_search_locations=[folder]
+    )
+    sys.modules[name] = importlib.util.module_from_spec(place)
+    place.loader.exec_module(sys.modules[name])
+from rnn.studies.experiment.beside import serve
+sys.exit(serve(*arguments))
+"""
 
 
 class Training:
     """A run being trained by another process."""
 
-    def __init__(self, task: Task, steps: int, out: Path, process: subprocess.Popen[str]) -> None:
+    def __init__(self, task: Task, steps: int, out: Path, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
         self.task, self.steps, self.out = task, steps, out
-        self._process = process
+        self._process, self._said = process, said
+
+    @property
+    def pid(self) -> int:
+        """The other process's number."""
+        return self._process.pid
 
     def wait(self, steps: int | None = None, progress: Callable[[Progress], None] | None = None) -> Run:
         """The run as far as it is recorded, once that is at least ``steps`` steps (all of them unless given).
@@ -54,25 +79,31 @@ class Training:
 
     def _steps(self) -> int:
         """How many steps are on disk."""
-        files = sorted(self.out.glob("chunk-*.npz"))
+        files = sorted(self.out.glob("chunk-*.npz")) if self.out.is_dir() else []
         if not files:
             return 0
         with np.load(files[-1], allow_pickle=False) as data:
             return int(data["start"]) + len(data["loss"])
 
     def _error(self, status: int) -> Exception:
-        _, text = self._process.communicate()
-        lines = text.strip().splitlines()
-        try:
-            name, message = json.loads(lines[-1])
-            return _ERRORS[name](message)
-        except (IndexError, ValueError, KeyError, TypeError):
-            return ChildProcessError(f"training ended with status {status}: {lines[-1] if lines else 'no message'}")
+        """What the other process raised, as :func:`serve` wrote it on stderr."""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        for line in reversed(lines):  # a library may have said more at its end
+            try:
+                name, message = json.loads(line)
+                return _ERRORS[name](message)
+            except (ValueError, KeyError, TypeError):
+                continue
+        return ChildProcessError(f"training ended with status {status}: {lines[-1] if lines else 'no message'}")
 
 
 @contextmanager
 def training(seed: int, steps: int, out: Path, *, resume: bool = False) -> Iterator[Training]:
     """Train ``student_teacher(seed)`` in another process, recorded in ``out``; ended when the context is left.
+
+    The other process also ends when this one does, however it does: its standard input is a pipe from this process,
+    which the system closes.
 
     Args:
         seed: of the task and of the probes.
@@ -85,24 +116,44 @@ def training(seed: int, steps: int, out: Path, *, resume: bool = False) -> Itera
     """
     task = student_teacher(seed)
     begin(task, out, key=seed, resume=resume)
-    code = "import sys; from rnn.studies.experiment.beside import _main; sys.exit(_main(sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps([seed, steps, str(out)])],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
-    )
+    folders = {"normalforms": Path(normalforms.__file__).parent, "rnn": Path(__file__).parents[2]}
+    packages = [[name, str(folder.resolve())] for name, folder in folders.items()]
+    told = json.dumps([_search_path(), packages, [seed, steps, str(out.resolve())]])
+    # a file, because a pipe that nobody reads would stop a process that warns much
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _START, told],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        try:
+            yield Training(task, steps, out, process, said)
+        finally:
+            _end(process)
+
+
+def _search_path() -> list[str]:
+    """This process's search path without the current folder."""
+    here = Path.cwd()
+    return [entry for entry in sys.path if entry and Path(entry).resolve() != here]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
     try:
-        yield Training(task, steps, out, process)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate()
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
-def _main(argv: list[str]) -> int:
-    seed, steps, out = json.loads(argv[0])
+def serve(seed: int, steps: int, out: str) -> int:
+    """What the other process does; returns its exit status."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         train(student_teacher(seed), steps=steps, key=seed, out=out, resume=True)
     except KeyboardInterrupt:
@@ -112,3 +163,10 @@ def _main(argv: list[str]) -> int:
         print(json.dumps([name, str(error)]), file=sys.stderr)
         return 1
     return 0
+
+
+def _end_with_parent() -> None:
+    # not through sys.stdin, whose lock the interpreter wants when it ends
+    while os.read(0, 1024):
+        pass
+    os._exit(1)  # the pipe's other end is closed; a compiled step cannot be interrupted otherwise

@@ -1,4 +1,4 @@
-"""The figures of one reproduction, drawn from its :class:`rnn.reproduce.Story`."""
+"""The figures of one reproduction, drawn from its :class:`Story`."""
 
 from __future__ import annotations
 

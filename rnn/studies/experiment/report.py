@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
-import math
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import jax
-import matplotlib
 import numpy as np
-import scipy
 import sympy as sp
+from matplotlib.figure import Figure
 
-import normalforms as nf
 from normalforms.report import page as report
-from rnn.studies.experiment.study import BiasStory, Restricted, Story
+from rnn.studies import Settings, Study
+from rnn.studies.experiment.figures import figure1, figure_bias
+from rnn.studies.experiment.study import BiasStory, Restricted, Story, reproduce
 
-__all__ = ["document", "headline", "summary"]
+__all__ = ["STUDY", "headline", "section", "summary"]
 
 _GAP = 0.6
 
 
-def summary(story: Story, seconds: dict[str, float]) -> dict[str, Any]:
-    """The numbers of a reproduction, ready for JSON: finite or ``None``."""
+def summary(story: Story) -> dict[str, Any]:
+    """The numbers of the experiment, ready for JSON."""
     found, rank = story.restricted, story.rank
-    return _finite(
-        {
-            "preset": story.preset,
-            "seed": story.seed,
-            "versions": _versions(),
-            "seconds": seconds,
-            "training": {
-                "steps": story.run.steps,
-                "loss_first": float(story.run.loss[0]),
-                "loss_last": float(story.run.loss[-1]),
-            },
-            "teacher": {"fixed_points": len(story.teacher), "stable": int(story.teacher.stable.sum())},
-            "bifurcations": [_event(story, event) for event in story.events],
-            "unresolved": list(story.events.unresolved),
-            "stable_rank": {
-                "initial": rank.initial,
-                "at_bifurcation": rank.at_event,
-                "minimum": rank.minimum,
-                "minimum_step": rank.minimum_step,
-                "weights_alone": list(rank.weights_alone),
-            },
-            "restricted_kernel": None if found is None else _restricted(found),
-            "control": None if story.control is None else _restricted(story.control),
-            "trainable_bias": None if story.bias is None else _bias(story.bias),
-            "natural_gradient": None,
-            "two_modes": None,
-        }
-    )
-
-
-def _versions() -> dict[str, str]:
     return {
-        "normalforms": nf.__version__,
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "sympy": sp.__version__,
-        "matplotlib": matplotlib.__version__,
+        "training": {
+            "steps": story.run.steps,
+            "loss_first": float(story.run.loss[0]),
+            "loss_last": float(story.run.loss[-1]),
+        },
+        "teacher": {"fixed_points": len(story.teacher), "stable": int(story.teacher.stable.sum())},
+        "bifurcations": [_event(story, event) for event in story.events],
+        "unresolved": list(story.events.unresolved),
+        "stable_rank": {
+            "initial": rank.initial,
+            "at_bifurcation": rank.at_event,
+            "minimum": rank.minimum,
+            "minimum_step": rank.minimum_step,
+            "weights_alone": list(rank.weights_alone),
+        },
+        "restricted_kernel": None if found is None else _restricted(found),
+        "control": None if story.control is None else _restricted(story.control),
+        "trainable_bias": None if story.bias is None else _bias(story.bias),
     }
 
 
@@ -123,14 +100,6 @@ def _bias(bias: BiasStory) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def headline(story: Story) -> list[str]:
     """Three lines that say how it went."""
     lines = [f"loss {story.run.loss[0]:.3g} → {story.run.loss[-1]:.3g} in {story.run.steps} steps"]
@@ -145,29 +114,17 @@ def headline(story: Story) -> list[str]:
     return lines
 
 
-def document(story: Story, seconds: dict[str, float], figures: dict[str, bytes], more: Sequence[str] = ()) -> str:
-    """The report as one self-contained HTML page, the ``figures`` in it as PNG, ``more`` sections of it given."""
-    parts = [_laws(figures)] if "figure2" in figures else []
-    parts = [
-        _training(story, figures),
-        _kernel(story),
-        _bias_section(story, figures),
-        *parts,
-        *more,
-        _rest(story, seconds, not more),
-    ]
-    return report.page("State-space NTK collapse at a bifurcation", _lead(story), parts)
-
-
-def _lead(story: Story) -> str:
-    return (
+def section(story: Story, figures: Mapping[str, bytes]) -> str:
+    """The report's sections: the training, the restricted kernel, the companion run with trainable bias."""
+    about = report.paragraph(
         "A recurrent network learns to follow a teacher. On the way its fixed points change in number, and there the "
-        "state-space neural tangent kernel collapses to rank one. This page is a reproduction of Hazelden & "
-        "Shea-Brown (arXiv:2605.12763), computed by this run. " + ". ".join(headline(story)) + "."
+        "state-space neural tangent kernel collapses to rank one. This is a reproduction of Hazelden & Shea-Brown "
+        f"(arXiv:2605.12763), computed by this run: {story.run.steps} steps of SGD at 5e-3."
     )
+    return "\n".join([about, _training(story, figures), _kernel(story), _bias_section(story, figures)])
 
 
-def _training(story: Story, figures: dict[str, bytes]) -> str:
+def _training(story: Story, figures: Mapping[str, bytes]) -> str:
     rows = []
     for event in story.events:
         e = _event(story, event)
@@ -330,7 +287,7 @@ def _gains(found: Restricted | None) -> list[str]:
     ]
 
 
-def _bias_section(story: Story, figures: dict[str, bytes]) -> str:
+def _bias_section(story: Story, figures: Mapping[str, bytes]) -> str:
     bias = story.bias
     if bias is None:
         return report.section("With trainable bias", report.paragraph("This companion run was not made."))
@@ -356,44 +313,31 @@ def _bias_section(story: Story, figures: dict[str, bytes]) -> str:
     )
 
 
-def _laws(figures: dict[str, bytes]) -> str:
-    h0, g, T, t = sp.symbols("h_0 g T t")
-    return report.section(
-        "Figure 2: four laws of one line each",
-        report.formula(sp.Function("A_T")(g, h0), h0**2 * sp.Sum(t**2 * g ** (2 * t - 2), (t, 1, T))),
-        report.figure(
-            figures["figure2"],
-            "Mean over initial states of ‖sNTK_g‖ against g. Solid: direct iteration; dashed: uniform law of leading "
-            "order; triangles: peaks; vertical line: the bifurcation. Dotted: saddle-node orbits that leave to "
-            "infinity count with the steps before they do.",
-        ),
-        report.table(
-            ("what the paper shows", "what we find"),
-            [
-                (
-                    "stability flip: monotone growth; T³/3 for |g| < 1; T² g^{2T}/(1 − g²) for |g| > 1",
-                    "monotone; T³/3 at g = 1 only, (1+g²)/(1−g²)³ below, T² g^{2T}/(g² − 1) above, times ⟨h₀²⟩",
-                ),
-                (
-                    "pitchfork and period doubling: a peak past g = 1",
-                    "the same, and the two curves are equal",
-                ),
-                (
-                    "saddle-node: peaked amplification at g = 1",
-                    "a peak, once orbits that leave to infinity are counted until they do; the whole sum grows without "
-                    "bound where one leaves within T",
-                ),
-            ],
-        ),
-    )
+def _run(settings: Settings) -> Story:
+    options = {"seed": settings.seed, "out": settings.out, "resume": settings.resume, "progress": settings.meter}
+    return reproduce(settings.preset, meanwhile=settings.meanwhile, **options)
 
 
-def _rest(story: Story, seconds: dict[str, float], short: bool) -> str:
-    asked = "Figures 3 (two unstable modes) and 4 (natural gradient) are made on request: --only fig1,fig2,fig3,fig4."
-    return report.section(
-        "Settings, versions and times",
-        *([report.paragraph(asked)] if short else []),
-        report.table(("stage", "seconds"), [(k, float(v)) for k, v in seconds.items()]),
-        report.table(("package", "version"), list(_versions().items())),
-        report.paragraph(f"Preset {story.preset}, seed {story.seed}, {story.run.steps} steps of SGD at 5e-3."),
-    )
+def _figures(story: Story) -> dict[str, Figure]:
+    bias = figure_bias(story)
+    return {"figure1": figure1(story)} | ({} if bias is None else {"figure_bias": bias})
+
+
+STUDY = Study(
+    title="State-space NTK collapse at a bifurcation",
+    keys=(
+        "training",
+        "teacher",
+        "bifurcations",
+        "unresolved",
+        "stable_rank",
+        "restricted_kernel",
+        "control",
+        "trainable_bias",
+    ),
+    run=_run,
+    figures=_figures,
+    facts=summary,
+    section=section,
+    headline=headline,
+)

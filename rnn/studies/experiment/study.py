@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from normalforms.report import Meter, Report
 from rnn.dynamics import Bifurcations, Event, FixedPoints, bifurcations, fixed_points
 from rnn.kernel import diagnostics, sntk
 from rnn.models import Rebuild, flatten, with_bias
 from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
+from rnn.studies import plan
 from rnn.studies.experiment.beside import training
 from rnn.tasks import Task, student_teacher
 from rnn.training import COLD, COST, Progress, Run, train
@@ -145,7 +146,7 @@ def reproduce(
     out: str | Path | None = None,
     resume: bool = False,
     steps: int | None = None,
-    progress: Callable[[str, float, float], None] | None = None,
+    progress: Meter | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Story:
     """Train, find the bifurcations, measure and predict the restricted kernel at the first of them.
@@ -156,7 +157,7 @@ def reproduce(
         out: folder for the training records; without it nothing is written.
         resume: continue from what ``out`` holds.
         steps: training steps, in place of the preset's.
-        progress: called with (stage, share done, estimated seconds left of the stage).
+        progress: shows how far it is, and keeps the times of the stages.
         meanwhile: called once while the main run trains beside this process.
 
     Raises:
@@ -164,43 +165,41 @@ def reproduce(
         RecordError: ``out`` holds another run.
         DivergedError: training diverged.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    plan = PRESETS[preset]
-    count = steps or plan.steps
-    early = min(count, plan.early)
-    stages = _Stages(progress)
+    chosen = plan(PRESETS, preset)
+    count = steps or chosen.steps
+    early = min(count, chosen.early)
+    stages = progress or Meter(quiet=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
 
         def companion(name: str, task: Task) -> Run:
             where, label = folder / name, f"training ({name})"
             options = {"steps": early, "key": seed, "out": where, "resume": resume, "diagnose_every": 0}
-            return stages.run(label, lambda report: train(task, progress=report, **options))
+            return stages.run(label, lambda report: train(task, progress=_share(report), **options))
 
         main = stack.enter_context(training(seed, count, folder / "student", resume=resume))
         other = companion("bias", student_teacher(seed, bias="trained"))
         bias = stages.run("trainable bias", lambda report: _bias_story(other, report))
         near = companion("control", student_teacher(seed, gain=0.9))
         control = stages.run("negative control", lambda report: _restricted(_first(near, report), fitted=False))
-        run = stages.run("training (to the first event)", lambda report: main.wait(early, report))
+        run = stages.run("training (to the first event)", lambda report: main.wait(early, _share(report)))
         events = stages.run("first event", lambda report: _first(run, report))
         ranks = _Ranks(run, events)
-        restricted = stages.run("restricted kernel", lambda report: _restricted(events, gains=plan.gains))
+        restricted = stages.run("restricted kernel", lambda report: _restricted(events, gains=chosen.gains))
         stages.run("stable rank", lambda report: ranks.trace(run))
         teacher = fixed_points(run.task.teacher)
         meanwhile()
-        run = stages.run("training (student)", lambda report: main.wait(progress=report))
+        run = stages.run("training (student)", lambda report: main.wait(progress=_share(report)))
     missed, at = not len(events), events[0].step if len(events) else float("inf")
 
     def every(step: float) -> float:
         if at - 100 <= step <= at + 300:
             return 20
-        return 100 if step < early else plan.sample_every
+        return 100 if step < early else chosen.sample_every
 
     events = stages.run("bifurcations", lambda report: bifurcations(run, every=every, progress=report))
     if missed:
-        ranks, restricted = _Ranks(run, events), _restricted(events, gains=plan.gains)
+        ranks, restricted = _Ranks(run, events), _restricted(events, gains=chosen.gains)
     radius_step, radius = _spectral_radius(run)
     return Story(
         preset,
@@ -214,34 +213,13 @@ def reproduce(
         restricted,
         bias,
         control,
-        stages.seconds,
+        dict(stages.seconds),
     )
 
 
-class _Stages:
-    """Stages of work, with their wall time and their progress."""
-
-    def __init__(self, progress: Callable[[str, float, float], None] | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self.progress = progress
-
-    def run(self, name: str, work: Callable[[Callable[[Any], None]], Any]) -> Any:
-        """``work(report)``, timed; ``report`` takes a :class:`rnn.train.Progress` or a share done."""
-        began = time.perf_counter()
-
-        def report(state: Any) -> None:
-            if self.progress is None:
-                return
-            if isinstance(state, Progress):
-                self.progress(name, state.step / state.steps, state.remaining)
-            else:
-                left = (time.perf_counter() - began) * (1 / state - 1) if state else float("nan")
-                self.progress(name, state, left)
-
-        report(0.0)
-        result = work(report)
-        self.seconds[name] = time.perf_counter() - began
-        return result
+def _share(report: Report) -> Callable[[Progress], None]:
+    """What :func:`rnn.train` calls, telling a stage's report."""
+    return lambda state: report(state.step / state.steps, state.remaining)
 
 
 def _spectral_radius(run: Run, most: int = 250) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
 """Figure 2: the laws of the named families."""
 
-from rnn.studies.laws.figures import figure2
+from rnn.studies.laws.study import STUDY, Laws, figure2, laws
 
-__all__ = ["figure2"]
+__all__ = ["STUDY", "Laws", "figure2", "laws"]

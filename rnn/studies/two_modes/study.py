@@ -6,7 +6,7 @@ The first mode draws the kernel to itself as it becomes critical, and the second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from normalforms.report import Meter, Report
 from rnn.models import VanillaRNN, trajectory
 from rnn.natural_gradient import low_rank_natural_gradient
+from rnn.studies import plan
 from rnn.tasks import Task
 from rnn.training import Run, train, train_all
 
@@ -24,7 +26,18 @@ __all__ = ["Crossings", "TwoModes", "two_mode_task", "two_modes"]
 
 _SGD, _FAST = optax.sgd(5e-2), low_rank_natural_gradient(10.0, mode="fast")
 _CHUNK = 250
-_PLANS = {"quick": (2, 3_000, 500), "paper": (5, 12_000, 2_000)}  # seeds, steps of SGD, of natural gradient
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How many seeds, and how many steps of SGD and of natural gradient."""
+
+    seeds: int
+    descent: int
+    natural: int
+
+
+_PLANS = {"quick": _Plan(2, 3_000, 500), "paper": _Plan(5, 12_000, 2_000)}
 SETTINGS = tuple((second, gain) for second in (1.1, 1.3) for gain in (0.5, 0.95))
 
 
@@ -117,7 +130,7 @@ def two_modes(
     resume: bool = False,
     steps: int | None = None,
     devices: Sequence[Any] | None = None,
-    progress: Callable[[str, float, float], None] | None = None,
+    progress: Meter | None = None,
 ) -> TwoModes:
     """Train students on teachers with two unstable modes, by gradient descent and by natural gradient.
 
@@ -128,23 +141,21 @@ def two_modes(
         resume: continue from what ``out`` holds.
         steps: steps of descent, in place of the preset's.
         devices: share the students of all seeds and settings among these; one after the other unless given.
-        progress: called with (stage, share done, estimated seconds left).
+        progress: shows how far it is.
 
     Raises:
         ValueError: unknown preset.
         RecordError: ``out`` holds other runs.
     """
-    if preset not in _PLANS:
-        raise ValueError(f"preset must be one of {', '.join(_PLANS)}, got {preset!r}")
-    seeds, long, short = _PLANS[preset]
-    long = steps or long
+    chosen = plan(_PLANS, preset)
+    long, short = steps or chosen.descent, chosen.natural
     plans = [
         (second, gain, seed + k, natural)
         for second, gain in SETTINGS
-        for k in range(seeds)
+        for k in range(chosen.seeds)
         for natural in (False, True)
     ]
-    tell = progress or (lambda *_: None)
+    meter = progress or Meter(quiet=True)
     tasks = [two_mode_task(number, second, gain) for second, gain, number, _ in plans]
     folders = [None if out is None else Path(out) / _name(*plan) for plan in plans]
 
@@ -153,21 +164,28 @@ def two_modes(
         return course | {"save_every": 1 if natural else 10, "chunk": _CHUNK, "resume": resume}
 
     runs: dict[int, Run] = {}
-    if devices is None:
+
+    def one_by_one(report: Report) -> None:
         for k, (task, folder) in enumerate(zip(tasks, folders, strict=True)):
-            tell("two modes", k / len(plans), float("nan"))
             runs[k] = train(task, out=folder, diagnose_every=0, **options(plans[k][3]))
+            report((k + 1) / len(plans))
+
+    def together(report: Report, natural: bool) -> None:
+        which = [k for k, plan in enumerate(plans) if plan[3] is natural]
+        found = train_all(
+            [tasks[k] for k in which],
+            devices=devices,
+            out=None if out is None else [folders[k] for k in which],
+            progress=lambda p: report(p.step / p.steps, p.remaining),
+            **options(natural),
+        )
+        runs.update(zip(which, found, strict=True))
+
+    if devices is None:
+        meter.run("two modes", one_by_one)
     else:
         for natural, stage in ((False, "two modes, descent"), (True, "two modes, natural")):
-            which = [k for k, plan in enumerate(plans) if plan[3] is natural]
-            found = train_all(
-                [tasks[k] for k in which],
-                devices=devices,
-                out=None if out is None else [folders[k] for k in which],
-                progress=lambda p, stage=stage: tell(stage, p.step / p.steps, p.remaining),
-                **options(natural),
-            )
-            runs |= zip(which, found, strict=True)
+            meter.run(stage, lambda report, natural=natural: together(report, natural))
     return TwoModes(tuple(_crossings(runs[k], *plan) for k, plan in enumerate(plans)))
 
 

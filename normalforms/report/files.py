@@ -1,0 +1,65 @@
+"""Files of an output folder: each is written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loading matplotlib takes longer than all else that a command's --help needs
+    from matplotlib.figure import Figure
+
+__all__ = ["save_figures", "write_whole"]
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place and move it there, so that nobody ever reads half of it.
+
+    Args:
+        path: the file; its folder must exist.
+        content: text is encoded as UTF-8.
+
+    Raises:
+        OSError: the folder cannot be written to, or no space is left; the file is then as it was before.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    # a name of its own for every writer: two processes that shared one would mix their halves
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def save_figures(folder: Path, figures: Mapping[str, Figure], dpi: float = 150) -> dict[str, bytes]:
+    """Write every figure as ``name.png`` and ``name.svg``.
+
+    Args:
+        folder: made where it is missing.
+        figures: by name.
+        dpi: of the PNG.
+
+    Returns:
+        The PNGs by name.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    images = {}
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            buffer = io.BytesIO()
+            # without a date, the same figure is the same file
+            dated = {"Date": None} if kind == "svg" else None
+            figure.savefig(buffer, format=kind, dpi=dpi, metadata=dated)
+            write_whole(folder / f"{name}.{kind}", buffer.getvalue())
+            if kind == "png":
+                images[name] = buffer.getvalue()
+    return images

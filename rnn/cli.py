@@ -1,0 +1,98 @@
+"""The commands ``reproduce`` and ``analyze``, which ``normalforms`` finds as entry points.
+
+Nothing heavy is imported before one of them runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from normalforms.report import Meter
+from rnn.studies import PRESETS, Made, Settings, chosen, find, make
+
+__all__ = ["analyze", "reproduce"]
+
+
+def reproduce(commands: Any) -> None:
+    """Add ``normalforms reproduce`` to the subcommands of a parser."""
+    names = ",".join(entry.name for entry in find("reproduce"))
+    default = ",".join(entry.name for entry in chosen("reproduce"))
+    parser = commands.add_parser("reproduce", help="train, find the bifurcations, predict the kernel, write a report")
+    parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])
+    parser.add_argument("--out", default="reproduction", help="output folder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="continue, or redraw, what the output folder holds")
+    parser.add_argument("--only", help=f"studies, of {names}; {default} unless given")
+    parser.add_argument("--devices", type=int, metavar="N", help="share the work of a study among N local devices")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
+    parser.set_defaults(run=_reproduce)
+
+
+def analyze(commands: Any) -> None:
+    """Add ``normalforms analyze`` to the subcommands of a parser."""
+    parser = commands.add_parser("analyze", help="fixed points and bifurcations of your own network's checkpoints")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=".safetensors or .npz, in the order of training")
+    parser.add_argument("--cell", help="vanilla, W@tanh(h)+b, gru or lstm; told from the weights unless given")
+    parser.add_argument("--horizon", type=int, default=25, help="T of the kernel, in steps")
+    parser.add_argument("--devices", type=int, metavar="N", help="share the kernel's batch among N local devices")
+    parser.add_argument("--out", default="analysis", help="output folder")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
+    parser.set_defaults(run=_analyze)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    only = None if arguments.only is None else arguments.only.split(",")
+    try:
+        entries = chosen("reproduce", only)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+    if arguments.devices is not None and not any(entry.study.devices for entry in entries):
+        able = ", ".join(entry.name for entry in find("reproduce") if entry.study.devices)
+        raise ValueError(f"--devices shares the work of {able}; add it to --only, or leave --devices off")
+    again = ["normalforms", "reproduce", "--preset", arguments.preset, "--seed", str(arguments.seed)]
+    again += ["--out", arguments.out, "--resume"]
+    again += ["--only", arguments.only] if arguments.only else []
+    again += ["--devices", str(arguments.devices)] if arguments.devices else []
+    settings = Settings(
+        preset=arguments.preset,
+        seed=arguments.seed,
+        out=Path(arguments.out) / "run",
+        resume=arguments.resume,
+        devices=_devices(arguments),
+        meter=_meter(arguments),
+    )
+    try:
+        return _tell(make("reproduce", entries, settings, Path(arguments.out), "reproduction"), arguments)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"continue with: {shlex.join(again)}") from None
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    settings = Settings(
+        devices=_devices(arguments),
+        meter=_meter(arguments),
+        options={"paths": arguments.paths, "cell": arguments.cell, "horizon": arguments.horizon},
+    )
+    return _tell(make("analyze", chosen("analyze"), settings, Path(arguments.out), "analysis"), arguments)
+
+
+def _tell(made: Made, arguments: argparse.Namespace) -> int:
+    print(json.dumps(made.facts) if arguments.json else "\n".join([*made.headline, f"report: {made.report}"]))
+    return 0
+
+
+def _meter(arguments: argparse.Namespace) -> Meter:
+    return Meter(quiet=arguments.json, check=arguments.check)
+
+
+def _devices(arguments: argparse.Namespace) -> list[Any] | None:
+    """The devices asked for, if any were."""
+    if arguments.devices is None:
+        return None
+    from rnn.kernel import local_devices  # here, because it starts JAX
+
+    return local_devices(arguments.devices)
