@@ -10,12 +10,12 @@ import numpy as np
 import sympy as sp
 
 from normalforms.families import FamilyError, find, limiting, notation, recognise, reduced
-from normalforms.forms import Orbit, amplify, gram, iterate, orbit_program
+from normalforms.forms import Orbit, amplify, gram, iterate, recursion
 from normalforms.forms.averages import AveragedLaw, Distribution
 from normalforms.forms.limits import CuspScaling, Regimes, Scaling
 from normalforms.forms.series import Law, exact_formula, series_formula
 from normalforms.forms.uniform import UniformLaw, general, uniform_law
-from normalforms.formulas import Domain, Formula, GramFormula, Notation, rescaled
+from normalforms.formulas import Formula, GramFormula, Notation, rescaled
 from normalforms.maps import Map
 from normalforms.reduction import NormalForm
 
@@ -96,11 +96,8 @@ class AmplificationLaw:
 
     @property
     def reference(self) -> Formula:
-        """Direct iteration as a `Formula`, for generated code; one parameter."""
-        program = orbit_program(self.map)
-        A = sp.Function("A")(*program.inputs)
-        made = Formula(A, program.inputs, Domain("orbits that stay"), program=program)
-        return self._noted(self._rescaled(made))
+        """Direct iteration as a `Formula`, to be printed and for generated code of one parameter."""
+        return self._noted(self._rescaled(recursion(self.map)))
 
     def exact(self, horizon: int, order: int | None = None) -> Law:
         """``A_T`` for one horizon as a polynomial in ``g`` and ``h0`` with exact coefficients.

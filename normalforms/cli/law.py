@@ -68,14 +68,13 @@ def _law(arguments: argparse.Namespace) -> int:
     law = _amplification(arguments)
     form = _form(law, arguments)
     if arguments.evaluate is None:
-        recursion = arguments.form == "reference" and arguments.format in ("text", "latex")
-        shown = {"": _recursion(law, arguments.format)} if recursion else _shown(form, arguments.format)
+        shown = _shown(form, arguments.format)
         facts = {"form": arguments.form, **_facts(form), "law": shown if len(shown) > 1 else shown.get("", shown)}
         lines = [text if not name else f"{name}: {text}" for name, text in shown.items()]
     else:
         facts, lines = _evaluated(law, form, arguments)
     print(json.dumps(facts, ensure_ascii=False) if arguments.json else "\n".join(lines))
-    if sys.stdout.isatty() and not arguments.json and hasattr(form, "domain"):
+    if sys.stdout.isatty() and not arguments.json and not isinstance(form, Mapping):
         print(f"It holds for {form.domain}.", file=sys.stderr)
     return 0
 
@@ -137,9 +136,15 @@ def _form(law: Any, arguments: argparse.Namespace) -> Any:
 def _facts(form: Any) -> dict[str, Any]:
     if isinstance(form, Mapping):
         return {"domain": {name: str(regime.domain) for name, regime in form.items()}}
-    if hasattr(form, "note"):
+    if _is_limit(form):
         return {"x": str(form.x), "y": str(form.y), "prefactor": str(form.prefactor), "note": form.note}
     return {"symbols": [s.name for s in form.symbols], "domain": str(form.domain)}
+
+
+def _is_limit(form: Any) -> bool:
+    from normalforms.forms.limits import CuspScaling, Scaling  # SymPy, which --help need not load
+
+    return isinstance(form, (CuspScaling, Scaling))
 
 
 def _shown(form: Any, style: str) -> dict[str, str]:
@@ -156,34 +161,6 @@ def _shown(form: Any, style: str) -> dict[str, str]:
 
 def _lines(equations: Any) -> str:
     return "\n".join(f"{left} = {right}" for left, right in equations)
-
-
-def _recursion(law: Any, style: str) -> str:
-    """The map, and the recursion of its sensitivity to each parameter."""
-    import sympy as sp
-
-    m = law.map
-    several = len(m.states) > 1, len(m.parameters) > 1
-    ends = {
-        (x, g): (f"_{x}" if several[0] else "") + (f"_{g}" if several[1] else "")
-        for x in m.states
-        for g in m.parameters
-    }
-    tangent = {pair: sp.Symbol(f"s{end}") for pair, end in ends.items()}
-    total = " + ".join(f"s{end}_t**2" for end in ends.values())
-    head = {"text": f"sum({total}, t = 1..T)", "latex": r"\sum_{t=1}^{T} \|s_t\|^2"}
-    if several[1]:
-        head = {"text": "largest eigenvalue of sum(s_t s_t', t = 1..T)", "latex": r"\|\sum_{t=1}^{T} s_t s_t^\top\|_2"}
-    rows: list[tuple[str, Any]] = [("A", head[style])]
-    write = sp.latex if style == "latex" else str
-    rows += [(f"{write(x)}'", write(f)) for x, f in zip(m.states, m.steps, strict=True)]
-    for (x, g), s in tangent.items():
-        f = dict(zip(m.states, m.steps, strict=True))[x]
-        moved = f.diff(g) + sp.Add(*(f.diff(y) * tangent[y, g] for y in m.states))
-        rows.append((f"{write(s)}'", write(moved)))
-    if style == "text":
-        return _lines(rows)
-    return "\\begin{aligned}" + " \\\\ ".join(f"{name} &= {value}" for name, value in rows) + "\\end{aligned}"
 
 
 # --- numbers --------------------------------------------------------------------------------------------------
@@ -222,7 +199,7 @@ def _values(form: Any, g: Any, h0: Any, T: int) -> tuple[dict[str, float], list[
     formulas = form if isinstance(form, Mapping) else {"law": form}
     values, notes = {}, []
     for name, formula in formulas.items():
-        at_once = all(not s.is_integer for s in formula.symbols) and not hasattr(formula, "note")
+        at_once = all(not s.is_integer for s in formula.symbols) and not _is_limit(formula)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             values[name] = float(formula(g, h0) if at_once else formula(g, h0, T))

@@ -127,6 +127,7 @@ class Program:
     @property
     def functions(self) -> set[tuple[str, int]]:
         """Special functions that the program calls, as (class name, index k)."""
+        # loading special functions takes SciPy, which a program without them does not need
         from normalforms.exact import Clifford, ExpMoment
 
         found = {f for e in self.expressions() for f in e.atoms(ExpMoment, Clifford)}

@@ -103,6 +103,7 @@ def families() -> dict[str, Any]:
     Exact and series laws, the orbit of the uniform law (the law is ``Σ_t ‖∂_g h_t‖²`` of it), the scaling function
     at the bifurcation, and the regimes with their errors. A form that a family lacks is left out.
     """
+    # users' golden files need neither
     import sympy as sp
 
     import normalforms as nf

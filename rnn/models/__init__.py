@@ -1,12 +1,11 @@
 """Cells, their parameters, paths of them, and weights from files."""
 
-from rnn.models.activations import Activation
 from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
-from rnn.models.hooks import affine_of, hook, jacobian_of, lipschitz_of, with_bias
+from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
 from rnn.models.inputs import check_inputs, over_states, trajectory
 from rnn.models.leaky import LeakyRNN
-from rnn.models.model import Constant, Model, moved, partition, state_size
+from rnn.models.model import Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
 from rnn.models.path import ModelPath
 from rnn.models.vanilla import Form, VanillaRNN
@@ -15,9 +14,7 @@ from rnn.models.weights import load
 __all__ = [
     "GRU",
     "LSTM",
-    "Activation",
     "Affine",
-    "Constant",
     "Form",
     "LeakyRNN",
     "Leaves",
@@ -28,7 +25,6 @@ __all__ = [
     "affine_of",
     "check_inputs",
     "flatten",
-    "hook",
     "jacobian_of",
     "lipschitz_of",
     "load",

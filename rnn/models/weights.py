@@ -96,6 +96,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
+        # an optional dependency
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise ValueError("reading .safetensors needs the package safetensors: install normalforms[weights]") from None

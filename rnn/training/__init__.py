@@ -1,7 +1,7 @@
 """Training as compiled scans, single runs and ensembles, and their record on disk."""
 
 from rnn.training.ensemble import train_all
-from rnn.training.record import Folder, RecordError, Run, write_atomic
+from rnn.training.record import Folder, RecordError, Run
 from rnn.training.train import COLD, COST, DivergedError, Progress, begin, recorded, train
 
 __all__ = [
@@ -16,5 +16,4 @@ __all__ = [
     "recorded",
     "train",
     "train_all",
-    "write_atomic",
 ]

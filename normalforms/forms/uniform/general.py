@@ -98,13 +98,7 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     shift = made.shift if made else ()
     x = stretch * h0 - form.fixed_point
     prelude, solve, body = blocks(*inputs)
-    if made:
-        read = [a.at(growth - 1) for a in made.parts]
-        powers = prelude.powers("m", growth - 1, max(a.degree for a in made.parts))
-        parts = [a.assigned(f"part{i}", powers, prelude) for i, a in enumerate(made.parts)]
-    else:
-        read = [size, *bends]
-        parts = [prelude(f"part{i}", e) for i, e in enumerate(read)]
+    read, parts = _read(made, growth, prelude) if made else _named([size, *bends], prelude)
     change, changed = _Change(tuple(parts[1:])), _Change(tuple(read[1:]))
     z0 = change.assigned(x, prelude)
     law = Bernoulli(growth, power, _one, z0**power / parts[0], shift)
@@ -144,6 +138,17 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         still=(*prelude.constants, *body.constants),
         focus=focus(growth, g, critical),
     )
+
+
+def _read(made: Normalised, growth: sp.Expr, prelude: Block) -> tuple[list[sp.Expr], list[sp.Symbol]]:
+    """Size and bends as expressions of the parameter, and the symbols that they are assigned to."""
+    powers = prelude.powers("m", growth - 1, max(a.degree for a in made.parts))
+    read = [a.at(growth - 1) for a in made.parts]
+    return read, [a.assigned(f"part{i}", powers, prelude) for i, a in enumerate(made.parts)]
+
+
+def _named(read: list[sp.Expr], prelude: Block) -> tuple[list[sp.Expr], list[sp.Symbol]]:
+    return read, [prelude(f"part{i}", e) for i, e in enumerate(read)]
 
 
 def _leading(form: Local, growth: sp.Expr, flip: bool) -> tuple[tuple[sp.Expr, ...], sp.Expr, int]:

@@ -124,23 +124,15 @@ def section(story: Story, figures: Mapping[str, bytes]) -> str:
     return "\n".join([about, _training(story, figures), _kernel(story), _bias_section(story, figures)])
 
 
+_COLUMNS = ("c2", "c3", "loss_before", "loss_after", "status")
+
+
 def _training(story: Story, figures: Mapping[str, bytes]) -> str:
     rows = []
     for event in story.events:
         e = _event(story, event)
         gap = abs(abs(event.multiplier) - 1)
-        rows.append(
-            [
-                e["kind"],
-                e["step"],
-                f"{gap:.1e}",
-                e["c2"],
-                e["c3"],
-                e["loss_before"],
-                e["loss_after"],
-                e["status"],
-            ]
-        )
+        rows.append([e["kind"], e["step"], f"{gap:.1e}", *(e[k] for k in _COLUMNS)])
     head = ("kind", "step", "||multiplier| − 1|", "c₂", "c₃", "loss 100 steps before", "and after", "status")
     rank = story.rank
     alone = (*rank.weights_alone, "–", "–")
