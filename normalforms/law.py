@@ -233,7 +233,7 @@ class AmplificationLaw:
         # the ball arithmetic of python-flint takes as long to load as the rest of the package
         from normalforms.forms.enclosure import enclosure
 
-        if self.notation.modulus and not hasattr(h0, "__len__"):
+        if self.notation.modulus and (isinstance(h0, str) or not hasattr(h0, "__len__")):
             h0 = (h0, *[0] * (self.map.dimension - 1))
         return enclosure(self.map, g, h0, horizon, stretch=self.stretch, gain=self.gain)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from normalforms.exact import Clifford, ExpMoment
+
 __all__ = ["Assignments", "Carry", "Program", "horner"]
 
 Assignments = tuple[tuple[sp.Symbol, sp.Expr], ...]
@@ -127,9 +129,6 @@ class Program:
     @property
     def functions(self) -> set[tuple[str, int]]:
         """Special functions that the program calls, as (class name, index k)."""
-        # loading special functions takes SciPy, which a program without them does not need
-        from normalforms.exact import Clifford, ExpMoment
-
         found = {f for e in self.expressions() for f in e.atoms(ExpMoment, Clifford)}
         return {(type(f).__name__, int(f.args[0])) for f in found}
 
