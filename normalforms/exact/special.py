@@ -39,11 +39,13 @@ class ExpMoment(sp.Function):
 
     @classmethod
     def eval(cls, k: Any, z: Any) -> Any:
+        """The value at the origin, ``M_k(0) = 1/(k + 1)``; ``None``, no evaluation, elsewhere."""
         if z.is_zero:
             return 1 / (k + 1)
         return None
 
     def fdiff(self, argindex: int = 2) -> Any:
+        """The derivative with respect to z, ``M_{k+1}(z)``; k is an index and has none."""
         if argindex != 2:
             raise sp.ArgumentIndexError(self, argindex)
         return ExpMoment(self.args[0] + 1, self.args[1])
@@ -83,11 +85,13 @@ class Clifford(sp.Function):
 
     @classmethod
     def eval(cls, k: Any, z: Any) -> Any:
+        """The value at the origin, ``C_k(0) = 1/(2k + 1)!!``; ``None``, no evaluation, elsewhere."""
         if z.is_zero:
             return 1 / sp.factorial2(2 * k + 1)
         return None
 
     def fdiff(self, argindex: int = 2) -> Any:
+        """The derivative with respect to z, ``C_{k+1}(z)/2``; k is an index and has none."""
         if argindex != 2:
             raise sp.ArgumentIndexError(self, argindex)
         return Clifford(self.args[0] + 1, self.args[1]) / 2
