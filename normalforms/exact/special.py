@@ -48,7 +48,8 @@ class ExpMoment(sp.Function):
         """The derivative with respect to z, ``M_{k+1}(z)``; k is an index and has none."""
         if argindex != 2:
             raise sp.ArgumentIndexError(self, argindex)
-        return ExpMoment(self.args[0] + 1, self.args[1])
+        k, z = self.args
+        return ExpMoment(sp.Add(k, 1), z)
 
     def _eval_rewrite_as_exp(self, k: Any, z: Any, **_: Any) -> Any:
         value = (sp.exp(z) - 1) / z
@@ -94,7 +95,8 @@ class Clifford(sp.Function):
         """The derivative with respect to z, ``C_{k+1}(z)/2``; k is an index and has none."""
         if argindex != 2:
             raise sp.ArgumentIndexError(self, argindex)
-        return Clifford(self.args[0] + 1, self.args[1]) / 2
+        k, z = self.args
+        return sp.Mul(sp.S.Half, Clifford(sp.Add(k, 1), z))
 
     def _eval_rewrite_as_cosh(self, k: Any, z: Any, **_: Any) -> Any:
         root = sp.sqrt(z)
