@@ -50,6 +50,7 @@ _COMPILING = {
     "kernel",
     "krylov",
     "optimizer",
+    "pages",
     "spectrum",
     "sweeps",
 }

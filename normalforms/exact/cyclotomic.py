@@ -97,6 +97,7 @@ class Fraction:
         return Fraction(self.base, self.num * other.num, combined(self.den, other.den))
 
     def times(self, number: int) -> Fraction:
+        """An integer multiple, over the same denominator."""
         return Fraction(self.base, self.num * number, self.den)
 
     def derivative(self) -> Fraction:

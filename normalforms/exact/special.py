@@ -39,14 +39,17 @@ class ExpMoment(sp.Function):
 
     @classmethod
     def eval(cls, k: Any, z: Any) -> Any:
+        """The value at the origin, ``M_k(0) = 1/(k + 1)``; ``None``, no evaluation, elsewhere."""
         if z.is_zero:
             return 1 / (k + 1)
         return None
 
     def fdiff(self, argindex: int = 2) -> Any:
+        """The derivative with respect to z, ``M_{k+1}(z)``; k is an index and has none."""
         if argindex != 2:
             raise sp.ArgumentIndexError(self, argindex)
-        return ExpMoment(self.args[0] + 1, self.args[1])
+        k, z = self.args
+        return ExpMoment(sp.Add(k, 1), z)
 
     def _eval_rewrite_as_exp(self, k: Any, z: Any, **_: Any) -> Any:
         value = (sp.exp(z) - 1) / z
@@ -83,14 +86,17 @@ class Clifford(sp.Function):
 
     @classmethod
     def eval(cls, k: Any, z: Any) -> Any:
+        """The value at the origin, ``C_k(0) = 1/(2k + 1)!!``; ``None``, no evaluation, elsewhere."""
         if z.is_zero:
             return 1 / sp.factorial2(2 * k + 1)
         return None
 
     def fdiff(self, argindex: int = 2) -> Any:
+        """The derivative with respect to z, ``C_{k+1}(z)/2``; k is an index and has none."""
         if argindex != 2:
             raise sp.ArgumentIndexError(self, argindex)
-        return Clifford(self.args[0] + 1, self.args[1]) / 2
+        k, z = self.args
+        return sp.Mul(sp.S.Half, Clifford(sp.Add(k, 1), z))
 
     def _eval_rewrite_as_cosh(self, k: Any, z: Any, **_: Any) -> Any:
         root = sp.sqrt(z)

@@ -100,16 +100,16 @@ def _abbreviate(exprs: list[sp.Expr]) -> tuple[list[sp.Expr], list[tuple[sp.Symb
         name = sp.Symbol("E" if len(roots) == 1 else f"E_{i + 1}")
         names.append((name, base**exponent))
         swap |= {p: name ** p.exp.as_coeff_Mul()[0] for p in powers if p.base == base and p.exp.has(exponent)}
-    exprs = [e.xreplace(swap) for e in exprs]
-    counts = Counter(p.base for e in exprs for p in _denominators(e))
+    named = [e.xreplace(swap) for e in exprs]
+    counts = Counter(p.base for e in named for p in _denominators(e))
     often = [b for b, n in counts.items() if n >= _OFTEN]
     often.sort(key=lambda b: (sp.total_degree(b), sp.default_sort_key(b)))
     short = {b: sp.Symbol(f"d_{i + 1}") for i, b in enumerate(often)}
-    exprs = [e.replace(lambda p: p.is_Pow and p.base in short, lambda p: short[p.base] ** p.exp) for e in exprs]
-    wide = dict.fromkeys(f for e in exprs for f in _factors(e) if len(sp.latex(f)) > _WIDE)
+    slim = [e.replace(lambda p: p.is_Pow and p.base in short, lambda p: short[p.base] ** p.exp) for e in named]
+    wide = dict.fromkeys(f for e in slim for f in _factors(e) if len(sp.latex(f)) > _WIDE)
     tops = {f: sp.Symbol(f"n_{i + 1}") for i, f in enumerate(wide)}
     names += [*((s, f) for f, s in tops.items()), *((s, b) for b, s in short.items())]
-    return [e.xreplace(tops) for e in exprs], names
+    return [e.xreplace(tops) for e in slim], names
 
 
 def _factors(expr: sp.Expr) -> Iterator[sp.Expr]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import mpmath
 import sympy as sp
@@ -12,7 +12,7 @@ import sympy as sp
 from normalforms.exact import is_odd, is_zero, tidy
 from normalforms.maps import Map
 from normalforms.reduction.classify import frame_of, reduce_jet
-from normalforms.reduction.jet import Jet, jet
+from normalforms.reduction.jet import Jet, Vector, jet
 from normalforms.reduction.normal_form import Coefficients, NormalForm
 
 __all__ = ["reduce"]
@@ -57,7 +57,8 @@ def reduce(
     approximate = rounded or _approximate(at)
     rounded = rounded or (approximate and not _fixed_to_many_digits(m, point))
     data = jet(m, point, chosen, exact=not rounded)
-    residuals = [data.value[i] - (float if rounded else tidy)(point[s]) for i, s in enumerate(m.states)]
+    value = cast(Vector, data.value)  # a map's jet has it
+    residuals = [value[i] - (float if rounded else tidy)(point[s]) for i, s in enumerate(m.states)]
     on_point = not rounded and all(is_zero(r) for r in residuals)
     if not on_point:
         _check_fixed([point[s] for s in m.states], residuals, tolerance if approximate else 0.0)
@@ -117,7 +118,7 @@ def _exactly(data: Jet, symmetric: bool, approximate: bool) -> NormalForm | None
 
 def _is_odd(m: Map, point: Mapping[sp.Symbol, sp.Expr], chosen: sp.Symbol, data: Jet) -> bool:
     """Whether ``f(h* + x) + f(h* − x) = 2h*`` is proven, for every ``x`` and every value of ``chosen``."""
-    if any(not is_zero(x) for x in (*data.parameter, *data.curvature)):
+    if data.curvature is None or any(not is_zero(x) for x in (*data.parameter, *data.curvature)):
         return False
     fixed = {s: point[s] for s in m.parameters if s != chosen}
     forward, backward = ({s: point[s] + sign * s for s in m.states} for sign in (1, -1))
@@ -125,7 +126,7 @@ def _is_odd(m: Map, point: Mapping[sp.Symbol, sp.Expr], chosen: sp.Symbol, data:
         step = f.xreplace(fixed)
         if all(point[s] == 0 for s in m.states) and is_odd(step, m.states):
             continue
-        total = step.xreplace(forward) + step.xreplace(backward) - 2 * point[s]
+        total = sp.Add(step.xreplace(forward), step.xreplace(backward), -2 * point[s])
         if sp.count_ops(total) > _PROVABLE or sp.expand(total) != 0:
             return False
     return True

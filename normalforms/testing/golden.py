@@ -54,7 +54,7 @@ def assert_matches(formula: Any, path: str | Path, key: str) -> None:
     >>> assert_matches(1 + 2 * g + g**2, path, "square")
     >>> assert_matches(1 + 3 * g + g**2, path, "square")
     Traceback (most recent call last):
-    normalforms.testing.GoldenMismatchError: square differs from its golden form (golden → now):
+    normalforms.testing.golden.GoldenMismatchError: square differs from its golden form (golden → now):
       coefficient of g: 2  →  3
     """
     lines = differences(formula, path, key)

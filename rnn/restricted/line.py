@@ -27,7 +27,7 @@ def critical_basis(form: nf.NormalForm) -> tuple[np.ndarray, np.ndarray]:
 
     Of a pair ``x = (Re z, Im z)``, with ``z = ⟨p, h − h*⟩`` and ``h ≈ h* + z q + z̄ q̄``.
     """
-    q, p = (np.asarray(v, dtype=complex) for v in (form.critical_eigenvector, form.adjoint_eigenvector))
+    q, p = (np.asarray(v, dtype=np.complex128) for v in (form.critical_eigenvector, form.adjoint_eigenvector))
     if not complex(form.multiplier).imag:
         return q.real[:, None], p.real[:, None]
     return 2 * np.stack([q.real, -q.imag], 1), np.stack([p.real, -p.imag], 1)
@@ -39,7 +39,7 @@ def multiplier_gradient(model: Model, point: Any, form: nf.NormalForm, period: i
     Of a complex pair, ``∇_θ |λ|``. Where λ = 1 the fixed point moves off the critical direction alone.
     """
     with jax.enable_x64(True):
-        p, q = (np.asarray(v, dtype=complex) for v in (form.adjoint_eigenvector, form.critical_eigenvector))
+        p, q = (np.asarray(v, dtype=np.complex128) for v in (form.adjoint_eigenvector, form.critical_eigenvector))
         value = complex(form.multiplier)
         c = p * value / abs(value) if value.imag else p
         left, right = (jnp.asarray(np.stack([z.real, z.imag])) for z in (c, q))
@@ -114,7 +114,7 @@ class Line:
         """The family's parameter, critical at 1, of complex multipliers: λ, −λ at a flip, |λ| of a pair."""
         if self.kind == "neimark_sacker":
             return np.abs(multiplier)
-        return -multiplier.real if self.kind == "period_doubling" else multiplier.real
+        return -np.real(multiplier) if self.kind == "period_doubling" else np.real(multiplier)
 
     def through(self, span: tuple[float, float], count: int, slope: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Displacements whose parameters are evenly spread over ``span``, the multiplier and ``dλ/ds`` at each."""

@@ -88,5 +88,20 @@ def _carried(split: Split) -> float:
 def _largest(product: Any, size: int, tolerance: float) -> float:
     """The largest eigenvalue of a symmetric operator."""
     start = np.random.default_rng(0).normal(size=size)
-    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
-    return float(eigsh(operator, k=1, v0=start, tol=tolerance, return_eigenvectors=False)[0])
+    # SciPy's annotation takes its tolerance for an integer
+    found = eigsh(_Symmetric(product, size), k=1, v0=start, tol=tolerance, return_eigenvectors=False)  # pyright: ignore[reportArgumentType]
+    return float(found[0])
+
+
+class _Symmetric(LinearOperator):
+    """A product with a symmetric matrix, as SciPy's operator."""
+
+    def __init__(self, product: Any, size: int) -> None:
+        super().__init__(np.float64, (size, size))
+        self.product = product
+
+    def _matvec(self, x: Any) -> np.ndarray:
+        return self.product(x)
+
+    def _adjoint(self) -> _Symmetric:
+        return self

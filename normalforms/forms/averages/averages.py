@@ -232,7 +232,7 @@ def check_distribution(distribution: Any, dimension: int) -> None:
     if not isinstance(distribution, (Uniform, Normal, Empirical)):
         raise ValueError(f"distribution = {distribution!r} must be a Uniform, a Normal or an Empirical")
     wanted = {1: ["(n,)"], 2: ["(n,)", "(n, 2)"]}.get(dimension, [f"(n, {dimension})"])
-    samples = getattr(distribution, "samples", np.zeros(1))
+    samples: np.ndarray = getattr(distribution, "samples", np.zeros(1))
     shape = "(n,)" if samples.ndim == 1 else f"(n, {samples.shape[1]})"
     if shape not in wanted:
         raise ValueError(f"the distribution has samples {shape}; this map's states need {' or '.join(wanted)}")

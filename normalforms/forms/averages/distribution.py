@@ -12,7 +12,8 @@ __all__ = ["Distribution", "Empirical", "Normal", "Uniform"]
 
 
 def _number(value: Any, name: str) -> sp.Expr:
-    number = sp.sympify(repr(value) if isinstance(value, float) else value, rational=True)
+    given: Any = repr(value) if isinstance(value, float) else value
+    number = sp.sympify(given, rational=True)  # pyright: ignore[reportCallIssue]  # overloads without rational=
     if not (number.is_real and number.is_finite):
         raise ValueError(f"{name} = {value!r} is not a finite real number")
     return number

@@ -123,7 +123,7 @@ def critical_multiplier(m: Map) -> int:
         raise ValueError(f"state {at[x]} is not a fixed point at {place}")
     slope = along.diff(x).subs(x, at[x])
     for value in (1, -1):
-        if _is_zero(slope - value):
+        if _is_zero(sp.Add(slope, -value)):
             return value
     raise ValueError(f"multiplier {slope} at {place} is not ±1; the map is not critical there")
 
