@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from rnn.tasks import Task
 __all__ = ["RecordError", "Run"]
 
 FORMAT = 1
+_CHUNK = re.compile(r"chunk-\d{8,}\.npz")
 
 
 class RecordError(ValueError):
@@ -108,6 +111,12 @@ class Folder:
         except (OSError, ValueError, TypeError) as error:
             raise RecordError(f"{self.manifest} cannot be read ({error}); remove the folder to start over") from None
 
+    def files(self) -> list[FilePath]:
+        """The chunks' files in order; others in the folder, whatever they are called, are somebody else's."""
+        if not self.out.is_dir():
+            return []
+        return sorted(file for file in self.out.iterdir() if _CHUNK.fullmatch(file.name))
+
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
         """The finished chunks in order.
 
@@ -115,7 +124,7 @@ class Folder:
             RecordError: a chunk is damaged.
         """
         expected = 0
-        for file in sorted(self.out.glob("chunk-*.npz")):
+        for file in self.files():
             try:
                 with np.load(file, allow_pickle=False) as data:
                     chunk = {name: data[name] for name in data.files}
@@ -133,16 +142,31 @@ class Folder:
             yield chunk
 
     def write(self, start: int, chunk: dict[str, np.ndarray]) -> None:
-        """Add one chunk."""
+        """Add one chunk.
+
+        Raises:
+            RecordError: another process has added it meanwhile, or the folder cannot be written to.
+        """
+        path = self.out / f"chunk-{start:08d}.npz"
+        if path.exists():
+            raise RecordError(
+                f"{path} has been written meanwhile: another process trains in {self.out}; "
+                "let one of them end before resuming, or choose another folder"
+            )
         try:
-            write_atomic(self.out / f"chunk-{start:08d}.npz", lambda f: np.savez(f, start=np.asarray(start), **chunk))
+            write_atomic(path, lambda f: np.savez(f, start=np.asarray(start), **chunk))
         except OSError as error:
             raise RecordError(f"cannot write to {self.out}: {error.strerror}") from None
 
 
 def write_atomic(path: FilePath, write: Callable[[Any], Any]) -> None:
     """Write a file under another name and move it into place, so that it is never seen half-written."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
-        write(file)
-    os.replace(partial, path)
+    # a name of its own for every writer: two processes that shared one would mix their halves
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with partial.open("xb") as file:
+            write(file)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -203,6 +203,30 @@ def test_a_run_folder_is_never_overwritten(tmp_path):
         rnn.train(task, steps=40, out=tmp_path, resume=True, **options)
 
 
+def test_files_of_others_in_a_run_folder_are_left_alone(tmp_path):
+    (tmp_path / "chunk-data.npz").write_bytes(b"mine")
+    task = rnn.student_teacher(3, size=8, batch=8, horizon=4)
+    options = {"diagnose_every": 0, "chunk": 20, "save_every": 10, "out": tmp_path}
+    assert rnn.train(task, steps=20, **options).steps == 20
+    assert rnn.train(task, steps=40, resume=True, **options).steps == 40
+    assert (tmp_path / "chunk-data.npz").read_bytes() == b"mine"
+
+
+def test_a_second_process_in_a_run_folder_is_told_and_spoils_nothing(tmp_path):
+    task = rnn.student_teacher(3, size=8, batch=8, horizon=4)
+    options = {"diagnose_every": 0, "chunk": 20, "save_every": 10, "out": tmp_path, "resume": True}
+
+    def other(progress):
+        if progress.step == 20:  # it was there when this run began, and goes on faster
+            rnn.train(task, steps=40, **options)
+
+    with pytest.raises(rnn.RecordError, match="another process"):
+        rnn.train(task, steps=60, progress=other, **options)
+    whole = rnn.train(task, steps=60, diagnose_every=0, chunk=20, save_every=10)
+    np.testing.assert_array_equal(rnn.train(task, steps=60, **options).loss, whole.loss)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_divergence_says_where():
     import optax
 

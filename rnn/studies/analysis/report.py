@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from normalforms.report import page as report
-from rnn.models import load, state_size
+from rnn.kernel import check_count
+from rnn.models import ModelPath, load, state_size
 from rnn.studies import Settings, Study
 from rnn.studies.analysis.figures import figure
 from rnn.studies.analysis.study import Analysis, analyze
@@ -104,7 +105,10 @@ def headline(found: Analysis) -> list[str]:
 
 def _prepare(settings: Settings) -> Settings:
     options = dict(settings.options)
+    check_count("horizon", options["horizon"])
     options["models"] = [load(path, options["cell"]) for path in options["paths"]]
+    if len(options["models"]) > 1:
+        ModelPath.of(options["models"])  # refuses models of different shapes
     return replace(settings, options=options)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import normalforms
 from rnn.tasks import Task, student_teacher
-from rnn.training import DivergedError, Progress, RecordError, Run, begin, recorded, train
+from rnn.training import DivergedError, Folder, Progress, RecordError, Run, begin, recorded, train
 
 __all__ = ["Training", "serve", "training"]
 
@@ -79,7 +79,7 @@ class Training:
 
     def _steps(self) -> int:
         """How many steps are on disk."""
-        files = sorted(self.out.glob("chunk-*.npz")) if self.out.is_dir() else []
+        files = Folder(self.out).files()
         if not files:
             return 0
         with np.load(files[-1], allow_pickle=False) as data:
