@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ import sympy as sp
 from normalforms.formulas import Carry, Program, check_horizon, check_real, compiled, symbols
 from normalforms.maps import Map
 
-__all__ = ["Orbit", "escape_radius", "iterate", "orbit_program"]
+__all__ = ["Orbit", "accompanied", "escape_radius", "iterate", "orbit_program"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,48 @@ def orbit_program(m: Map) -> Program:
         counter=t,
         horizon=T,
     )
+
+
+def accompanied(
+    program: Program,
+    m: Map,
+    start: tuple[sp.Expr, ...],
+    entry: tuple[int, int] = (0, 0),
+    horizon: sp.Expr | None = None,
+) -> tuple[Program, sp.Symbol]:
+    """``program`` with direct iteration of ``m`` beside it, and the symbol of ``Σ_t ∂_p h_t · ∂_q h_t``.
+
+    Args:
+        program: with the map's parameters among its inputs; it may loop over the same horizon.
+        m: the map.
+        start: its initial state, in symbols of the program.
+        entry: the parameters p and q, by place.
+        horizon: number of turns.
+    """
+    states = [sp.Symbol(f"direct{i}", real=True) for i in range(m.dimension)]
+    swap = dict(zip(m.states, states, strict=True))
+    steps = [f.xreplace(swap) for f in m.steps]
+    nexts = [sp.Symbol(f"direct{i}_next", real=True) for i in range(m.dimension)]
+    body = list(zip(nexts, steps, strict=True))
+    carries = [Carry(*c) for c in zip(states, start, nexts, strict=True)]
+    moved: dict[int, list[sp.Symbol]] = {}
+    for k in sorted(set(entry)):
+        own = [sp.Symbol(f"direct{i}_by{k}", real=True) for i in range(m.dimension)]
+        moved[k] = [sp.Symbol(f"direct{i}_by{k}_next", real=True) for i in range(m.dimension)]
+        for i, f in enumerate(steps):
+            slope = sp.Add(f.diff(m.parameters[k]), *(f.diff(x) * s for x, s in zip(states, own, strict=True)))
+            body.append((moved[k][i], slope))
+            carries.append(Carry(own[i], sp.Integer(0), moved[k][i]))
+    total = sp.Symbol("direct_sum", real=True)
+    growth = sp.Add(*(a * b for a, b in zip(moved[entry[0]], moved[entry[1]], strict=True)))
+    together = replace(
+        program,
+        carries=(*program.carries, *carries, Carry(total, sp.Integer(0), total + growth)),
+        body=(*program.body, *body),
+        counter=program.counter or symbols("t"),
+        horizon=program.horizon if program.carries else horizon,
+    )
+    return together, total
 
 
 @cache
