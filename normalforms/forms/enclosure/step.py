@@ -11,13 +11,18 @@ from flint import arb, fmpq
 
 from normalforms.maps import Map
 
-__all__ = ["box_step", "constant", "escape_radius", "point_step"]
+__all__ = ["beyond", "box_step", "constant", "escape_radius", "point_step"]
 
 _FUNCTIONS: dict[str, Callable[[arb], arb]] = {
     name: getattr(arb, name)
     for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "sqrt")
 }
 _FUNCTIONS["Abs"] = abs
+
+
+def beyond() -> arb:
+    """2^65536: of orbits beyond it no amplification is reported."""
+    return arb(2) ** 65536
 
 
 def constant(expr: Any) -> arb:
@@ -141,9 +146,9 @@ def _radius_step(m: Map) -> Compiled | None:
 def escape_radius(m: Map, parameters: list[arb]) -> arb:
     """A radius beyond which every orbit diverges: ``max(1, (1 + Σ_{k<n}|a_k|)/|a_n|)`` for ``Σ a_k h^k``.
 
-    For other maps it is 2^65536, beyond which no amplification is reported.
+    For other maps it is `beyond`.
     """
     step = _radius_step(m)
     if step is None:
-        return arb(2) ** 65536
+        return beyond()
     return step()(*parameters)[0].max(arb(1))
