@@ -92,6 +92,7 @@ def accompanied(
         moved[k] = [sp.Symbol(f"direct{i}_by{k}_next", real=True) for i in range(m.dimension)]
         for i, f in enumerate(steps):
             slope = sp.Add(f.diff(m.parameters[k]), *(f.diff(x) * s for x, s in zip(states, own, strict=True)))
+            slope = smooth(slope)
             body.append((moved[k][i], slope))
             carries.append(Carry(own[i], sp.Integer(0), moved[k][i]))
     total = sp.Symbol("direct_sum", real=True)
@@ -106,6 +107,14 @@ def accompanied(
     return together, total
 
 
+def smooth(expr: sp.Expr) -> sp.Expr:
+    """A derivative almost everywhere: steps as cases, and no mass on the borders between the pieces of a map."""
+    if not expr.has(sp.Heaviside, sp.DiracDelta):
+        return expr
+    expr = expr.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
+    return expr.replace(sp.Heaviside, lambda u, *_: sp.Piecewise((sp.Integer(1), u > 0), (sp.Integer(0), True)))
+
+
 def orbit_guard(m: Map) -> Program:
     """`orbit_program`, and how far a companion that is a rounding error away at every step ends from it."""
     program = orbit_program(m)
@@ -118,15 +127,22 @@ def orbit_guard(m: Map) -> Program:
 @cache
 def _step(m: Map, backend: str = "numpy") -> Callable[..., Any]:
     """Compiled ``(h, s, g) → (h', s')``; ``s`` runs over states, then parameters."""
-    tangents = [[sp.Symbol(f"s_{i}_{j}", real=True) for j in range(len(m.parameters))] for i in range(m.dimension)]
+    taken = {x.name for x in (*m.states, *m.parameters)}
+    prefix = "s"
+    while any(name.startswith(prefix) for name in taken):
+        prefix += "_"
+    tangents = [
+        [sp.Symbol(f"{prefix}{i}_{j}", real=True) for j in range(len(m.parameters))] for i in range(m.dimension)
+    ]
     results = list(m.steps)
     for step in m.steps:
         for j, parameter in enumerate(m.parameters):
             results.append(
-                step.diff(parameter) + sum(step.diff(x) * row[j] for x, row in zip(m.states, tangents, strict=True))
+                smooth(step.diff(parameter))
+                + sum(smooth(step.diff(x)) * row[j] for x, row in zip(m.states, tangents, strict=True))
             )
     flat = [s for row in tangents for s in row]
-    common, reduced = sp.cse(results, symbols=sp.numbered_symbols("v", real=True))
+    common, reduced = sp.cse(results, symbols=sp.numbered_symbols(f"{prefix}v", real=True))
     program = Program((*m.states, *flat, *m.parameters), tuple(reduced), prelude=tuple(common))
     return compiled(program, backend)
 
