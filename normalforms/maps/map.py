@@ -14,7 +14,7 @@ import sympy as sp
 
 from normalforms.maps.parser import MapSyntaxError, parse_expression, reserved
 
-__all__ = ["Map", "parse_map"]
+__all__ = ["Map", "parse_map", "turns"]
 
 
 @dataclass(frozen=True)
