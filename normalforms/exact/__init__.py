@@ -5,11 +5,12 @@ from normalforms.exact.linear import DenseAlgebra, ExactAlgebra, is_zero, tidy
 from normalforms.exact.polynomials import Poly, from_expr, poly, products, to_expr, truncated
 from normalforms.exact.power_series import Table, at, drop, logarithm, over_root, quotient, raised, root, shortened
 from normalforms.exact.special import CLIFFORD_LIMIT, Clifford, ExpMoment, clifford, expmoment, moment_terms
-from normalforms.exact.taylor import Series, is_odd, rounded, taylor
+from normalforms.exact.taylor import BorderError, Series, is_odd, rounded, taylor
 
 __all__ = [
     "CLIFFORD_LIMIT",
     "Base",
+    "BorderError",
     "Clifford",
     "Den",
     "DenseAlgebra",

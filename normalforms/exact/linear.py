@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ __all__ = ["DenseAlgebra", "ExactAlgebra", "is_zero", "tidy"]
 _CANDIDATE = 1e-3
 """Distance from the unit circle within which a float multiplier is worth an exact test: a Jordan block of
 size 4 moves it by eps^(1/4) ≈ 1e-4."""
+
+_SPLIT = 1e-2
+"""Largest imaginary part of a pair that counts as a double real multiplier."""
 
 
 def tidy(number: sp.Expr) -> sp.Expr:
@@ -209,9 +213,20 @@ class DenseAlgebra:
         return np.linalg.eigvals(self.balanced)
 
     def critical(self) -> list[Any]:
-        """The eigenvalues within ``critical`` of the unit circle; of a conjugate pair, the upper one."""
-        near = [complex(z) for z in self.multipliers() if abs(abs(z) - 1) <= self.distance and z.imag >= 0]
-        return [z.real if abs(z.imag) <= self.distance else z for z in near]
+        """The eigenvalues within ``critical`` of the unit circle, repeated by multiplicity; of a pair, the upper one.
+
+        A pair next to ±1 is a double multiplier that rounding, or a point known to ``critical``, has split by the
+        square root of that: both are listed.
+        """
+        near = [complex(z) for z in self.multipliers() if abs(abs(z) - 1) <= self.distance]
+        split = max(self.distance, min(math.sqrt(self.distance), _SPLIT))
+        found: list[Any] = []
+        for z in near:
+            if z.imag == 0 or (abs(z.imag) <= split and len(near) == 1):
+                found.append(z.real)
+            elif abs(z.imag) <= split or z.imag > 0:
+                found.append(z)
+        return found
 
     def eigenvectors(self, multiplier: complex) -> tuple[Any, Any] | None:
         """Right and left eigenvector ``(q, p)``, ``‖q‖ = 1``, ``⟨p, q⟩ = 1``; None at a Jordan block."""

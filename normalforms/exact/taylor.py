@@ -13,9 +13,9 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from normalforms.exact.linear import tidy
+from normalforms.exact.linear import is_zero, tidy
 
-__all__ = ["is_odd", "rounded", "taylor"]
+__all__ = ["BorderError", "is_odd", "rounded", "taylor"]
 
 Monomial = tuple[int, ...]
 Series = dict[Monomial, Any]
@@ -52,6 +52,10 @@ def taylor(
     """
     walk = _Walk(point, degree, exact, tuple(weights or (1,) * len(point)), rational)
     return [walk.series(e) for e in expressions]
+
+
+class BorderError(ValueError):
+    """A piecewise map has no Taylor series at the border of two pieces; the message names what switches."""
 
 
 class _Walk:
@@ -100,9 +104,43 @@ class _Walk:
             return product
         if e.is_Pow:
             return self.power(e.base, e.exp)
+        if isinstance(e, (sp.Max, sp.Min)):
+            return self.largest(e)
+        if isinstance(e, (sp.Abs, sp.sign)):
+            return self.signed(e)
         if isinstance(e, sp.Function) and len(e.args) == 1:
             return self.compose(e.func, self.series(e.args[0]))
         raise ValueError(f"{e.func} has no Taylor series here; use sums, products, powers and smooth functions")
+
+    def largest(self, e: sp.Expr) -> Series:
+        """Of a maximum or minimum, the piece that is active at the point."""
+        rows = [self.series(a) for a in e.args]
+        heads = [sp.sympify(row.get(self.constant, 0)) for row in rows]
+        first = 0
+        for i in range(1, len(rows)):
+            gap = self.side(heads[i] - heads[first], e)
+            if (gap > 0) == isinstance(e, sp.Max):
+                first = i
+        return rows[first]
+
+    def signed(self, e: sp.Expr) -> Series:
+        """Of a modulus or a sign, the piece that is active at the point."""
+        inner = self.series(e.args[0])
+        side = self.side(sp.sympify(inner.get(self.constant, 0)), e)
+        if isinstance(e, sp.sign):
+            return {self.constant: self.number(side)}
+        return {k: side * a for k, a in inner.items()}
+
+    def side(self, gap: sp.Expr, e: sp.Expr) -> int:
+        """The sign of a number.
+
+        Raises:
+            BorderError: it is zero, and the map has a kink there.
+        """
+        number = sp.N(gap, 30)
+        if abs(number) <= (0 if not self.exact else 1e-25) or is_zero(gap):
+            raise BorderError(f"{e} switches between two pieces there")
+        return 1 if number > 0 else -1
 
     def add(self, parts: list[Series]) -> Series:
         total: Series = {}

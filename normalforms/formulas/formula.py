@@ -96,6 +96,8 @@ class Formula:
             are summed to the truncation error.
         orbit: for a uniform law, the formula of the state ``h_t``.
         notation: how parameters and states are given; by default one argument per symbol, or tuples of them.
+        truth: for truncated forms without a guard, a costlier function of the same arguments that has the same
+            value without truncation, and its own ``diff``; the distance from it is the truncation error.
 
     >>> x = sp.Symbol("x", real=True)
     >>> Formula(x**2 + 1, (x,)).diff("x")(3.0)
@@ -109,6 +111,7 @@ class Formula:
     guard: Program | Lazy[Program] | None = field(default=None, kw_only=True)
     orbit: Formula | None = field(default=None, kw_only=True)
     notation: Notation | None = field(default=None, kw_only=True)
+    truth: Any = field(default=None, kw_only=True)
 
     @cached_property
     def expr(self) -> sp.Expr:
@@ -157,6 +160,10 @@ class Formula:
             value, *neglected = result
             with np.errstate(all="ignore"):
                 error = sum(np.abs(term) for term in neglected)
+        if self.truth is not None:
+            with np.errstate(all="ignore"):
+                true = np.abs(self.truth(*values))
+                error = np.abs(true - value) * (np.abs(value) + true) / (2 * true + 1e-300)
         value = np.array(np.broadcast_to(value, shape), dtype=float)
         value = self._checked(value, error, values)
         return float(value) if value.ndim == 0 else value
@@ -251,6 +258,7 @@ class Formula:
             program=Lazy(lambda: self.stable.derivative(x)),
             guard=guard,
             orbit=None,
+            truth=None if self.truth is None else self.truth.diff(x),
         )
 
     def __str__(self) -> str:

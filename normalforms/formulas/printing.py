@@ -59,12 +59,30 @@ class _Python(_Plain, PythonCodePrinter):
     pass
 
 
-class _NumPy(_Plain, NumPyPrinter):
+class _Pairwise:
+    """Maxima and minima of two at a time, which need no import."""
+
+    module = "numpy"
+
+    def _print_Max(self, expr: Any) -> str:
+        return self._paired("maximum", expr)
+
+    def _print_Min(self, expr: Any) -> str:
+        return self._paired("minimum", expr)
+
+    def _paired(self, name: str, expr: Any) -> str:
+        first, *rest = map(self._print, expr.args)  # type: ignore[attr-defined]
+        for other in rest:
+            first = f"{self.module}.{name}({first}, {other})"
+        return first
+
+
+class _NumPy(_Pairwise, _Plain, NumPyPrinter):
     pass
 
 
-class _Jax(_Plain, JaxPrinter):
-    pass
+class _Jax(_Pairwise, _Plain, JaxPrinter):
+    module = "jax.numpy"
 
 
 class _Mpmath(_Plain, MpmathPrinter):

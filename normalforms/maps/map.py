@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import keyword
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
-from normalforms.maps.parser import MapSyntaxError, parse_expression
+from normalforms.maps.parser import MapSyntaxError, parse_expression, reserved
 
-__all__ = ["Map", "parse_map"]
+__all__ = ["Map", "parse_map", "turns"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Map:
         name: family name, empty for a map of the user's own.
 
     Raises:
-        ValueError: lengths differ, a symbol repeats, or ``step`` has a symbol that is neither
-            state nor parameter.
+        ValueError: lengths differ, a symbol repeats or is called like a function, ``step`` has a symbol that is
+            neither state nor parameter, or it is not real.
 
     >>> h, g = sp.symbols("h g", real=True)
     >>> Map(g * h - h**3, h, g).iterate(2).dimension
@@ -57,6 +60,8 @@ class Map:
         for symbol in named:
             if not isinstance(symbol, sp.Symbol):
                 raise ValueError(f"state and parameter must be symbols, got {symbol!r}")
+            if reserved(symbol.name) and symbol.name not in ("E", "pi"):
+                raise ValueError(f"{symbol.name} is the name of a function; give the symbol another name")
         if len({s.name for s in named}) != len(named):
             raise ValueError(f"a symbol appears twice among state and parameter: {named}")
         free = {s for e in self.steps for s in e.free_symbols} - set(named)
@@ -65,6 +70,8 @@ class Map:
             raise ValueError(
                 f"step contains {unknown}, which is neither state nor parameter; substitute a value for it"
             )
+        real = tuple(_real(e, tuple(named)) for e in self.steps)
+        object.__setattr__(self, "step", real if isinstance(self.step, tuple) else real[0])
         if self.critical is not None:
             object.__setattr__(self, "critical", sp.Dict(self.point(self.critical)))
 
@@ -114,8 +121,7 @@ class Map:
         Raises:
             ValueError: ``n`` is not a positive integer.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n must be a positive integer, got {n!r}")
+        n = turns(n, "n")
         steps = self.steps
         for _ in range(n - 1):
             inner = dict(zip(self.states, steps, strict=True))
@@ -124,16 +130,69 @@ class Map:
         return Map(step, self.state, self.parameter)
 
 
+def turns(value: Any, name: str) -> int:
+    """``value`` as a positive integer, also one of NumPy's or SymPy's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}") from None
+    if isinstance(value, (bool, np.bool_)) or whole < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return whole
+
+
 def _number(name: str, value: Any) -> sp.Expr:
     if isinstance(value, str):
         number = parse_expression(value, ())
-    elif isinstance(value, float):
-        number = sp.Rational(repr(value)) if abs(value) < float("inf") else sp.nan
+    elif isinstance(value, (float, np.floating)):
+        number = sp.Rational(str(value)) if abs(value) < float("inf") else sp.nan
     else:
-        number = sp.sympify(value)
-    if not (number.is_number and number.is_finite):
+        try:
+            number = sp.sympify(value.item() if isinstance(value, (np.ndarray, np.generic)) else value)
+        except (sp.SympifyError, ValueError):
+            raise ValueError(f"{name} = {value!r} is not one number") from None
+    if not (isinstance(number, sp.Expr) and number.is_number and number.is_finite):
         raise ValueError(f"{name} = {value!r} is not a finite number")
+    if not number.is_real and abs(sp.im(number).evalf(30)) > 1e-25:
+        raise ValueError(f"{name} = {value!r} is not real")
     return number
+
+
+_TRIED = 128
+"""Points at which a map is tried before it is refused as not real."""
+
+
+@cache
+def _real(expr: sp.Expr, inputs: tuple[sp.Symbol, ...]) -> sp.Expr:
+    """``expr`` for real inputs.
+
+    Raises:
+        ValueError: it is complex there, or not finite.
+    """
+    if expr.has(sp.zoo, sp.nan, sp.oo, -sp.oo):
+        raise ValueError(f"the map's step {expr} is not finite")
+    if expr.has(sp.I):
+        plain = {s: sp.Dummy(s.name, real=True) for s in inputs}
+        real, imaginary = sp.expand_complex(expr.xreplace(plain)).as_real_imag()
+        if sp.simplify(imaginary) != 0:
+            raise ValueError(f"the map's step {expr} is complex; a map is real")
+        return real.xreplace({v: k for k, v in plain.items()})
+    roots = any(not p.exp.is_Integer for p in expr.atoms(sp.Pow)) or expr.has(sp.log)
+    if roots and not _somewhere_real(expr, inputs):
+        raise ValueError(f"the map's step {expr} is not real at any of {_TRIED} points that were tried; a map is real")
+    return expr
+
+
+def _somewhere_real(expr: sp.Expr, inputs: tuple[sp.Symbol, ...]) -> bool:
+    rng = np.random.default_rng(0)
+    sizes = 10 ** rng.uniform(-2, 2, (len(inputs), _TRIED)) * rng.choice([-1, 1, 1], (len(inputs), _TRIED))
+    with np.errstate(all="ignore"):
+        values = np.asarray(sp.lambdify(inputs, expr, "numpy")(*sizes.astype(complex)))
+    return bool(np.any(np.isfinite(values) & (np.abs(values.imag) <= 1e-12 * np.abs(values.real))))
 
 
 def parse_map(step: str | Iterable[str], *, state: str | Iterable[str], parameter: str | Iterable[str]) -> Map:
@@ -172,4 +231,6 @@ def _names(value: str | Iterable[str], what: str) -> tuple[str, ...]:
     for name in names:
         if not name.isidentifier() or keyword.iskeyword(name) or len(name) > 40:
             raise MapSyntaxError(f"{what} {name[:60]!r} is not a name; use letters, digits and underscores")
+        if reserved(name) and name != "E":
+            raise MapSyntaxError(f"{what} {name!r} means something in formulas; give it another name")
     return names

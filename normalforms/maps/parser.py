@@ -1,27 +1,45 @@
-"""A whitelist parser for formulas: Python's own grammar, none of Python's evaluation."""
+"""A whitelist parser for formulas: Python's own grammar, none of Python's evaluation.
+
+Everything is bounded before SymPy sees it: length, nesting, powers, digits. SymPy decides signs and simplifies as it
+builds an expression, at a cost that grows exponentially with nesting and with the digits of roots; numbers are
+therefore judged by their value to 30 digits, computed beside them.
+"""
 
 from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import sympy as sp
 
-__all__ = ["MapSyntaxError", "parse_expression"]
+__all__ = ["MapSyntaxError", "parse_expression", "reserved"]
 
 _MAX_LENGTH = 10_000
-_MAX_DEPTH = 200
+_MAX_NODES = 2_000
+_MAX_DEPTH = 100
 _MAX_POWER = 200
 _MAX_DIGITS = 400
 _MAX_DEGREE = 400
 _MAX_ARGUMENT = 700  # of a function of a number: beyond it exp leaves the floating-point numbers
+_MAX_NESTED = 6
+"""Functions and roots inside one another, where they contain a symbol."""
+_MAX_NESTED_NUMBER = 2
+_MAX_ROOT_DIGITS = 30
+"""Of a number under a root: SymPy factors it."""
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Any] = {
     name: getattr(sp, name)
-    for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "asinh", "erf")
+    for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "sign")
 }
+_FUNCTIONS |= {"ln": sp.log, "abs": sp.Abs, "Abs": sp.Abs}
+_SEVERAL = {"max": sp.Max, "min": sp.Min, "Max": sp.Max, "Min": sp.Min}
+_NUMBERS = {name: getattr(mpmath, name) for name in _FUNCTIONS if hasattr(mpmath, name)}
+_NUMBERS |= {"abs": abs, "Abs": abs, "max": max, "Max": max, "min": min, "Min": min}
 _CONSTANTS = {"pi": sp.pi, "E": sp.E}
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -35,11 +53,16 @@ class MapSyntaxError(ValueError):
     """A formula that the parser does not accept; the message says where and why."""
 
 
+def reserved(name: str) -> bool:
+    """Whether a name already means a function or a constant in formulas."""
+    return name in _FUNCTIONS or name in _SEVERAL or name in _CONSTANTS
+
+
 def parse_expression(text: str, symbols: Iterable[sp.Symbol]) -> sp.Expr:
     """Read a formula as a SymPy expression in ``symbols``; decimals become exact rationals.
 
     Args:
-        text: a formula such as ``"r*x*(1-x)"``; ``^`` means ``**``.
+        text: a formula such as ``"r*x*(1-x)"``; ``^`` means ``**``, ``ln`` is ``log``.
         symbols: the names that it may contain.
 
     Raises:
@@ -52,16 +75,46 @@ def parse_expression(text: str, symbols: Iterable[sp.Symbol]) -> sp.Expr:
         raise MapSyntaxError(f"a formula must be text, got {type(text).__name__}")
     if len(text) > _MAX_LENGTH:
         raise MapSyntaxError(f"formula of {len(text)} characters; at most {_MAX_LENGTH} are read")
+    plain = text.replace("^", "**").strip()
     try:
-        tree = ast.parse(text.replace("^", "**").strip(), mode="eval")
+        with warnings.catch_warnings():  # Python warns of what it would make of 1(x), which is refused below
+            warnings.simplefilter("ignore")
+            tree = ast.parse(plain, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise MapSyntaxError(f"{_shorten(text)!r} is not a formula: {error}") from None
-    names = {s.name: s for s in symbols}
-    return _Reader(text, names).read(tree.body, 0)
+    count = sum(1 for _ in ast.walk(tree))
+    if count > 2 * _MAX_NODES:
+        raise MapSyntaxError(f"{_shorten(text)!r} has too many parts; at most {_MAX_NODES} are read")
+    try:
+        with mpmath.workdps(30):
+            return _Reader(plain, {s.name: s for s in symbols}).read(tree.body, 0).expr
+    except (ArithmeticError, RecursionError, ValueError) as error:
+        if isinstance(error, MapSyntaxError):
+            raise
+        raise MapSyntaxError(f"{_shorten(text)!r} has no finite real value: {error}") from None
 
 
 def _shorten(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An expression with bounds that cost nothing to know.
+
+    Args:
+        expr: the expression.
+        value: of a number, to 30 digits; ``None`` where there is a symbol.
+        nested: functions and roots inside one another.
+        degree: an upper bound of the degree of the polynomial that it expands to.
+        size: of a tree that repeats its parts, the number of them.
+    """
+
+    expr: sp.Expr
+    value: Any
+    nested: int
+    degree: Any
+    size: int
 
 
 class _Reader:
@@ -70,10 +123,10 @@ class _Reader:
         self.names = names
 
     def fail(self, node: ast.AST, why: str) -> MapSyntaxError:
-        part = ast.get_source_segment(self.text.replace("^", "**").strip(), node) or self.text
+        part = ast.get_source_segment(self.text, node) or self.text
         return MapSyntaxError(f"{_shorten(part)!r}: {why}")
 
-    def read(self, node: ast.expr, depth: int) -> sp.Expr:
+    def read(self, node: ast.expr, depth: int) -> _Part:
         if depth > _MAX_DEPTH:
             raise self.fail(node, f"nested deeper than {_MAX_DEPTH} levels")
         match node:
@@ -82,68 +135,140 @@ class _Reader:
             case ast.Constant(value=int() as value):
                 if value.bit_length() > 4 * _MAX_DIGITS:
                     raise self.fail(node, f"an integer of more than {_MAX_DIGITS} digits")
-                return sp.Integer(value)
+                return self.number(sp.Integer(value))
             case ast.Constant(value=float() as value):
-                if not abs(value) < float("inf"):
-                    raise self.fail(node, "not a finite number")
-                return sp.Rational(repr(value))
+                return self.decimal(node, value)
             case ast.Name(id=name):
-                if name in self.names:
-                    return self.names[name]
-                if name in _CONSTANTS:
-                    return _CONSTANTS[name]
-                known = ", ".join([*self.names, *_CONSTANTS]) or "none"
-                raise self.fail(node, f"unknown name; known are {known}")
+                return self.named(node, name)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self.read(operand, depth + 1)
+                a = self.read(operand, depth + 1)
+                return _Part(-a.expr, None if a.value is None else -a.value, a.nested, a.degree, a.size)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
                 return self.read(operand, depth + 1)
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 return self.power(node, self.read(left, depth + 1), self.read(right, depth + 1))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                a, b = self.read(left, depth + 1), self.read(right, depth + 1)
-                if isinstance(op, ast.Div) and b.is_zero:
-                    raise self.fail(node, "division by zero")
-                return self.bounded(node, _OPERATORS[type(op)](a, b))
+                return self.joined(node, op, self.read(left, depth + 1), self.read(right, depth + 1))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
-                return self.call(node, name, self.read(argument, depth + 1))
-        allowed = ", ".join(_FUNCTIONS)
+                return self.call(node, name, _FUNCTIONS[name], [self.read(argument, depth + 1)])
+            case ast.Call(func=ast.Name(id=name), args=[_, *_] as given, keywords=[]) if name in _SEVERAL:
+                return self.call(node, name, _SEVERAL[name], [self.read(a, depth + 1) for a in given])
+        allowed = ", ".join((*_FUNCTIONS, *_SEVERAL))
         raise self.fail(node, f"not allowed; use numbers, names, + - * / ** and {allowed}")
 
-    def power(self, node: ast.expr, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
-        if not exponent.is_number:
-            raise self.fail(node, "an exponent must be a number")
-        if not (exponent.is_real and abs(exponent) <= _MAX_POWER):
-            raise self.fail(node, f"an exponent must be a real number of size at most {_MAX_POWER}")
-        numbers = [abs(n) for r in base.atoms(sp.Rational) for n in (r.p, r.q)]
-        digits = sum(n.bit_length() for n in numbers) * 0.30103
-        if base.is_number and digits * abs(exponent) > _MAX_DIGITS:
-            raise self.fail(node, f"a power with more than {_MAX_DIGITS} digits")
-        if base.is_zero and exponent.is_negative:
+    def named(self, node: ast.expr, name: str) -> _Part:
+        if name in self.names:
+            return _Part(self.names[name], None, 0, 1, 1)
+        if name in _CONSTANTS:
+            return self.number(_CONSTANTS[name])
+        if reserved(name):
+            raise self.fail(node, f"{name} is a function; write {name}(…)")
+        known = ", ".join([*self.names, *_CONSTANTS]) or "none"
+        raise self.fail(node, f"unknown name; known are {known}")
+
+    @staticmethod
+    def number(expr: sp.Expr) -> _Part:
+        value = mpmath.mpf(int(expr.p)) / int(expr.q) if expr.is_Rational else mpmath.mpmathify(sp.N(expr, 30))
+        return _Part(expr, value, 0, 0, 1)
+
+    def decimal(self, node: ast.expr, value: float) -> _Part:
+        """A decimal exactly as it is written, which may have more digits than a float."""
+        text = (ast.get_source_segment(self.text, node) or repr(value)).replace("_", "")
+        if not abs(value) < float("inf"):
+            raise self.fail(node, "not a finite number")
+        if len(text) > _MAX_DIGITS or (value == 0 and any(c in "123456789" for c in text.lower().partition("e")[0])):
+            raise self.fail(node, f"a number of more than {_MAX_DIGITS} digits, or next to zero")
+        return self.number(sp.Rational(text))
+
+    def joined(self, node: ast.expr, op: ast.operator, a: _Part, b: _Part) -> _Part:
+        if isinstance(op, ast.Div) and _is_zero(b):
             raise self.fail(node, "division by zero")
-        if _degree(base) * abs(exponent) > _MAX_DEGREE:
+        value = None
+        if a.value is not None and b.value is not None:
+            value = self.checked(node, _OPERATORS[type(op)](a.value, b.value))
+            if a.expr.is_Rational and b.expr.is_Rational and _digits(a) + _digits(b) > 4 * _MAX_DIGITS:
+                raise self.fail(node, f"a number of more than {_MAX_DIGITS} digits")
+        product = isinstance(op, (ast.Mult, ast.Div))
+        degree = a.degree + b.degree if product else max(a.degree, b.degree)
+        nested, size = max(a.nested, b.nested), a.size + b.size
+        return self.bounded(node, _Part(_OPERATORS[type(op)](a.expr, b.expr), value, nested, degree, size))
+
+    def power(self, node: ast.expr, base: _Part, exponent: _Part) -> _Part:
+        if exponent.value is None:
+            return self.symbolic_power(node, base, exponent)
+        size = abs(exponent.value)
+        if not size <= _MAX_POWER:
+            raise self.fail(node, f"an exponent must be a real number of size at most {_MAX_POWER}")
+        if _is_zero(base) and exponent.value < 0:
+            raise self.fail(node, "division by zero")
+        whole = bool(exponent.expr.is_Integer)
+        value = None
+        if base.value is not None:
+            if whole and _digits(base) * size > _MAX_DIGITS:
+                raise self.fail(node, f"a power with more than {_MAX_DIGITS} digits")
+            if not whole and (_digits(base) > _MAX_ROOT_DIGITS or _digits(exponent) > 6):
+                raise self.fail(node, f"a root of a number of more than {_MAX_ROOT_DIGITS} digits, or of a high order")
+            value = self.checked(node, mpmath.power(base.value, exponent.value))
+        elif not whole and _digits(exponent) > 20:
+            raise self.fail(node, "an exponent of more than 20 digits")
+        nested = max(base.nested + (not whole), exponent.nested + (exponent.nested > 0))
+        self.shallow(node, nested, value)
+        if base.degree * size > _MAX_DEGREE:
             raise self.fail(node, f"a degree above {_MAX_DEGREE}")
-        return self.bounded(node, base**exponent)
+        return self.bounded(
+            node, _Part(base.expr**exponent.expr, value, nested, base.degree * size, base.size + exponent.size)
+        )
 
-    def call(self, node: ast.expr, name: str, argument: sp.Expr) -> sp.Expr:
-        if argument.is_number and not abs(sp.N(argument, 15)) <= _MAX_ARGUMENT:
-            raise self.fail(node, f"a function of a number of size above {_MAX_ARGUMENT}")
-        return self.bounded(node, _FUNCTIONS[name](argument))
+    def symbolic_power(self, node: ast.expr, base: _Part, exponent: _Part) -> _Part:
+        """``a**b = e^{b log a}`` with a symbol in b: Hassell's map. The base must be a number or a name plus such."""
+        nested = max(base.nested, exponent.nested) + 2
+        if base.value is not None and not base.value > 0:
+            raise self.fail(node, "a power with a symbol in its exponent needs a positive base")
+        self.shallow(node, nested, None)
+        if exponent.expr.free_symbols & base.expr.free_symbols:
+            raise self.fail(node, "an exponent must not contain the symbols of its base")
+        return self.bounded(node, _Part(base.expr**exponent.expr, None, nested, 1, base.size + exponent.size))
 
-    def bounded(self, node: ast.expr, value: sp.Expr) -> sp.Expr:
-        """``value``, unless it is a number that is not real and finite, or of too high a degree."""
-        if value.is_number and (value.is_real is False or value.is_finite is False):
+    def call(self, node: ast.expr, name: str, function: Any, given: list[_Part]) -> _Part:
+        nested, size = 1 + max(a.nested for a in given), sum(a.size for a in given)
+        value = None
+        if all(a.value is not None for a in given):
+            if not all(abs(a.value) <= _MAX_ARGUMENT for a in given):
+                raise self.fail(node, f"a function of a number of size above {_MAX_ARGUMENT}")
+            if name == "sqrt" and max(map(_digits, given)) > _MAX_ROOT_DIGITS:
+                raise self.fail(node, f"a root of a number of more than {_MAX_ROOT_DIGITS} digits")
+            if name in ("log", "ln") and _is_zero(given[0]):
+                raise self.fail(node, "not a finite real number")
+            value = self.checked(node, _NUMBERS[name](*(a.value for a in given)))
+        self.shallow(node, nested, value)
+        return self.bounded(node, _Part(function(*(a.expr for a in given)), value, nested, min(size, 1), size))
+
+    def shallow(self, node: ast.expr, nested: int, value: Any) -> None:
+        limit = _MAX_NESTED if value is None else _MAX_NESTED_NUMBER
+        if nested > limit:
+            kind = "of symbols" if value is None else "of numbers"
+            raise self.fail(node, f"more than {limit} functions and roots {kind} inside one another")
+
+    def checked(self, node: ast.expr, value: Any) -> Any:
+        """A value that is real and a floating-point number."""
+        if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value) or abs(value) > mpmath.mpf("1e400"):
             raise self.fail(node, "not a finite real number")
-        if _degree(value) > _MAX_DEGREE:
-            raise self.fail(node, f"a degree above {_MAX_DEGREE}")
         return value
 
+    def bounded(self, node: ast.expr, part: _Part) -> _Part:
+        if part.degree > _MAX_DEGREE:
+            raise self.fail(node, f"a degree above {_MAX_DEGREE}")
+        if part.expr.has(sp.I):
+            raise self.fail(node, "not real")
+        if part.expr.has(sp.zoo, sp.nan, sp.oo):
+            raise self.fail(node, "not a finite real number")
+        return part
 
-def _degree(expr: sp.Expr) -> Any:
-    """An upper bound of the degree of the polynomial that the expression expands to."""
-    if expr.is_Symbol:
-        return 1
-    if expr.is_Pow:
-        return _degree(expr.base) * abs(expr.exp) if expr.exp.is_number else 1
-    degrees = [_degree(a) for a in expr.args]
-    return sum(degrees) if expr.is_Mul else max(degrees, default=0)
+
+def _is_zero(part: _Part) -> bool:
+    return part.value is not None and (part.expr.is_zero if part.expr.is_Rational else abs(part.value) < 1e-25)
+
+
+def _digits(part: _Part) -> float:
+    numbers = [abs(n) for r in part.expr.atoms(sp.Rational) for n in (r.p, r.q)]
+    return sum(int(n).bit_length() for n in numbers) * 0.30103

@@ -99,15 +99,17 @@ def _not_critical(multipliers: np.ndarray, distance: float) -> str:
 
 def _several(found: list[Any], exact: bool) -> NormalForm:
     listed = ", ".join(_show(z) for z in found)
-    signs = sorted({round(complex(z).real) for z in found if not complex(z).imag})
-    if len(found) > 2 or any(complex(z).imag for z in found):
+    turning = any(abs(complex(z).imag) > 0.1 or (exact and complex(z).imag) for z in found)
+    signs = sorted({round(complex(z).real) for z in found})
+    if len(found) > 2 or turning:
         name = "several critical directions"
     else:
         name = {1: "fold–flip", 0: "strong resonance"}[len(signs) - 1]
         if len(signs) == 1:
             name += " 1:1" if signs == [1] else " 1:2"
     detail = f"{name}: the critical multipliers are {listed}, a centre manifold of more than one dimension"
-    return NormalForm("degenerate", found[0], None, None, Coefficients(), detail, exact=exact)
+    multiplier = found[0] if exact or turning else complex(found[0]).real
+    return NormalForm("degenerate", multiplier, None, None, Coefficients(), detail, exact=exact)
 
 
 def _show(value: Any) -> str:

@@ -14,7 +14,7 @@ import sympy as sp
 from normalforms.exact import Series, taylor, tidy
 from normalforms.maps import Map
 
-__all__ = ["Jet", "jet"]
+__all__ = ["Jet", "jet", "jet_of_series"]
 
 Vector = Any
 """A SymPy column or a NumPy array of n numbers."""
@@ -91,6 +91,11 @@ def jet(m: Map, point: Mapping[sp.Symbol, sp.Expr], parameter: sp.Symbol, *, exa
     centre = {s: point[s] for s in (*m.states, parameter)}
     rows = taylor(steps, centre, 3, exact=exact)
     linear = all(f.is_polynomial(*m.states) and sp.Poly(f, *m.states).total_degree() <= 1 for f in steps)
+    return jet_of_series(rows, n, exact, linear)
+
+
+def jet_of_series(rows: list[Series], n: int, exact: bool, linear: bool) -> Jet:
+    """The `Jet` of a map given by its Taylor coefficients in n states and the parameter, through third order."""
     tensors = [_tensor(rows, order, n) for order in (1, 2, 3)]
     array = sp.Matrix if exact else np.array
     zero = sp.Integer(0) if exact else 0.0

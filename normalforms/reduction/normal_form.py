@@ -68,6 +68,10 @@ class NormalForm:
         symmetric: the map is proven to commute with ``h − h* → −(h − h*)`` for every parameter value.
         exact: the numbers are exact.
         parameter: symbol of the unfolding parameter; ``None`` for a reduced jet.
+        period: n of a cycle, whose form is that of ``f^n``.
+        map: the map; ``None`` for a reduced jet.
+        correction: how far Newton's method moved each number of the point that was given, keyed by symbol; ``None``
+            where it was the bifurcation.
 
     Because ``‖q‖ = 1``, the planar family ``z' = e^{iω} z (g + d|z|²)`` with ``z = x + iy`` has a ``d`` here
     that is twice its own: the unit eigenvector is ``(1, −i)/√2``.
@@ -83,3 +87,6 @@ class NormalForm:
     symmetric: bool = False
     exact: bool = True
     parameter: Any = None
+    period: int = 1
+    map: Any = None
+    correction: Mapping[Any, float] | None = None

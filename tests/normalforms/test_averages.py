@@ -131,3 +131,12 @@ def test_neimark_sacker_takes_moduli_or_states():
 def test_bad_averages_are_refused(call):
     with pytest.raises(ValueError, match=r"must|samples|NaN|horizon|order|takes"):
         call(nf.amplification(nf.pitchfork()))
+
+
+def test_a_distribution_of_numbers_needs_a_map_of_numbers():
+    x, y, r = sp.symbols("x y r", real=True)
+    delayed = nf.Map((r * x * (1 - y), x), (x, y), r)
+    for distribution in (nf.Uniform(-1, 1), nf.Empirical([0.1, 0.2])):
+        with pytest.raises(ValueError, match=r"\(n, 2\)"):
+            nf.amplification(delayed).averaged(distribution)
+    assert nf.amplification(nf.neimark_sacker(1, -1)).averaged(nf.Uniform(-0.1, 0.1))(1.0, 3) > 0

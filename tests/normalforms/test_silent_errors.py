@@ -7,6 +7,7 @@ import warnings
 import mpmath as mp
 import numpy as np
 import pytest
+import sympy as sp
 
 import normalforms as nf
 from normalforms.families import family
@@ -82,3 +83,61 @@ def test_a_value_is_right_or_something_is_said(name):
 def test_a_form_that_is_wrong_is_seen():
     law = nf.amplification(nf.pitchfork())
     assert wrong(lambda *point: 1.02 * law(*point), 0.01, (1.01, 0.1, 30), precise("pitchfork", 1.01, 0.1, 30))
+
+
+def direct(text, r, h0, horizon):
+    """``A_T`` of a scalar map by 60-digit iteration of its formula and of its two derivatives."""
+    m = nf.parse_map(text, state="x", parameter="r")
+    step = sp.lambdify((*m.states, *m.parameters), [m.step, m.step.diff(m.state), m.step.diff(m.parameter)], "mpmath")
+    with mp.workdps(60):
+        h, s, total = mp.mpf(h0), mp.mpf(0), mp.mpf(0)
+        for _ in range(horizon):
+            h, slope, drive = step(h, mp.mpf(r))
+            s = slope * s + drive
+            total += s * s
+        return total
+
+
+GAPS = [  # far powers, tiny coefficients, and what they hide
+    ("r*x - x^5", {"x": 0, "r": 1}, (1.0, 0.5, 30)),
+    ("r*x - x^11", {"x": 0, "r": 1}, (1.0, 0.8, 30)),
+    ("r*x/(1 + x^4)", {"x": 0, "r": 1}, (1.01, 0.5, 30)),
+    ("x + r - x^4", {"x": 0, "r": 0}, (0.0, 0.4, 30)),
+    ("r*x - x^3/10^6 - x^5", {"x": 0, "r": 1}, (1.02, 0.3, 40)),
+    ("-r*x + x^7", {"x": 0, "r": 1}, (1.0, 0.7, 40)),
+]
+
+
+@pytest.mark.parametrize(("text", "at", "point"), GAPS)
+def test_a_gap_in_the_powers_hides_no_error(text, at, point):
+    law, true = nf.amplification(nf.parse_map(text, state="x", parameter="r"), at=at), direct(text, *point)
+    for order in (2, 3, 6):
+        for form in (law.series(order), law.series(order, pade=True)):
+            assert not wrong(form, 0.02, point, true), (order, form(*point), true)
+        exact = law.exact(point[-1], order)
+        assert not wrong(lambda g, h0, T, exact=exact: exact(g, h0), 0.02, point, true), order
+
+
+def test_a_truncated_law_still_answers_where_it_is_right():
+    law = nf.amplification(nf.parse_map("r*x - x^5", state="x", parameter="r"), at={"x": 0, "r": 1})
+    for point in ((1.0, 0.02, 30), (1.01, 0.03, 100)):
+        assert law.series(2)(*point) == pytest.approx(float(direct("r*x - x^5", *point)), rel=1e-2)
+
+
+def test_an_average_hides_no_error():
+    law = nf.amplification(nf.parse_map("r*x - x^5", state="x", parameter="r"), at={"x": 0, "r": 1})
+    mean = law.averaged(nf.Uniform(-0.5, 0.5))
+    for form in (mean.series(2), mean.series(6), mean.series(6, pade=True)):
+        assert not wrong(form, 0.02, (1.0, 30), 276.0299939)
+    assert not wrong(lambda g, T: mean.exact(30, 2)(g), 0.02, (1.0, 30), 276.0299939)
+    small = law.averaged(nf.Uniform(-0.05, 0.05))
+    assert small.series(2)(1.0, 30) == pytest.approx(small(1.0, 30), rel=1e-3)
+
+
+def test_a_derivative_is_judged_as_its_law_is():
+    law = nf.amplification(nf.parse_map("r*x - x^5", state="x", parameter="r"), at={"x": 0, "r": 1})
+    slope = law.series(2).diff("r")
+    with pytest.warns(nf.DomainWarning):
+        slope(1.0, 0.5, 30)
+    true = (direct("r*x - x^5", 1.0 + 1e-6, 0.02, 30) - direct("r*x - x^5", 1.0 - 1e-6, 0.02, 30)) / 2e-6
+    assert slope(1.0, 0.02, 30) == pytest.approx(float(true), rel=1e-2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import sympy as sp
 from normalforms.forms.averages.distribution import Distribution, Empirical, Normal, Uniform
 from normalforms.forms.series import Law, exact_formula, series_formula
 from normalforms.formulas import Domain, DomainWarning, Formula, check_horizon, check_real, symbols
+from normalforms.maps import Map
 
 __all__ = ["AveragedFormula", "AveragedLaw", "Estimate", "integrate"]
 
@@ -139,6 +140,33 @@ class AveragedFormula:
         return _plain(self.estimate(*arguments).error)
 
 
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """``gain · ⟨formula(g, stretch · h0, T)⟩`` by quadrature: what the mean of a truncated law is judged by."""
+
+    formula: Formula
+    distribution: Distribution
+    stretch: float
+    gain: float
+    tolerance: float = 1e-4
+
+    def __call__(self, *values: Any) -> Any:
+        place = self.formula.symbols.index(symbols("h0"))
+        horizons = [s.is_integer for s in self.formula.symbols if s != symbols("h0")]
+        given = [v if whole else np.asarray(v)[..., None] for v, whole in zip(values, horizons, strict=True)]
+        law = self.formula.lambdify()
+
+        def function(x: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):
+                found = law(*given[:place], self.stretch * x, *given[place:])
+            return np.where(np.isfinite(found), self.gain * found, np.inf)
+
+        return integrate(function, self.distribution, self.tolerance).value
+
+    def diff(self, symbol: Any) -> _Truth:
+        return replace(self, formula=self.formula.diff(symbol))
+
+
 @dataclass(frozen=True)
 class AveragedLaw:
     """An amplification law averaged over initial states, ``⟨A_T(g, h0)⟩``: the mean over a batch.
@@ -169,7 +197,7 @@ class AveragedLaw:
     tolerance: float = 1e-10
 
     def __post_init__(self) -> None:
-        check_distribution(self.distribution, self.law.map.dimension)
+        check_distribution(self.distribution, self.law.map, self.law.notation.modulus)
 
     def __call__(self, g: Any, horizon: int) -> Any:
         """``⟨A_T⟩`` by direct iteration and quadrature, elementwise over ``g``; ``inf`` where an orbit left.
@@ -209,11 +237,11 @@ class AveragedLaw:
 
     def exact(self, horizon: int, order: int | None = None) -> Law:
         """``⟨A_T⟩`` at one horizon through ``h0**order``, by the moments of ``h0``; see `AmplificationLaw.exact`."""
-        return exact_formula(self.law.map, horizon, order, self._moment, self.law.gain)
+        return exact_formula(self.law.map, horizon, order, self._moment, self.law.gain, self._truth)
 
     def series(self, order: int, pade: bool = False) -> Law:
         """``⟨A_T⟩`` in symbolic ``T``, by the moments of ``h0``; see `AmplificationLaw.series`."""
-        return series_formula(self.law.map, order, self._moment, self.law.gain, pade)
+        return series_formula(self.law.map, order, self._moment, self.law.gain, pade, self._truth)
 
     def uniform(self, order: int = 0) -> AveragedFormula:
         """The uniform law averaged by quadrature, its error in `AveragedFormula.error`."""
@@ -221,21 +249,35 @@ class AveragedLaw:
 
     def _moment(self, k: int, about: sp.Expr) -> sp.Expr:
         """``⟨(stretch · h0 − about)^k⟩``."""
-        distribution, stretch = self.distribution, self.law.stretch
+        stretch = self.law.stretch
+        return stretch**k * self._scalar().moment(k, about / stretch)
+
+    def _scalar(self) -> Distribution:
+        """The distribution of ``h0``, of planar states that of ``|z_0|``."""
+        distribution = self.distribution
         if isinstance(distribution, Empirical) and self.law.map.dimension == distribution.samples.ndim == 2:
-            distribution = Empirical(np.linalg.norm(distribution.samples, axis=-1))
-        return stretch**k * distribution.moment(k, about / stretch)
+            return Empirical(np.linalg.norm(distribution.samples, axis=-1))
+        return distribution
+
+    def _truth(self, direct: Formula) -> _Truth:
+        return _Truth(direct, self._scalar(), float(self.law.stretch), float(self.law.gain))
 
 
-def check_distribution(distribution: Any, dimension: int) -> None:
-    """Refuse what is no distribution of states of this dimension."""
+def check_distribution(distribution: Any, m: Map, modulus: bool) -> None:
+    """Refuse what is no distribution of states of this map."""
     if not isinstance(distribution, (Uniform, Normal, Empirical)):
         raise ValueError(f"distribution = {distribution!r} must be a Uniform, a Normal or an Empirical")
-    wanted = {1: ["(n,)"], 2: ["(n,)", "(n, 2)"]}.get(dimension, [f"(n, {dimension})"])
-    samples: np.ndarray = getattr(distribution, "samples", np.zeros(1))
+    wanted = [f"(n, {m.dimension})"] if m.dimension > 1 else ["(n,)"]
+    if modulus:  # the family says that a number is the size of a state
+        wanted.insert(0, "(n,)")
+    samples = getattr(distribution, "samples", np.zeros(1))
     shape = "(n,)" if samples.ndim == 1 else f"(n, {samples.shape[1]})"
     if shape not in wanted:
-        raise ValueError(f"the distribution has samples {shape}; this map's states need {' or '.join(wanted)}")
+        given = "samples " + shape if isinstance(distribution, Empirical) else "one number"
+        raise ValueError(
+            f"the distribution is of {given}; the states of {m.name or m.steps} need an Empirical with samples"
+            f" {' or '.join(wanted)}"
+        )
 
 
 def _plain(value: Any) -> Any:

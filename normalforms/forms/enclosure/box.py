@@ -20,7 +20,7 @@ import numpy as np
 from flint import arb, arb_mat
 
 from normalforms.forms.enclosure.balls import Ball, Mpf, to_ball
-from normalforms.forms.enclosure.step import box_step, escape_radius, point_step
+from normalforms.forms.enclosure.step import beyond, box_step, escape_radius, point_step
 from normalforms.maps import Map
 
 __all__ = ["box_gram"]
@@ -89,12 +89,14 @@ def _halves(leaf: _Leaf) -> list[list[arb]]:
 def _leaf(m: Map, box: list[arb], horizon: int, value: Value) -> _Leaf | int | None:
     n, p = m.dimension, len(m.parameters)
     walk = _Walk(m, box)
-    radius = escape_radius(m, walk.parameters)
+    radius, left = escape_radius(m, walk.parameters), None
     for t in range(1, horizon + 1):
         walk.advance()
         states = walk.centre[:n]
-        if any(abs(h) > radius for h in states):
-            return t
+        if left is None and any(abs(h) > radius for h in states):
+            left = t
+        if left is not None and any(abs(h) > beyond() for h in states):
+            return left
         if not all(h.is_finite() for h in states):
             return None
     at_centre = value(walk.centre_gram)

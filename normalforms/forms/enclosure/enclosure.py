@@ -14,7 +14,7 @@ from flint import arb, ctx
 
 from normalforms.forms.enclosure.balls import Ball, Input, read, to_ball
 from normalforms.forms.enclosure.box import box_gram
-from normalforms.forms.enclosure.step import escape_radius, point_step
+from normalforms.forms.enclosure.step import beyond, escape_radius, point_step
 from normalforms.formulas import check_horizon
 from normalforms.maps import Map
 
@@ -43,9 +43,10 @@ def enclosure(
         gain: factor from the map's ``A`` to the caller's.
 
     Returns:
-        The ball. Where the orbit passes the radius beyond which every orbit diverges, the ball's radius is
-        infinite and ``escape`` is the step; for an interval the orbits that were tried, not surely all. The
-        radius is infinite too where an interval is so wide that nothing can be bounded.
+        The ball. Where the orbit has diverged, to beyond 2^65536 within the horizon, the ball's radius is infinite
+        and ``escape`` is the step at which it passed the radius beyond which every orbit diverges; for an interval
+        the orbits that were tried, not surely all. The radius is infinite too where an interval is so wide that
+        nothing can be bounded.
 
     Raises:
         ValueError: not a number, ends in the wrong order, wrong number of entries, a function that ball
@@ -130,11 +131,13 @@ def _iterate(
     n, p = m.dimension, len(m.parameters)
     step, radius = point_step(m)(), escape_radius(m, parameters)
     values = [*initial, *[arb(0)] * (n * p)]
-    gram = [arb(0)] * (p * p)
+    gram, left = [arb(0)] * (p * p), None
     for t in range(1, horizon + 1):
         values = step(*values, *parameters)
-        if any(abs(h) > radius for h in values[:n]):
-            return t
+        if left is None and any(abs(h) > radius for h in values[:n]):
+            left = t
+        if left is not None and any(abs(h) > beyond() for h in values[:n]):
+            return left
         s = values[n:]
         gram = [gram[a * p + b] + _dot(s, a, b, p) for a in range(p) for b in range(p)]
         if not gram[0].is_finite():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import sympy as sp
@@ -11,13 +11,33 @@ from flint import arb, fmpq
 
 from normalforms.maps import Map
 
-__all__ = ["box_step", "constant", "escape_radius", "point_step"]
+__all__ = ["beyond", "box_step", "constant", "escape_radius", "point_step"]
 
 _FUNCTIONS: dict[str, Callable[[arb], arb]] = {
     name: getattr(arb, name)
     for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "atan", "asinh", "erf", "sqrt")
 }
 _FUNCTIONS["Abs"] = abs
+
+
+def _step(x: arb) -> arb:
+    return arb(1) if x > 0 else arb(0) if x < 0 else arb(0).union(arb(1))
+
+
+def _mass(x: arb) -> arb:
+    return arb("nan") if x.contains(0) else arb(0)
+
+
+_FUNCTIONS |= {"Heaviside": _step, "sign": lambda x: 2 * _step(x) - 1, "DiracDelta": _mass}
+_SEVERAL: dict[str, Callable[..., arb]] = {
+    "Max": lambda *values: reduce(lambda a, b: a.max(b), map(arb, values)),
+    "Min": lambda *values: reduce(lambda a, b: a.min(b), map(arb, values)),
+}
+
+
+def beyond() -> arb:
+    """2^65536: of orbits beyond it no amplification is reported."""
+    return arb(2) ** 65536
 
 
 def constant(expr: Any) -> arb:
@@ -51,6 +71,8 @@ def constant(expr: Any) -> arb:
     name = type(expr).__name__
     if name in _FUNCTIONS and len(expr.args) == 1:
         return _FUNCTIONS[name](constant(expr.args[0]))
+    if name in _SEVERAL:
+        return _SEVERAL[name](*map(constant, expr.args))
     raise ValueError(f"{expr} has no ball arithmetic; use numbers, + - * / ** and {', '.join(_FUNCTIONS)}")
 
 
@@ -61,7 +83,12 @@ def _compile(inputs: list[Any], results: list[Any]) -> Compiled:
     """``(*inputs) → results`` on balls. Constants are balls too, made anew at each working precision."""
     constants: dict[Any, sp.Symbol] = {}
     results = [_prepare(sp.sympify(e), constants) for e in results]
-    plain = sp.lambdify([*inputs, *constants.values()], results, modules=[dict(_FUNCTIONS)], cse=True)
+    plain = sp.lambdify(
+        [*inputs, *constants.values()],
+        results,
+        modules=[_FUNCTIONS | {f"f_{n}": f for n, f in (_FUNCTIONS | _SEVERAL).items()}],
+        cse=True,
+    )
     numbers = tuple(constants)
 
     def run() -> Compiled:
@@ -89,13 +116,16 @@ def _prepare(expr: Any, constants: dict[Any, sp.Symbol]) -> Any:
         if isinstance(power, sp.Rational) and power.q == 2:
             return sp.Function("sqrt")(parts[0]) ** int(power.p)
         raise ValueError(f"{expr} has no ball arithmetic; exponents are integers or halves of them")
-    if type(expr).__name__ in _FUNCTIONS and len(parts) == 1:
-        return sp.Function(type(expr).__name__)(*parts)
+    name = type(expr).__name__
+    if name in _SEVERAL or (name in _FUNCTIONS and name in ("Heaviside", "DiracDelta")):
+        return sp.Function("f_" + name)(*(parts if name in _SEVERAL else parts[:1]))
+    if name in _FUNCTIONS and len(parts) == 1:
+        return sp.Function(name)(*parts)
     raise ValueError(f"{expr} has no ball arithmetic; use + - * / ** and {', '.join(_FUNCTIONS)}")
 
 
 def _tangents(m: Map, columns: int) -> Any:
-    return sp.Matrix(m.dimension, columns, lambda i, j: sp.Symbol(f"J_{i}_{j}"))
+    return sp.Matrix(m.dimension, columns, lambda i, j: sp.Dummy(f"J_{i}_{j}"))
 
 
 def _moved(m: Map, expr: Any, J: Any, k: int) -> Any:
@@ -141,9 +171,9 @@ def _radius_step(m: Map) -> Compiled | None:
 def escape_radius(m: Map, parameters: list[arb]) -> arb:
     """A radius beyond which every orbit diverges: ``max(1, (1 + Σ_{k<n}|a_k|)/|a_n|)`` for ``Σ a_k h^k``.
 
-    For other maps it is 2^65536, beyond which no amplification is reported.
+    For other maps it is `beyond`.
     """
     step = _radius_step(m)
     if step is None:
-        return arb(2) ** 65536
+        return beyond()
     return step()(*parameters)[0].max(arb(1))

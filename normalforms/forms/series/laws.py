@@ -10,7 +10,7 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms.forms import orbit_program
+from normalforms.forms import accompanied, orbit_program
 from normalforms.forms.series.expansion import Local, local, local_terms
 from normalforms.forms.series.graded import Graded, graded, graded_exact, graded_series, graded_terms
 from normalforms.forms.series.koenigs import series_expression
@@ -31,6 +31,7 @@ MAX_GRADED = (80, 40)
 MAX_WHOLE = 500
 MAX_EXACT = 1000
 MAX_WORK = 2e9
+_TINY = sp.Float("1e-300", 17)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Expansion:
         stride: common step of the orders, for the cost of `exact`; 0 where that is small at every order.
         whole: ``horizon →`` the order of the whole polynomial; ``None`` for maps that are no polynomials.
         sentence: what is small.
+        entry: its place in the Gram matrix, by parameter.
     """
 
     terms: Callable[..., Terms]
@@ -56,6 +58,7 @@ class Expansion:
     stride: int
     whole: Callable[[int], int] | None
     sentence: str
+    entry: tuple[int, int] = (0, 0)
 
     def order(self, order: Any, horizon: int | None = None) -> int:
         """``order`` checked, for a series or for one horizon.
@@ -183,24 +186,40 @@ def _graded(form: Graded, entry: tuple[int, int]) -> Expansion:
         (lambda T: 2 * form.heaviest(T)) if form.polynomial else None,
         f"initial state and parameters so near the critical point that terms of weight above {{order}} (h0: 1,"
         f" {weights}) do not count: T times the state and T² times a parameter of weight 2 below about 1",
+        entry,
     )
 
 
+Truth = Callable[[Formula], Any]
+"""From the direct iteration of one initial state to what an average is judged by: see `Formula.truth`."""
+
+
 def exact_formula(
-    m: Map, horizon: int, order: int | None, moment: Moment | None = None, gain: sp.Expr = sp.S.One
+    m: Map,
+    horizon: int,
+    order: int | None,
+    moment: Moment | None = None,
+    gain: sp.Expr = sp.S.One,
+    truth: Truth | None = None,
 ) -> Law:
     """``A_T`` at one integer horizon through ``h0**order``, averaged where ``moment`` gives the moments."""
     horizon = check_horizon(horizon)
     whole = order is None
-    return _matrix(m, lambda e: _formula(m, e, e.order(order, horizon), sp.Integer(horizon), whole, moment, gain))
+    T = sp.Integer(horizon)
+    return _matrix(m, lambda e: _formula(m, e, e.order(order, horizon), T, whole, moment, gain, False, truth))
 
 
 def series_formula(
-    m: Map, order: int, moment: Moment | None = None, gain: sp.Expr = sp.S.One, pade: bool = False
+    m: Map,
+    order: int,
+    moment: Moment | None = None,
+    gain: sp.Expr = sp.S.One,
+    pade: bool = False,
+    truth: Truth | None = None,
 ) -> Law:
     """``A_T`` in symbolic T through ``h0**order``; with ``pade`` its approximant."""
     T = symbols("T")
-    return _matrix(m, lambda e: _formula(m, e, e.order(order), T, False, moment, gain, pade))
+    return _matrix(m, lambda e: _formula(m, e, e.order(order), T, False, moment, gain, pade, truth))
 
 
 def _matrix(m: Map, make: Callable[[Expansion], Formula]) -> Law:
@@ -220,7 +239,8 @@ def _formula(
     whole: bool,
     moment: Moment | None,
     gain: sp.Expr,
-    pade: bool = False,
+    pade: bool,
+    truth: Truth | None,
 ) -> Formula:
     h0 = symbols("h0")
     monomial = None if moment is None else _means(m, how.origin, moment)
@@ -232,20 +252,39 @@ def _formula(
     def expression() -> sp.Expr:
         return gain * (_approximant(how, order, power) if pade else plain(order))
 
-    build = resummed if pade else summed
-    # two more terms where every order occurs, one or two where every other does: they measure the truncation
-    more = 4 if pade else 2
+    @cache
+    def program() -> Program:
+        return (resummed if pade else summed)(how.terms(order, horizon).scaled(gain), order, monomial)
 
-    def program(guard: bool) -> Program:
-        terms = how.terms(order + more if guard else order, horizon)
-        return build(terms.scaled(gain), order, monomial, guard)
+    # No number of further terms bounds the rest: gaps and tiny coefficients put what matters arbitrarily far away.
+    # Iterating the map beside the series costs less than two more terms and shows all that was left out.
+    def guard() -> Program:
+        both, direct = accompanied(program(), m, _start(m), how.entry, horizon)
+        (value,), true = both.results, gain * direct
+        size = (sp.Abs(value) + sp.Abs(true)) / (2 * sp.Abs(true) + _TINY)  # a value far too large has no digit either
+        return replace(both, results=(value, (true - value) * size))
 
     inputs = (*m.parameters, *(() if monomial is not None else (h0,)), *((horizon,) if horizon.is_Symbol else ()))
     if whole and monomial is None and len(m.parameters) == 1:
         return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: _iteration(m, inputs, horizon)))
-    domain = EVERYWHERE if whole else Domain(how.sentence.format(order=order))
-    guard = None if whole else Lazy(lambda: program(True))
-    return Formula(Lazy(expression), inputs, domain, program=Lazy(lambda: program(False)), guard=guard)
+    if whole:
+        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(program))
+    domain = Domain(how.sentence.format(order=order))
+    if monomial is None:
+        return Formula(Lazy(expression), inputs, domain, program=Lazy(program), guard=Lazy(guard))
+    judge = None if truth is None else truth(_direct(m, how.entry, horizon))
+    return Formula(Lazy(expression), inputs, domain, program=Lazy(program), truth=judge)
+
+
+def _start(m: Map) -> tuple[sp.Expr, ...]:
+    return (symbols("h0"), *([sp.Integer(0)] * (m.dimension - 1)))
+
+
+def _direct(m: Map, entry: tuple[int, int], horizon: sp.Expr) -> Formula:
+    """Direct iteration as a formula in the parameters, ``h0`` and the horizon."""
+    inputs = (*m.parameters, symbols("h0"), *((horizon,) if horizon.is_Symbol else ()))
+    program, total = accompanied(Program(inputs, ()), m, _start(m), entry, horizon)
+    return Formula(total, inputs, program=replace(program, results=(total,)))
 
 
 def _means(m: Map, origin: sp.Expr, moment: Moment) -> Callable[[int], sp.Expr]:

@@ -11,8 +11,6 @@ import sympy as sp
 from normalforms.forms.series.pade import assignments
 from normalforms.formulas import Program, horner, symbols
 
-_TINY = sp.Float("1e-30", 17)
-
 __all__ = ["Moment", "Monomial", "Series", "Terms", "centred", "multiply", "named", "resummed", "summed"]
 
 Monomial = Callable[[int], sp.Expr]
@@ -82,34 +80,21 @@ class Terms:
         return replace(self.program, inputs=inputs, results=results, closing=(*self.program.closing, *before, *closing))
 
 
-def summed(terms: Terms, order: int, monomial: Monomial | None = None, guard: bool = False) -> Program:
-    """``Σ_{w ≤ order} c[w, i] x^i``; with ``guard`` also ``Σ_{w > order} |…|``, the first terms left out."""
-    results = [terms.value(lambda w: w <= order, monomial)]
-    if guard:
-        later = [w for w in terms.weights() if w > order]
-        results.append(sp.Add(*(sp.Abs(terms.value(lambda w, v=v: w == v, monomial)) for v in later)))
-    return terms.finished(tuple(results), monomial)
+def summed(terms: Terms, order: int, monomial: Monomial | None = None) -> Program:
+    """``Σ_{w ≤ order} c[w, i] x^i``."""
+    return terms.finished((terms.value(lambda w: w <= order, monomial),), monomial)
 
 
-def resummed(terms: Terms, order: int, monomial: Monomial | None = None, guard: bool = False) -> Program:
+def resummed(terms: Terms, order: int, monomial: Monomial | None = None) -> Program:
     """The Padé approximant of the terms of weight ``≤ order``; see `normalforms.forms.series.pade`."""
     steps: list[tuple[sp.Symbol, sp.Expr]] = []
     values = []
     for w in terms.weights():
-        values.append(sp.Symbol(f"u{w}", real=True))
-        steps.append((values[-1], terms.value(lambda v, w=w: v == w, monomial)))
-    count = sum(w <= order for w in terms.weights())
-    tried = {count}
-    if guard:
-        tried |= {max(count - 1, min(count, 1)), *range(count, min(count + 3, len(values) + 1))}
-    found = {}
-    for n in sorted(tried):
-        more, found[n] = assignments(values[:n], f"pade{n}_")
-        steps += more
-    # infinite where squares of the terms overflow, whatever the approximants then are
-    size = sp.sqrt(sp.Add(*(v**2 for v in values)))
-    error = sp.Add(*(sp.Abs(found[n] - found[count]) for n in sorted(tried) if n != count)) + _TINY * size
-    return terms.finished((found[count], error) if guard else (found[count],), monomial, tuple(steps))
+        if w <= order:
+            values.append(sp.Symbol(f"u{w}", real=True))
+            steps.append((values[-1], terms.value(lambda v, w=w: v == w, monomial)))
+    more, found = assignments(values, "pade_")
+    return terms.finished((found,), monomial, (*steps, *more))
 
 
 def centred(offset: sp.Expr, centre: sp.Expr, moment: Moment, k: int) -> sp.Expr:
