@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import sympy as sp
 from normalforms.forms.driven import stationary
 from normalforms.forms.driven.expectation import white_expectation
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
-from normalforms.forms.driven.linear import linear_law, settled
+from normalforms.forms.driven.linear import linear_law, rescaled, settled
 from normalforms.forms.driven.number import Number
 from normalforms.forms.driven.orbits import Drive, Window, simulate, window_of
 from normalforms.forms.driven.polynomial import exact_polynomial
@@ -106,7 +106,8 @@ class DrivenLaw:
 
         ``±radius``; for ``g u − c u³`` and its period doubling ``±√((1 + g)/3c)``, within which the map
         stretches by no more than ``max(1, g)``. An orbit beyond it is removed from every mean, and `Number.escaped` is
-        the chance of that. Elsewhere the radius beyond which every orbit diverges; an orbit that leaves it makes the mean infinite.
+        the chance of that. Elsewhere the radius beyond which every orbit diverges; an orbit that leaves it makes the
+        mean infinite.
         """
         low, high = self._window(float(check_real(g, "g")))[0]
         return low / float(abs(self.stretch)), high / float(abs(self.stretch))
@@ -271,10 +272,10 @@ class DrivenLaw:
             formula = linear_law(self._inner)
             if horizon is not None:
                 formula = settled(formula, {symbols("T"): sp.Integer(horizon)})
-            return _rescaled(formula, self.stretch, self.gain)
+            return rescaled(formula, self.stretch, self.gain)
         if horizon is None:
             raise ValueError("only the linear family has an exact law in symbolic T; give a horizon")
-        return _rescaled(exact_polynomial(self.map, self._inner, horizon, order), self.stretch, self.gain)
+        return rescaled(exact_polynomial(self.map, self._inner, horizon, order), self.stretch, self.gain)
 
     def scaling(self) -> DrivenScaling:
         """The scaling function ``E A_T ≈ prefactor · Ψ(x, y; z)``; see `driven_scaling`."""
@@ -316,7 +317,7 @@ class DrivenLaw:
 
     @property
     def rate(self) -> sp.Expr:
-        """``gain/(c σ)``, σ that of `strength`: ``E A_T → rate · κ(m) · T`` as ``T σ → ∞``; ``1/σ`` for ``g u − u³``."""
+        """``gain/(c σ)``, σ that of `strength`: ``E A_T → rate · κ(m) · T`` as ``T σ → ∞``."""
         self._white_cubic()
         return self.gain / (self._drive.unfolding.coefficient * self.strength)
 
@@ -325,7 +326,7 @@ class DrivenLaw:
 
         >>> import normalforms as nf
         >>> round(driven(nf.pitchfork(), 1, 1, White(0.1)).exponent(0), 10)
-        -1.4339663924
+        -1.4339663925
         """
         self._white_cubic()
         value = stationary.exponent_formula()(m)
@@ -346,7 +347,8 @@ class DrivenLaw:
 
         White or coloured noise: ``1 + 1.02431 σ``, where the mean begins to grow exponentially. A sinusoid:
         ``1 + (3/2) c R²`` to first order, ``R = a/(2 sin(ω/2))``, the pitchfork of the half-period map; where a half
-        period is a whole number of steps, the numerical root. A constant input: ``1 + 3 c^{1/3} (b/2)^{2/3}``, the fold that the pitchfork leaves.
+        period is a whole number of steps, the numerical root. A constant input: ``1 + 3 c^{1/3} (b/2)^{2/3}``, the fold
+        that the pitchfork leaves.
 
         Raises:
             ValueError: no supercritical pitchfork or period doubling.
@@ -366,21 +368,6 @@ class DrivenLaw:
             return Number(value, error=1e-15 * value, status="fold of the imperfect pitchfork")
         shift = 1.5 * c * (float(noise.a) / (2 * np.sin(float(noise.omega) / 2))) ** 2
         return half_period(self._drive, float(noise.a), float(noise.omega), shift)
-
-
-def _rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
-    """``gain · formula(g, stretch · h0, …)``."""
-    if stretch == 1 and gain == 1:
-        return formula
-    h0 = symbols("h0")
-    moved = settled(formula, {h0: stretch * h0})
-    program = moved.stable
-    return replace(
-        moved,
-        expression=lambda: gain * moved.expr,
-        symbols=formula.symbols,
-        program=replace(program, inputs=formula.symbols, results=tuple(gain * e for e in program.results)),
-    )
 
 
 def driven(

@@ -18,7 +18,7 @@ import sympy as sp
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number
 from normalforms.formulas import EVERYWHERE, Carry, Formula, Program, symbols
 
-__all__ = ["autoregressive_sum", "constant_sum", "linear_law", "sinusoid_sum", "white_sum"]
+__all__ = ["autoregressive_sum", "constant_sum", "linear_law", "rescaled", "settled", "sinusoid_sum", "white_sum"]
 
 _g, _h0, _T, _t = symbols("g h0 T t")
 _sigma, _rho, _b, _a, _omega, _phi = symbols("sigma rho b a omega phi")
@@ -216,3 +216,17 @@ def settled(formula: Formula, values: dict[sp.Symbol, Any]) -> Formula:
         horizon=None if program.horizon is None else program.horizon.xreplace(values),
     )
     return replace(formula, expression=lambda: formula.expr.xreplace(values), symbols=rest, program=fixed)
+
+
+def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
+    """``gain · formula(g, stretch · h0, …)``."""
+    if stretch == 1 and gain == 1:
+        return formula
+    moved = settled(formula, {_h0: stretch * _h0})
+    program = moved.stable
+    return replace(
+        moved,
+        expression=lambda: gain * moved.expr,
+        symbols=formula.symbols,
+        program=replace(program, inputs=formula.symbols, results=tuple(gain * e for e in program.results)),
+    )

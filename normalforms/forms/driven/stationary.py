@@ -162,7 +162,7 @@ def exponent_formula() -> Formula:
     trapezoidal rule, which converges geometrically here.
 
     >>> round(exponent_formula()(0.0), 10)
-    -1.4339663924
+    -1.4339663925
     """
     m, t, Z, M, v, step, p = symbols("m t Z M v step p")
     quarter = sp.Rational(1, 4)
