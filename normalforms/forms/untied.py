@@ -19,7 +19,7 @@ import numpy as np
 import scipy.linalg
 import sympy as sp
 
-from normalforms.families import unfolding
+from normalforms.families import recognise
 from normalforms.formulas import Formula, check_horizon, check_real, symbols
 from normalforms.maps import Map
 
@@ -40,7 +40,7 @@ class UntiedLaw:
     Raises:
         ValueError: a map of the plane or of several parameters.
 
-    >>> from normalforms.maps import stability_flip
+    >>> from normalforms import stability_flip
     >>> law = UntiedLaw(stability_flip())
     >>> round(law(1.0, 1.0, 200) / law.critical()(1.0, 200), 9)
     1.0
@@ -121,9 +121,9 @@ class UntiedLaw:
     def tied_ratio(self) -> Formula:
         """``A_T/λ₁ = (2/3) T(T+1)(2T+1) sin²(π/(4T+2))`` of ``T``, tied over untied, → ``π² T(T+1)/(6(2T+1))``.
 
-        >>> from normalforms.maps import stability_flip
+        >>> from normalforms import stability_flip
         >>> round(UntiedLaw(stability_flip()).tied_ratio()(200), 3)
-        164.904
+        164.903
         """
         self._linear()
         T = symbols("T")
@@ -142,7 +142,7 @@ class UntiedLaw:
         Raises:
             ValueError: ``y`` is not positive, or a family that is no linear map, supercritical pitchfork or its flip.
 
-        >>> from normalforms.maps import stability_flip
+        >>> from normalforms import stability_flip
         >>> value, rank = UntiedLaw(stability_flip()).scaling(0.0, 1.0)
         >>> round(value * np.pi**2 / 4, 12), round(rank * 8 / np.pi**2, 12)
         (1.0, 1.0)
@@ -161,7 +161,7 @@ class UntiedLaw:
         return top, float(forward[-1] @ (outer * (forward @ inner))) / top
 
     def _linear(self) -> tuple[str, sp.Expr]:
-        found = unfolding(self.map)
+        found = recognise(self.map)
         if found.kind not in ("stability_flip", "pitchfork", "period_doubling"):
             raise ValueError(f"the closed untied laws belong to families whose f_g is h, not to {found.kind}")
         return found.kind, found.coefficient
@@ -190,7 +190,7 @@ def untied(m: Map, stretch: Any = 1, gain: Any = 1) -> UntiedLaw:
         stretch: factor from the caller's ``h0`` to the map's.
         gain: factor from the map's ``λ₁`` to the caller's.
 
-    >>> from normalforms.maps import pitchfork
+    >>> from normalforms import pitchfork
     >>> untied(pitchfork()).critical().expr
     h0**2/(4*sin(pi/(4*T + 2))**2)
     """

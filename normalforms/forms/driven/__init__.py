@@ -1,6 +1,6 @@
 """Amplification under inputs: white and coloured noise, constant and periodic inputs."""
 
-from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, law_moment, law_nodes
 from normalforms.forms.driven.law import DrivenLaw, Spread, driven
 from normalforms.forms.driven.linear import autoregressive_sum, constant_sum, sinusoid_sum, white_sum
 from normalforms.forms.driven.moments import coefficients, critical_series, leading
@@ -30,6 +30,8 @@ __all__ = [
     "critical_series",
     "driven",
     "exponent_formula",
+    "law_moment",
+    "law_nodes",
     "leading",
     "moment_exponent",
     "sinusoid_sum",

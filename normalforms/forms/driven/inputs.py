@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import sympy as sp
 
-__all__ = ["Autoregressive", "Constant", "Input", "Sinusoid", "White", "exact_number", "law_nodes"]
+__all__ = ["Autoregressive", "Constant", "Input", "Sinusoid", "White", "exact_number", "law_moment", "law_nodes"]
 
 
 def exact_number(value: Any, name: str) -> sp.Expr:

@@ -11,13 +11,13 @@ import sympy as sp
 from normalforms.forms.driven import stationary
 from normalforms.forms.driven.expectation import white_expectation
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
-from normalforms.forms.driven.linear import linear_law, rescaled, settled
+from normalforms.forms.driven.linear import linear_law, settled
 from normalforms.forms.driven.number import Number
 from normalforms.forms.driven.orbits import Drive, Window, simulate, window_of
 from normalforms.forms.driven.polynomial import exact_polynomial
 from normalforms.forms.driven.scaling import DrivenScaling, driven_scaling
 from normalforms.forms.driven.threshold import half_period
-from normalforms.formulas import Formula, check_horizon, check_real, symbols
+from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
 from normalforms.maps import Map
 
 __all__ = ["DrivenLaw", "Spread", "driven"]
@@ -93,7 +93,7 @@ class DrivenLaw:
 
     @property
     def _kind(self) -> str:
-        found = self._drive.unfolding
+        found = self._drive.member
         return "" if found is None else found.kind
 
     @property
@@ -279,13 +279,13 @@ class DrivenLaw:
 
     def scaling(self) -> DrivenScaling:
         """The scaling function ``E A_T ≈ prefactor · Ψ(x, y; z)``; see `driven_scaling`."""
-        found = self._drive.unfolding
+        found = self._drive.member
         if found is None:
             raise ValueError("scaling laws belong to a normal form; reduce the map and ask the law of its normal form")
         return driven_scaling(found, self.noise, self.stretch, self.gain)
 
     def _white_cubic(self) -> None:
-        found = self._drive.unfolding
+        found = self._drive.member
         if self._kind not in _CUBIC or not found.coefficient > 0:
             raise ValueError(
                 f"stationary laws belong to a supercritical pitchfork or period doubling, not {self._kind}"
@@ -304,7 +304,7 @@ class DrivenLaw:
         if isinstance(noise, Autoregressive) and self._kind == "period_doubling":
             noise = Autoregressive(noise.sigma, -exact_number(noise.rho, "rho"))
         variance = noise.covariance(0) if isinstance(noise, White) else noise.intensity
-        return sp.sqrt(self._drive.unfolding.coefficient * variance)
+        return sp.sqrt(self._drive.member.coefficient * variance)
 
     def stationary(self, m: float) -> Number:
         """``κ(m)``, ``m = (g − 1)/σ``: strongly driven (``T σ ≫ 1``) ``E A_T → rate κ(m) T``; see `rate`.
@@ -319,7 +319,7 @@ class DrivenLaw:
     def rate(self) -> sp.Expr:
         """``gain/(c σ)``, σ that of `strength`: ``E A_T → rate · κ(m) · T`` as ``T σ → ∞``."""
         self._white_cubic()
-        return self.gain / (self._drive.unfolding.coefficient * self.strength)
+        return self.gain / (self._drive.member.coefficient * self.strength)
 
     def exponent(self, m: float) -> Number:
         """``Λ(m) = E(m − 3v²)``, every orbit's exponent in units of σ per step; see `stationary.exponent_formula`.
@@ -353,7 +353,7 @@ class DrivenLaw:
         Raises:
             ValueError: no supercritical pitchfork or period doubling.
         """
-        found = self._drive.unfolding
+        found = self._drive.member
         if self._kind not in _CUBIC or not found.coefficient > 0:
             raise ValueError(f"thresholds belong to a supercritical pitchfork or period doubling, not {self._kind}")
         noise = self._inner

@@ -16,9 +16,9 @@ from typing import Any
 import sympy as sp
 
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number
-from normalforms.formulas import EVERYWHERE, Carry, Formula, Program, symbols
+from normalforms.formulas import EVERYWHERE, Carry, Formula, Lazy, Program, symbols
 
-__all__ = ["autoregressive_sum", "constant_sum", "linear_law", "rescaled", "settled", "sinusoid_sum", "white_sum"]
+__all__ = ["autoregressive_sum", "constant_sum", "linear_law", "settled", "sinusoid_sum", "white_sum"]
 
 _g, _h0, _T, _t = symbols("g h0 T t")
 _sigma, _rho, _b, _a, _omega, _phi = symbols("sigma rho b a omega phi")
@@ -65,7 +65,9 @@ def white_sum() -> Formula:
         counter=_t,
         horizon=_T,
     )
-    return Formula(lambda: _h0**2 * _initial() + _sigma**2 * _pulses(), program.inputs, EVERYWHERE, program=program)
+    return Formula(
+        Lazy(lambda: _h0**2 * _initial() + _sigma**2 * _pulses()), program.inputs, EVERYWHERE, program=program
+    )
 
 
 def constant_sum(fixed: bool = True) -> Formula:
@@ -102,7 +104,7 @@ def constant_sum(fixed: bool = True) -> Formula:
         counter=_t,
         horizon=_T,
     )
-    return Formula(closed, program.inputs, EVERYWHERE, program=program)
+    return Formula(Lazy(closed), program.inputs, EVERYWHERE, program=program)
 
 
 def sinusoid_sum(fixed: bool = False) -> Formula:
@@ -142,7 +144,7 @@ def sinusoid_sum(fixed: bool = False) -> Formula:
     carries.append(Carry(_A, sp.Integer(0), _A + part))
     inputs = (_g, _h0, _a, _omega, *((_phi,) if fixed else ()), _T)
     program = Program(inputs, (_A,), carries=tuple(carries), counter=_t, horizon=_T)
-    return Formula(closed, inputs, EVERYWHERE, program=program)
+    return Formula(Lazy(closed), inputs, EVERYWHERE, program=program)
 
 
 def autoregressive_sum() -> Formula:
@@ -177,7 +179,7 @@ def autoregressive_sum() -> Formula:
         counter=_t,
         horizon=_T,
     )
-    return Formula(closed, program.inputs, EVERYWHERE, program=program)
+    return Formula(Lazy(closed), program.inputs, EVERYWHERE, program=program)
 
 
 def linear_law(noise: Input) -> Formula:
@@ -215,18 +217,4 @@ def settled(formula: Formula, values: dict[sp.Symbol, Any]) -> Formula:
         closing=swap(program.closing),
         horizon=None if program.horizon is None else program.horizon.xreplace(values),
     )
-    return replace(formula, expression=lambda: formula.expr.xreplace(values), symbols=rest, program=fixed)
-
-
-def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
-    """``gain · formula(g, stretch · h0, …)``."""
-    if stretch == 1 and gain == 1:
-        return formula
-    moved = settled(formula, {_h0: stretch * _h0})
-    program = moved.stable
-    return replace(
-        moved,
-        expression=lambda: gain * moved.expr,
-        symbols=formula.symbols,
-        program=replace(program, inputs=formula.symbols, results=tuple(gain * e for e in program.results)),
-    )
+    return replace(formula, expression=Lazy(lambda: formula.expr.xreplace(values)), symbols=rest, program=fixed)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.families import Unfolding, unfolding
-from normalforms.forms.iteration import escape_radius
+from normalforms.families import Member, find
+from normalforms.forms import escape_radius
 from normalforms.maps import Map
 
 __all__ = ["Drive", "Window", "simulate", "window_of"]
@@ -30,12 +30,9 @@ class Drive:
     map: Map
 
     @cached_property
-    def unfolding(self) -> Unfolding | None:
-        """The family that the map belongs to, if any."""
-        try:
-            return unfolding(self.map)
-        except ValueError:
-            return None
+    def member(self) -> Member | None:
+        """The map as a member of its family, if any."""
+        return find(self.map)
 
     @cached_property
     def functions(self) -> tuple[Callable[..., np.ndarray], ...]:
@@ -79,7 +76,7 @@ def window_of(drive: Drive, g: float, radius: float | None) -> tuple[Window, boo
     """
     if radius is not None:
         return (-radius, radius), True
-    found = drive.unfolding
+    found = drive.member
     if found is not None and found.kind in ("pitchfork", "period_doubling") and found.coefficient > 0 and g > -1:
         edge = float(np.sqrt((1 + g) / (3 * float(found.coefficient))))
         return (-edge, edge), True

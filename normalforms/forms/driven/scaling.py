@@ -5,22 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from scipy.integrate import solve_ivp
 
-from normalforms import maps
-from normalforms.families import Unfolding
+from normalforms.families import Member
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
 from normalforms.forms.driven.kolmogorov import driven_pitchfork
 from normalforms.forms.driven.moments import critical_series, leading
 from normalforms.forms.driven.number import Number
-from normalforms.forms.limits import scaling as autonomous_scaling
+from normalforms.forms.limits import PITCHFORK, SADDLE_NODE, STABILITY_FLIP
 from normalforms.formulas import DomainWarning, Formula, check_horizon, check_real
-from normalforms.maps import Map
 
 __all__ = ["DrivenScaling", "driven_scaling"]
 
@@ -178,16 +175,15 @@ def _sinusoid_values(kind: str, sign: float, noise: Sinusoid) -> Values:
     amplitude = -1.0 if noise.a < 0 else 1.0
     if np.sin(float(noise.omega) / 2) < 0:
         amplitude = -amplitude
-    law = _standard(kind, int(sign))
 
     def mean(x: float, y: float, start: float, count: int) -> Number:
         moved = start - amplitude * np.sqrt(y) * _offsets(noise, count)
         if kind == "stability_flip":
-            values = law.evaluate(x, moved**2)
+            values = STABILITY_FLIP(np.full(moved.shape, x), moved**2)
         elif kind in _CUBIC:
-            values = np.abs(law.evaluate(x - sign * 1.5 * y, sign * moved**2))
+            values = np.abs(PITCHFORK(np.full(moved.shape, x - sign * 1.5 * y), sign * moved**2))
         elif kind == "saddle_node":
-            values = law.evaluate(x - y / 2, moved)
+            values = SADDLE_NODE(np.full(moved.shape, x - y / 2), moved)
         else:
             flows = [_flow("transcritical", 1.0, x, -y / 2, h) for h in moved]
             return _mean([(1 / len(flows), v) for v in flows])
@@ -213,11 +209,10 @@ def _sinusoid_values(kind: str, sign: float, noise: Sinusoid) -> Values:
 
 
 def _white_values() -> Values:
-    law = _standard("pitchfork")
-
     def values(x: float, y: float, starts: np.ndarray) -> list[Number]:
         if y == 0:
-            return [Number(law.evaluate(x, h * h), error=1e-12, status="autonomous scaling function") for h in starts]
+            found = PITCHFORK(np.full(starts.shape, x), starts**2)
+            return [Number(v, error=1e-12 * v, status="autonomous scaling function") for v in found]
         return driven_pitchfork(x, y, starts)
 
     return values
@@ -227,7 +222,7 @@ def _formula_values(formula: Formula) -> Values:
     return lambda x, y, starts: [Number(v, 1e-14 * abs(v), status="closed form") for v in formula(x, y, starts)]
 
 
-def driven_scaling(u: Unfolding, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> DrivenScaling:
+def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> DrivenScaling:
     """The scaling of a family under an input.
 
     =====================  ==============  ================  ====================  =====================
@@ -288,14 +283,6 @@ def driven_scaling(u: Unfolding, noise: Input, stretch: sp.Expr, gain: sp.Expr) 
     if u.kind == "stability_flip":
         note += "; without the cubic terms"
     return DrivenScaling(x, y, z, prefactor, power, formula, note, u.inputs, values, series)
-
-
-@cache
-def _standard(kind: str, sign: int = 1) -> Any:
-    """The autonomous scaling function of a family whose nonlinear coefficient is ±1."""
-    family = getattr(maps, "pitchfork" if kind in _CUBIC else kind)()
-    h, g = family.states[0], family.parameters[0]
-    return autonomous_scaling(family if sign > 0 else Map(g * h + h**3, h, g))
 
 
 def _alternated(noise: Input) -> Input:
