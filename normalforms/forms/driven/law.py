@@ -346,12 +346,13 @@ class DrivenLaw:
         """The ``g`` at which the input puts the bifurcation.
 
         White or coloured noise: ``1 + 1.02431 σ``, where the mean begins to grow exponentially. A sinusoid:
-        ``1 + (3/2) c R²`` to first order, ``R = a/(2 sin(ω/2))``, the pitchfork of the half-period map; where a half
-        period is a whole number of steps, the numerical root. A constant input: ``1 + 3 c^{1/3} (b/2)^{2/3}``, the fold
-        that the pitchfork leaves.
+        ``1 + 3 c ⟨r²⟩`` to first order, ``⟨r²⟩ = R²/2``, ``R = a/(2 sin(ω/2))``, the pitchfork of the half-period map;
+        where a half period is a whole number of steps, the numerical root. A constant input:
+        ``1 + 3 c^{1/3} (b/2)^{2/3}``, the fold that the pitchfork leaves.
 
         Raises:
-            ValueError: no supercritical pitchfork or period doubling.
+            ValueError: no supercritical pitchfork or period doubling, or a period of three steps, which breaks the
+                symmetry.
         """
         found = self._drive.member
         if self._kind not in _CUBIC or not found.coefficient > 0:
@@ -366,8 +367,7 @@ class DrivenLaw:
         if isinstance(noise, Constant):
             value = 1 + 3 * c ** (1 / 3) * (abs(float(noise.b)) / 2) ** (2 / 3)
             return Number(value, error=1e-15 * value, status="fold of the imperfect pitchfork")
-        shift = 1.5 * c * (float(noise.a) / (2 * np.sin(float(noise.omega) / 2))) ** 2
-        return half_period(self._drive, float(noise.a), float(noise.omega), shift)
+        return half_period(self._drive, noise, c)
 
 
 def driven(

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.integrate import solve_ivp
 
 from normalforms.families import Member
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
 from normalforms.forms.driven.kolmogorov import driven_pitchfork
 from normalforms.forms.driven.moments import critical_series, leading
 from normalforms.forms.driven.number import Number
-from normalforms.forms.limits import PITCHFORK, SADDLE_NODE, STABILITY_FLIP
+from normalforms.forms.driven.periodic import limiting_flow, mean_number, sinusoid_values
+from normalforms.forms.limits import PITCHFORK
 from normalforms.formulas import DomainWarning, Formula, check_horizon, check_real
 
 __all__ = ["DrivenScaling", "driven_scaling"]
@@ -122,90 +122,17 @@ class DrivenScaling:
         return f"$\\displaystyle {self.latex()}$"
 
 
-def _flow(kind: str, sign: float, x: float, beta: float, start: float) -> Number:
-    """``∫ (∂_x H)² dτ`` of the limiting flow with a constant input β, by an integrator of order 8."""
-    rates = {
-        "stability_flip": lambda h: (x * h + beta, x, h),
-        "pitchfork": lambda h: (x * h - sign * h**3 + beta, x - 3 * sign * h * h, h),
-        "transcritical": lambda h: (x * h - h * h + beta, x - 2 * h, h),
-        "saddle_node": lambda h: (x + beta - h * h, -2 * h, 1.0),
-    }
-    rate = rates["pitchfork" if kind == "period_doubling" else kind]
-
-    def flow(_: float, v: np.ndarray) -> list[float]:
-        f, f_h, f_x = rate(v[0])
-        return [f, f_h * v[1] + f_x, v[1] ** 2]
-
-    gone = lambda _, v: 1e6 - abs(v[0])  # noqa: E731
-    gone.terminal = True
-    found = solve_ivp(flow, (0.0, 1.0), [start, 0.0, 0.0], method="DOP853", rtol=1e-12, atol=1e-30, events=gone)
-    if found.status != 0:
-        return Number(np.inf, status="the limiting flow escapes")
-    value = float(found.y[2, -1])
-    return Number(value, error=1e-10 * value, status="limiting flow, order 8")
-
-
-def _mean(parts: list[tuple[float, Number]]) -> Number:
-    value = sum(w * v for w, v in parts)
-    return Number(value, error=sum(w * v.error for w, v in parts), status=parts[0][1].status)
-
-
 def _constant_values(kind: str, sign: float, noise: Constant, strength: Callable[[float], float]) -> Values:
     """``y`` is the square of the input where the family is odd, the input itself elsewhere."""
     nodes, weights = law_nodes(noise.law, 40)
     direction = -1.0 if noise.b < 0 else 1.0
 
-    def values(x: float, y: float, starts: np.ndarray) -> list[Number]:
+    def one(x: float, y: float, start: float) -> Number:
         size = strength(y) * direction
-        return [_mean([(w, _flow(kind, sign, x, size * n, h)) for n, w in zip(nodes, weights, strict=True)])
-                for h in starts]  # fmt: skip
+        flows = [limiting_flow(kind, sign, x, size * n, start) for n in nodes]
+        return mean_number(list(zip(weights, flows, strict=True)))
 
-    return values
-
-
-def _offsets(noise: Sinusoid, count: int) -> np.ndarray:
-    """``cos`` of the phases of the response ``Re a e^{iφ}/(e^{iω} − 1)`` at the start."""
-    if noise.phase is None:
-        return np.cos(2 * np.pi * (np.arange(count) + 0.5) / count)
-    return np.array([np.cos(float(noise.phase) - float(noise.omega) / 2 - np.pi / 2)])
-
-
-def _sinusoid_values(kind: str, sign: float, noise: Sinusoid) -> Values:
-    """The autonomous law of a shifted parameter, from the shifted states that the oscillation starts around."""
-    amplitude = -1.0 if noise.a < 0 else 1.0
-    if np.sin(float(noise.omega) / 2) < 0:
-        amplitude = -amplitude
-
-    def mean(x: float, y: float, start: float, count: int) -> Number:
-        moved = start - amplitude * np.sqrt(y) * _offsets(noise, count)
-        if kind == "stability_flip":
-            values = STABILITY_FLIP(np.full(moved.shape, x), moved**2)
-        elif kind in _CUBIC:
-            values = np.abs(PITCHFORK(np.full(moved.shape, x - sign * 1.5 * y), sign * moved**2))
-        elif kind == "saddle_node":
-            values = SADDLE_NODE(np.full(moved.shape, x - y / 2), moved)
-        else:
-            flows = [_flow("transcritical", 1.0, x, -y / 2, h) for h in moved]
-            return _mean([(1 / len(flows), v) for v in flows])
-        return Number(float(np.mean(values)), status="autonomous scaling function, mean over phases")
-
-    def values(x: float, y: float, starts: np.ndarray) -> list[Number]:
-        found = []
-        for h in starts:
-            count, before = 16, mean(x, y, h, 16)
-            while noise.phase is None and count < 256:
-                count *= 2
-                value = mean(x, y, h, count)
-                change, before = abs(value - before), value
-                if not change > 1e-11 * abs(value):
-                    break
-            else:
-                change = 0.0 if noise.phase is not None else change
-            change = change if np.isfinite(change) else np.inf
-            found.append(Number(before, error=change + before.error + 1e-12 * abs(before), status=before.status))
-        return found
-
-    return values
+    return lambda x, y, starts: [one(x, y, float(h)) for h in starts]
 
 
 def _white_values() -> Values:
@@ -278,7 +205,7 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> 
     else:
         R = noise.a / (2 * sp.sin(exact_number(noise.omega, "omega") / 2))
         y, power = T ** (1 if odd else 2) * R**2, 3
-        values = _sinusoid_values(u.kind, float(sp.sign(c)) if odd else 1.0, noise)
+        values = sinusoid_values(u.kind, float(sp.sign(c)) if odd else 1.0, noise)
         note = "Ψ is the autonomous function at the shifted parameter, averaged over the shifted initial states"
     if u.kind == "stability_flip":
         note += "; without the cubic terms"
