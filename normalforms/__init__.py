@@ -14,6 +14,7 @@ from normalforms.families import NAMES
 if TYPE_CHECKING:
     from normalforms.data import Discovery, Fit, discover, fit
     from normalforms.forms.averages import Empirical, Normal, Uniform
+    from normalforms.forms.driven import Autoregressive, Constant, DrivenLaw, Sinusoid, White
     from normalforms.formulas import DomainWarning, Formula
     from normalforms.law import AmplificationLaw, amplification
     from normalforms.maps import Map, MapSyntaxError, parse_map
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOME = {
     "data": ("Discovery", "Fit", "discover", "fit"),
     "forms.averages": ("Empirical", "Normal", "Uniform"),
+    "forms.driven": ("Autoregressive", "Constant", "DrivenLaw", "Sinusoid", "White"),
     "formulas": ("DomainWarning", "Formula"),
     "law": ("AmplificationLaw", "amplification"),
     "maps": ("Map", "MapSyntaxError", "parse_map"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import sympy as sp
 
 from normalforms.families import FamilyError, find, limiting, notation, recognise, reduced
-from normalforms.forms import Orbit, amplify, gram, iterate, recursion
+from normalforms.forms import Orbit, UntiedLaw, amplify, gram, iterate, recursion, untied
 from normalforms.forms.averages import AveragedLaw, Distribution
+from normalforms.forms.driven import DrivenLaw, Input, driven
 from normalforms.forms.limits import CuspScaling, Regimes, Scaling
 from normalforms.forms.series import Law, exact_formula, series_formula
 from normalforms.forms.uniform import UniformLaw, general, uniform_law
@@ -241,6 +242,19 @@ class AmplificationLaw:
         """The same law with initial states averaged over a distribution; see `AveragedLaw`."""
         return AveragedLaw(self, distribution)
 
+    def driven(self, noise: Input, radius: float | None = None) -> DrivenLaw:
+        """The law under an input, ``E A_T`` of ``h_{t+1} = f(h_t, g) + x_t``; see `DrivenLaw`.
+
+        Args:
+            noise: `White`, `Constant`, `Sinusoid` or `Autoregressive`, in the units of ``h0``.
+            radius: orbits beyond it are removed; by default those beyond `DrivenLaw.window`.
+
+        >>> import normalforms as nf
+        >>> round(amplification(nf.stability_flip()).driven(nf.White(0.1))(1.0, 0.0, 10), 9)
+        8.25
+        """
+        return driven(self.map, self.stretch, self.gain, noise, radius=radius)
+
     def _limit(self) -> AmplificationLaw:
         """The law with the same scaling limit and regimes."""
         found = limiting(self.map)
@@ -273,7 +287,19 @@ def _declared(made: Callable[..., Any] | None, kind: str, form: str) -> Callable
     return made
 
 
-def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> AmplificationLaw:
+@overload
+def amplification(source: Any, at: Mapping[Any, Any] | None = None, *, tied: Literal[False]) -> UntiedLaw: ...
+
+
+@overload
+def amplification(
+    source: Any, at: Mapping[Any, Any] | None = None, *, tied: Literal[True] = True
+) -> AmplificationLaw: ...
+
+
+def amplification(
+    source: Any, at: Mapping[Any, Any] | None = None, *, tied: bool = True
+) -> AmplificationLaw | UntiedLaw:
     """The amplification law of a map, or of a normal form.
 
     Args:
@@ -283,6 +309,7 @@ def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> Amplifica
             ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` averaged over a turn; that of a
             cusp is in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
         at: values of state and parameter at the bifurcation, for a map that does not carry them.
+        tied: ``False`` where every step has a parameter of its own (a deep network read as a map): the `UntiedLaw`.
 
     Raises:
         ValueError: not a map or normal form, or a degenerate normal form other than a cusp, which has no family.
@@ -291,6 +318,11 @@ def amplification(source: Any, at: Mapping[Any, Any] | None = None) -> Amplifica
     >>> amplification(nf.pitchfork()).map.name
     'pitchfork'
     """
+    law = _law(source, at)
+    return law if tied else untied(law.map, law.stretch, law.gain)
+
+
+def _law(source: Any, at: Mapping[Any, Any] | None) -> AmplificationLaw:
     if isinstance(source, Map):
         return AmplificationLaw(source if at is None else replace(source, critical=at))
     if isinstance(source, NormalForm):

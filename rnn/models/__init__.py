@@ -12,10 +12,10 @@ from rnn.models.vanilla import Form, VanillaRNN
 from rnn.models.weights import load
 
 __all__ = [
-    "GRU",
-    "LSTM",
     "Affine",
     "Form",
+    "GRU",
+    "LSTM",
     "LeakyRNN",
     "Leaves",
     "Model",

@@ -2,6 +2,5 @@
 
 from normalforms.forms.series.expansion import Local, local
 from normalforms.forms.series.laws import Law, exact_formula, series_formula
-from normalforms.forms.series.rotating import rotating
 
-__all__ = ["Law", "Local", "exact_formula", "local", "rotating", "series_formula"]
+__all__ = ["Law", "Local", "exact_formula", "local", "series_formula"]

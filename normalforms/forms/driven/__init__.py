@@ -1,0 +1,6 @@
+"""Amplification under inputs: white and coloured noise, constant and periodic inputs."""
+
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
+from normalforms.forms.driven.law import DrivenLaw, driven
+
+__all__ = ["Autoregressive", "Constant", "DrivenLaw", "Input", "Sinusoid", "White", "driven"]

@@ -1,0 +1,392 @@
+"""`DrivenLaw`: every form of the expected amplification of one map under one input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.forms.driven import stationary
+from normalforms.forms.driven.expectation import white_expectation
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
+from normalforms.forms.driven.linear import linear_law, settled
+from normalforms.forms.driven.number import Number
+from normalforms.forms.driven.orbits import Drive, Window, simulate, window_of
+from normalforms.forms.driven.polynomial import exact_polynomial
+from normalforms.forms.driven.scaling import DrivenScaling, driven_scaling
+from normalforms.forms.driven.threshold import half_period
+from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
+from normalforms.maps import Map
+
+__all__ = ["DrivenLaw", "Spread", "driven"]
+
+_CUBIC = ("pitchfork", "period_doubling")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a finite number of trajectories shows of ``A_T``, beside its mean.
+
+    Args:
+        mean: of the trajectories that stayed.
+        error: standard error of the mean; it means little where ``share`` is near 1.
+        median: of those trajectories.
+        quantiles: 5, 25, 75 and 95 %.
+        batch: median over batches of the mean of one batch.
+        share: part of the sum that the largest 1 % of the trajectories carry.
+        left: part of the trajectories that left the window.
+    """
+
+    mean: float
+    error: float
+    median: float
+    quantiles: tuple[float, float, float, float]
+    batch: float
+    share: float
+    left: float
+
+
+@dataclass(frozen=True)
+class DrivenLaw:
+    """``E A_T(g, h0)`` of ``h_{t+1} = f(h_t, g) + x_t`` over an input ``x``.
+
+    Args:
+        map: a scalar map with one parameter.
+        noise: the input, in the caller's units.
+        stretch: factor from the caller's states, and inputs, to the map's.
+        gain: factor from the map's ``A`` to the caller's.
+        radius: orbits beyond it, in the caller's units, are removed; ``None`` for the map's own window, see `window`.
+        samples: trajectories drawn where no deterministic rule reaches.
+        seed: of those draws.
+
+    Raises:
+        ValueError: a map of the plane or of several parameters, something that is no input, a radius that is not
+            positive.
+
+    >>> import normalforms as nf
+    >>> law = driven(nf.stability_flip(), 1, 1, White(0.1))
+    >>> round(law(1.0, 0.0, 10), 9), law(1.0, 0.0, 10).status
+    (8.25, 'exact sum')
+    """
+
+    map: Map
+    noise: Input
+    stretch: sp.Expr = field(default=sp.Integer(1), kw_only=True)
+    gain: sp.Expr = field(default=sp.Integer(1), kw_only=True)
+    radius: float | None = field(default=None, kw_only=True)
+    samples: int = field(default=20_000, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.map, Map) or self.map.dimension > 1 or len(self.map.parameters) > 1:
+            raise ValueError("driven laws belong to scalar maps with one parameter; reduce the map to its normal form")
+        if not isinstance(self.noise, (White, Constant, Sinusoid, Autoregressive)):
+            raise ValueError(f"noise = {self.noise!r} is no input; give White, Constant, Sinusoid or Autoregressive")
+        if self.radius is not None and not float(check_real(self.radius, "radius")) > 0:
+            raise ValueError(f"radius = {self.radius!r} must be positive")
+
+    @property
+    def _drive(self) -> Drive:
+        return Drive(self.map)
+
+    @property
+    def _kind(self) -> str:
+        found = self._drive.member
+        return "" if found is None else found.kind
+
+    @property
+    def _inner(self) -> Input:
+        """The input in the map's units."""
+        return self.noise.scaled(self.stretch)
+
+    def window(self, g: float) -> Window:
+        """The interval that an orbit must not leave, in the caller's units.
+
+        ``±radius``; for ``g u − c u³`` and its period doubling ``±√((1 + g)/3c)``, within which the map
+        stretches by no more than ``max(1, g)``. An orbit beyond it is removed from every mean, and `Number.escaped` is
+        the chance of that. Elsewhere the radius beyond which every orbit diverges; an orbit that leaves it makes the
+        mean infinite.
+        """
+        low, high = self._window(float(check_real(g, "g")))[0]
+        return low / float(abs(self.stretch)), high / float(abs(self.stretch))
+
+    def _window(self, g: float) -> tuple[Window, bool]:
+        inner = None if self.radius is None else float(self.radius) * float(abs(self.stretch))
+        return window_of(self._drive, g, inner)
+
+    def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
+        """``E A_T``, elementwise over broadcast ``g`` and ``h0``.
+
+        Exact sums for the linear family; the backward recursion of the expected sum for white noise; the orbit itself
+        for inputs that are not random; else draws, with their standard error.
+
+        Args:
+            g: parameter. h0: initial state. horizon: steps.
+
+        Returns:
+            A `Number` (``.error``, ``.escaped``, ``.status``) for numbers; an array for arrays, see `error`.
+
+        Raises:
+            ValueError: complex or NaN input, a horizon that is no positive integer.
+        """
+        return self._all(g, h0, horizon, "value")
+
+    def error(self, g: Any, h0: Any, horizon: int) -> Any:
+        """How far the call can be off at these arguments: rounding, the last refinement, or two standard errors."""
+        return self._all(g, h0, horizon, "error")
+
+    def escaped(self, g: Any, h0: Any, horizon: int) -> Any:
+        """The chance that an orbit left the `window`, or the part of the draws that did."""
+        return self._all(g, h0, horizon, "escaped")
+
+    def _all(self, g: Any, h0: Any, horizon: int, what: str) -> Any:
+        g, h0, horizon = check_real(g, "g"), check_real(h0, "h0"), check_horizon(horizon)
+        g, h0 = np.broadcast_arrays(g, h0)
+        found = np.empty(g.shape, dtype=object)
+        for value in np.unique(g):
+            here = g == value
+            starts = h0[here] * float(self.stretch)
+            for place, number in zip(np.argwhere(here), self._numbers(float(value), starts, horizon), strict=True):
+                found[tuple(place)] = number
+        if found.ndim == 0:
+            return found[()] if what == "value" else getattr(found[()], what)
+        parts = [n if what == "value" else getattr(n, what) for n in found.flat]
+        return np.array(parts, dtype=float).reshape(found.shape)
+
+    def _numbers(self, g: float, starts: np.ndarray, horizon: int) -> list[Number]:
+        gain, noise = float(self.gain), self._inner
+        if self._kind == "stability_flip":
+            values = np.atleast_1d(linear_law(noise)(g, starts, horizon)) * gain
+            return [Number(v, error=1e-15 * (horizon + 10) * abs(v), status="exact sum") for v in values]
+        window, removed = self._window(g)
+        inside = (starts >= window[0]) & (starts <= window[1])
+        out = [Number(np.inf, escaped=1.0, status="h0 lies outside the window")] * len(starts)
+        if isinstance(noise, White) and np.any(inside):
+            found = white_expectation(self._drive, g, starts[inside], noise, horizon, window)
+            if found is not None:
+                values, errors, stayed, status = found
+                for i, v, e, k in zip(np.flatnonzero(inside), values, errors, stayed, strict=True):
+                    left = max(0.0, 1.0 - float(k))
+                    if not removed and left > 1e-12:
+                        out[i] = Number(np.inf, escaped=left, status="orbits leave, and none is removed: give a radius")
+                    else:
+                        out[i] = Number(gain * v / k, gain * e / k, left if left > 1e-13 else 0.0, status)
+                return out
+        for i in np.flatnonzero(inside):
+            out[i] = self._drawn(g, float(starts[i]), horizon, window, removed)
+        return out
+
+    def _ensemble(self, horizon: int) -> tuple[np.ndarray, np.ndarray, float, str]:
+        """Inputs, their weights, how an error is judged (0 exact, 1 by halving, 2 by scatter), and a word for it."""
+        noise = self._inner
+        if isinstance(noise, Constant):
+            nodes, weights = law_nodes(noise.law, 64)
+            judged = 1.0 if noise.law == "normal" else 0.0
+            return np.tile(float(noise.b) * nodes, (horizon, 1)), weights, judged, "iteration"
+        if isinstance(noise, Sinusoid):
+            count = 256 if noise.phase is None else 1
+            shift = 2 * np.pi * np.arange(count) / count + float(noise.phase or 0.0)
+            waves = float(noise.a) * np.cos(float(noise.omega) * np.arange(horizon)[:, None] + shift)
+            return waves, np.full(count, 1 / count), float(count > 1), "iteration"
+        x = noise.sample(np.random.default_rng(self.seed), horizon, self.samples)
+        return x, np.full(self.samples, 1 / self.samples), 2.0, "draws"
+
+    def _drawn(self, g: float, start: float, horizon: int, window: Window, removed: bool) -> Number:
+        inputs, weights, judged, word = self._ensemble(horizon)
+        total, kept = simulate(self._drive, g, start, inputs, window)
+        mass = float(np.sum(weights[kept]))
+        left = max(0.0, 1 - mass)
+        if left > 1e-12 and (mass < 1e-12 or not removed):
+            return Number(np.inf, escaped=left, status="orbits leave, and none is removed: give a radius")
+        gain = float(self.gain)
+        value = float(np.sum((weights * total)[kept])) / mass
+        if judged == 2:
+            error = 2 * float(np.std(total[kept])) / np.sqrt(np.count_nonzero(kept))
+            return Number(gain * value, gain * error, left, f"{self.samples} draws, two standard errors")
+        error = 1e-15 * (horizon + 10) * value
+        if judged == 1 and isinstance(self.noise, Sinusoid):
+            error += abs(value - float(np.mean(total[::2][kept[::2]])))
+        elif judged == 1:
+            n, w = law_nodes("normal", 48)
+            other, stays = simulate(self._drive, g, start, np.tile(float(self._inner.b) * n, (horizon, 1)), window)
+            error += abs(value - float(np.sum((w * other)[stays]) / np.sum(w[stays])))
+        return Number(gain * value, gain * error, left if left > 1e-13 else 0.0, word)
+
+    def spread(self, g: float, h0: float, horizon: int, trajectories: int = 20_000, batch: int = 128) -> Spread:
+        """Mean, median, quantiles and the mean of a finite batch, by draws.
+
+        A batch of n orbits shows the mean only while the rare orbits that carry it are among the n: compare ``batch``
+        with ``mean``, and see `tail` for the power with which they part.
+
+        Args:
+            g: parameter.
+            h0: initial state.
+            horizon: steps.
+            trajectories: draws, a multiple of ``batch`` or cut to one.
+            batch: orbits in one batch.
+        """
+        g, horizon = float(check_real(g, "g")), check_horizon(horizon)
+        inputs = self._inner.sample(np.random.default_rng(self.seed), horizon, trajectories)
+        start = float(check_real(h0, "h0")) * float(self.stretch)
+        total, kept = simulate(self._drive, g, start, inputs, self._window(g)[0])
+        A = float(self.gain) * total[kept]
+        if len(A) < batch:
+            raise ValueError(f"{len(A)} of {trajectories} orbits stayed, fewer than batch = {batch}; give weaker noise")
+        means = A[: len(A) // batch * batch].reshape(-1, batch).mean(axis=1)
+        top = np.sort(A)[-max(1, len(A) // 100) :]
+        quantiles = tuple(float(q) for q in np.quantile(A, (0.05, 0.25, 0.75, 0.95)))
+        mean = float(np.mean(A))
+        return Spread(
+            mean,
+            float(np.std(A) / np.sqrt(len(A))),
+            float(np.median(A)),
+            quantiles,
+            float(np.median(means)),
+            float(np.sum(top) / np.sum(A)),
+            1 - len(A) / trajectories,
+        )
+
+    def exact(self, horizon: int | None = None, order: int | None = None) -> Formula:
+        """``E A_T`` with exact coefficients.
+
+        The linear family: closed in ``g, h0``, for every horizon, and with ``T`` a symbol for ``None``. Polynomial maps
+        under white noise or a fixed constant input: the polynomial in ``g, h0`` of one horizon, whole or through joint
+        degree ``order`` in ``h0`` and the input.
+
+        Args:
+            horizon: steps; ``None`` in the linear family alone.
+            order: highest joint degree kept; ``None`` for the whole polynomial, for few steps.
+
+        Raises:
+            ValueError: an input or map without such a polynomial, or one that would explode.
+
+        >>> import normalforms as nf
+        >>> driven(nf.stability_flip(), 1, 1, White(1)).exact(2)(1.0, 0.0)
+        1.0
+        """
+        if horizon is not None:
+            horizon = check_horizon(horizon)
+        if self._kind == "stability_flip":
+            formula = linear_law(self._inner)
+            if horizon is not None:
+                formula = settled(formula, {symbols("T"): sp.Integer(horizon)})
+            return rescaled(formula, self.stretch, self.gain)
+        if horizon is None:
+            raise ValueError("only the linear family has an exact law in symbolic T; give a horizon")
+        return rescaled(exact_polynomial(self.map, self._inner, horizon, order), self.stretch, self.gain)
+
+    def scaling(self) -> DrivenScaling:
+        """The scaling function ``E A_T ≈ prefactor · Ψ(x, y; z)``; see `driven_scaling`."""
+        found = self._drive.member
+        if found is None:
+            raise ValueError("scaling laws belong to a normal form; reduce the map and ask the law of its normal form")
+        return driven_scaling(found, self.noise, self.stretch, self.gain)
+
+    def _white_cubic(self) -> None:
+        found = self._drive.member
+        if self._kind not in _CUBIC or not found.coefficient > 0:
+            raise ValueError(
+                f"stationary laws belong to a supercritical pitchfork or period doubling, not {self._kind}"
+            )
+        if not isinstance(self.noise, (White, Autoregressive)):
+            raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
+
+    @property
+    def strength(self) -> sp.Expr:
+        """``σ`` of the equivalent white noise in units where the map is ``g u − u³``: the unit of ``m = (g − 1)/σ``.
+
+        ``√c σ`` for White, ``√c σ √((1+ρ)/(1−ρ))`` for Autoregressive (ρ changes sign in a period doubling).
+        """
+        self._white_cubic()
+        noise = self._inner
+        if isinstance(noise, Autoregressive) and self._kind == "period_doubling":
+            noise = Autoregressive(noise.sigma, -exact_number(noise.rho, "rho"))
+        variance = noise.covariance(0) if isinstance(noise, White) else noise.intensity
+        return sp.sqrt(self._drive.member.coefficient * variance)
+
+    def stationary(self, m: float) -> Number:
+        """``κ(m)``, ``m = (g − 1)/σ``: strongly driven (``T σ ≫ 1``) ``E A_T → rate κ(m) T``; see `rate`.
+
+        Raises:
+            ValueError: no noise on a supercritical pitchfork or period doubling.
+        """
+        self._white_cubic()
+        return stationary.stationary_moment(m)
+
+    @property
+    def rate(self) -> sp.Expr:
+        """``gain/(c σ)``, σ that of `strength`: ``E A_T → rate · κ(m) · T`` as ``T σ → ∞``."""
+        self._white_cubic()
+        return self.gain / (self._drive.member.coefficient * self.strength)
+
+    def exponent(self, m: float) -> Number:
+        """``Λ(m) = E(m − 3v²)``, every orbit's exponent in units of σ per step; see `stationary.exponent_formula`.
+
+        >>> import normalforms as nf
+        >>> round(driven(nf.pitchfork(), 1, 1, White(0.1)).exponent(0), 10)
+        -1.4339663925
+        """
+        self._white_cubic()
+        value = stationary.exponent_formula()(m)
+        return Number(value, error=4e-15 * max(1.0, abs(value)), status="closed form")
+
+    def moment_exponent(self, m: float, order: float = 2.0) -> Number:
+        """``L(q; m)`` of ``E |s|^q ~ e^{L σ t}``, in units of σ per step; for ``E A_T`` the order q is 2."""
+        self._white_cubic()
+        return stationary.moment_exponent(m, order)
+
+    def tail(self, m: float) -> Number:
+        """``α(m)`` of ``P(|s| > S) ~ S^{−α}``; a batch of n orbits sums to ``n^{2/α}`` where ``α < 2``."""
+        self._white_cubic()
+        return stationary.tail_index(m)
+
+    def threshold(self) -> Number:
+        """The ``g`` at which the input puts the bifurcation.
+
+        White or coloured noise: ``1 + 1.02431 σ``, where the mean begins to grow exponentially. A sinusoid:
+        ``1 + 3 c ⟨r²⟩`` to first order, ``⟨r²⟩ = R²/2``, ``R = a/(2 sin(ω/2))``, the pitchfork of the half-period map;
+        where a half period is a whole number of steps, the numerical root. A constant input:
+        ``1 + 3 c^{1/3} (b/2)^{2/3}``, the fold that the pitchfork leaves.
+
+        Raises:
+            ValueError: no supercritical pitchfork or period doubling, or a period of three steps, which breaks the
+                symmetry.
+        """
+        found = self._drive.member
+        if self._kind not in _CUBIC or not found.coefficient > 0:
+            raise ValueError(f"thresholds belong to a supercritical pitchfork or period doubling, not {self._kind}")
+        noise = self._inner
+        if isinstance(noise, (White, Autoregressive)):
+            ratio, unit = stationary.threshold_ratio(), float(self.strength)
+            return Number(1 + ratio * unit, error=unit * unit, status="moment instability, to first order in σ")
+        if self._kind == "period_doubling":
+            raise ValueError("the threshold of a period doubling under a constant or periodic input is not computed")
+        c = float(found.coefficient)
+        if isinstance(noise, Constant):
+            value = 1 + 3 * c ** (1 / 3) * (abs(float(noise.b)) / 2) ** (2 / 3)
+            return Number(value, error=1e-15 * value, status="fold of the imperfect pitchfork")
+        return half_period(self._drive, noise, c)
+
+
+def driven(
+    m: Map, stretch: Any, gain: Any, noise: Input, *, radius: float | None = None, samples: int = 20_000, seed: int = 0
+) -> DrivenLaw:
+    """The law of a map under an input, ``h_{t+1} = f(h_t, g) + x_t``.
+
+    Args:
+        m: a scalar map with one parameter, a named family or one of its form.
+        stretch: factor from the caller's states and inputs to the map's.
+        gain: factor from the map's ``A`` to the caller's.
+        noise: a `White`, `Constant`, `Sinusoid` or `Autoregressive` input.
+        radius: orbits beyond it are removed; see `DrivenLaw.window`.
+        samples: draws where no deterministic rule reaches.
+        seed: of the draws.
+
+    Raises:
+        ValueError: see `DrivenLaw`.
+    """
+    return DrivenLaw(
+        m, noise, stretch=sp.sympify(stretch), gain=sp.sympify(gain), radius=radius, samples=samples, seed=seed
+    )

@@ -1,0 +1,106 @@
+"""Orbits of a scalar map under given inputs, and the window that they must not leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.families import Member, find
+from normalforms.forms import escape_radius
+from normalforms.maps import Map
+
+__all__ = ["Drive", "Window", "simulate", "window_of"]
+
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A scalar map with one parameter, its derivatives as functions of ``(u, g)``.
+
+    Args:
+        map: the map ``f``.
+    """
+
+    map: Map
+
+    @cached_property
+    def member(self) -> Member | None:
+        """The map as a member of its family, if any."""
+        return find(self.map)
+
+    @cached_property
+    def functions(self) -> tuple[Callable[..., np.ndarray], ...]:
+        """``f, f_h, f_g``."""
+        return _functions(self.map)
+
+    def turning_points(self, g: float) -> np.ndarray:
+        """Real zeros of ``f_h``, where an interval's image may have its ends; empty where ``f`` is no polynomial."""
+        h, p = self.map.states[0], self.map.parameters[0]
+        slope = self.map.steps[0].diff(h)
+        if not slope.is_polynomial(h):
+            return np.zeros(0)
+        roots = np.roots([float(c.subs(p, g)) for c in sp.Poly(slope, h).all_coeffs()] or [1.0])
+        return roots[np.abs(roots.imag) < 1e-12 * (1 + np.abs(roots))].real
+
+    def image(self, interval: Window, g: float, turning: np.ndarray) -> Window:
+        """The image of an interval under ``f``: from its ends and turning points, and 2000 points between them."""
+        low, high = interval
+        inside = turning[(turning > low) & (turning < high)]
+        values = self.functions[0](np.concatenate([np.linspace(low, high, 2000), inside]), g)
+        return float(values.min()), float(values.max())
+
+
+@cache
+def _functions(m: Map) -> tuple[Callable[..., np.ndarray], ...]:
+    h, g = m.states[0], m.parameters[0]
+
+    def made(expr: sp.Expr) -> Callable[..., np.ndarray]:
+        plain = sp.lambdify((h, g), expr, "numpy")
+        return lambda u, p: np.broadcast_to(np.asarray(plain(u, p), dtype=float), np.shape(u))
+
+    return made(m.steps[0]), made(m.steps[0].diff(h)), made(m.steps[0].diff(g))
+
+
+def window_of(drive: Drive, g: float, radius: float | None) -> tuple[Window, bool]:
+    """Where an orbit counts as one that stays, and whether those that leave are removed.
+
+    With a radius, ``|u| ≤ radius``. For ``g u − c u³`` with ``c > 0``, and its period doubling, ``|u| ≤ √((1+g)/3c)``:
+    there ``|f_h| ≤ max(1, |g|)``, beyond it the map overshoots and stretches, which the flow never does. Elsewhere the
+    radius beyond which every orbit diverges; then no orbit is removed, and one that leaves makes the mean infinite.
+    """
+    if radius is not None:
+        return (-radius, radius), True
+    found = drive.member
+    if found is not None and found.kind in ("pitchfork", "period_doubling") and found.coefficient > 0 and g > -1:
+        edge = float(np.sqrt((1 + g) / (3 * float(found.coefficient))))
+        return (-edge, edge), True
+    edge = float(escape_radius(drive.map, g))
+    return (-edge, edge), False
+
+
+def simulate(drive: Drive, g: float, h0: Any, inputs: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """``A_T`` of each trajectory by iteration, and whether it stayed in the window at every step.
+
+    Args:
+        drive: the map.
+        g: parameter.
+        h0: initial states, a number or shape ``(size,)``.
+        inputs: ``x_0 … x_{T−1}``, shape ``(T, size)``.
+        window: ends of the interval in which orbits stay.
+    """
+    f, f_h, f_g = drive.functions
+    h = np.broadcast_to(np.asarray(h0, dtype=float), inputs.shape[1:]).copy()
+    s, total, kept = np.zeros_like(h), np.zeros_like(h), np.ones(h.shape, dtype=bool)
+    with np.errstate(all="ignore"):
+        for x in inputs:
+            h, s = f(h, g) + x, f_h(h, g) * s + f_g(h, g)
+            kept &= (h >= window[0]) & (h <= window[1])
+            h, s = np.where(kept, h, 0.0), np.where(kept, s, 0.0)
+            total += s * s
+    return total, kept

@@ -1,0 +1,230 @@
+"""Finite-time scaling of driven families: ``E A_T ≈ prefactor · Ψ(x, y; z)`` as ``T → ∞`` at fixed arguments."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from normalforms.families import Member
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
+from normalforms.forms.driven.kolmogorov import driven_pitchfork
+from normalforms.forms.driven.moments import critical_series, leading
+from normalforms.forms.driven.number import Number
+from normalforms.forms.driven.periodic import limiting_flow, mean_number, sinusoid_values
+from normalforms.forms.limits import PITCHFORK
+from normalforms.formulas import DomainWarning, Formula, check_horizon, check_real
+
+__all__ = ["DrivenScaling", "driven_scaling"]
+
+Values = Callable[[float, float, np.ndarray], list[Number]]
+_CUBIC = ("pitchfork", "period_doubling")
+
+
+@dataclass(frozen=True, eq=False)
+class DrivenScaling:
+    """``E A_T = prefactor · Ψ(x, y; z) · (1 + O(1/T))`` as ``T → ∞`` at fixed ``x``, ``y``, ``z``.
+
+    Args:
+        x: distance from the bifurcation, in ``g`` and ``T``.
+        y: strength of the input, in its amplitude and ``T``.
+        z: initial state ``H(0)``, in ``h0`` and ``T``.
+        prefactor: the power of ``T`` that Ψ multiplies.
+        power: of ``T`` in ``E A_T`` at criticality from rest while the input is weak; it tells the kind of input.
+        formula: Ψ in ``x, y, z`` where it is closed, else ``None``.
+        note: what Ψ is, how it is computed, where it fails.
+        inputs: the symbols of ``g``, ``h0``, ``T``.
+
+    >>> import normalforms as nf
+    >>> from normalforms.forms.driven import White, driven
+    >>> law = driven(nf.pitchfork(), 1, 1, White(0.1)).scaling()
+    >>> law.prefactor, law.y, law.power
+    (T**2, T**2/100, 4)
+    >>> round(law.evaluate(0, 1), 8)
+    0.02130986
+    """
+
+    x: sp.Expr
+    y: sp.Expr
+    z: sp.Expr
+    prefactor: sp.Expr
+    power: int
+    formula: Formula | None
+    note: str
+    inputs: tuple[sp.Symbol, ...]
+    _values: Values = field(repr=False)
+    _series: Callable[[int], Formula] | None = field(default=None, repr=False)
+
+    def evaluate(self, x: Any, y: Any, z: Any = 0.0) -> Any:
+        """Ψ, elementwise over broadcast arguments.
+
+        Args:
+            x: real.
+            y: real, not negative where it is a variance.
+            z: scaled initial state, 0 at rest.
+
+        Returns:
+            A `Number` with its error, or an array; infinite where the limiting flow escapes.
+
+        Raises:
+            ValueError: complex, NaN or infinite input, a negative strength.
+        """
+        x, y, z = np.broadcast_arrays(check_real(x, "x"), check_real(y, "y"), check_real(z, "z"))
+        if np.any(y < 0):
+            raise ValueError(f"y = {float(y.min()):g} is negative; the strength of an input is not")
+        flat = [self._values(float(a), float(b), np.array([c]))[0] for a, b, c in zip(x.flat, y.flat, z.flat)]  # noqa: B905
+        return flat[0] if x.ndim == 0 else np.array(flat, dtype=float).reshape(x.shape)
+
+    def series(self, order: int) -> Formula:
+        """``Ψ(0, y; 0)`` through ``y^order`` with exact coefficients.
+
+        Raises:
+            ValueError: another input or family than white noise on a pitchfork, or an order out of range.
+        """
+        if self._series is None:
+            raise ValueError("the series in the strength belongs to noise on a pitchfork or period doubling")
+        return self._series(order)
+
+    def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
+        """The leading-order law ``prefactor · Ψ``, elementwise over broadcast ``g`` and ``h0``.
+
+        Returns:
+            A `Number` or an array; relative error O(1/T) at fixed x, y, z. A call warns where ``(3 + x²)/T > ½``,
+            or where the limiting flow escapes.
+        """
+        values = (check_real(g, "g"), check_real(h0, "h0"), float(check_horizon(horizon)))
+        x, y, z, prefactor = (sp.lambdify(self.inputs, e, "numpy")(*values) for e in self._scales())
+        psi = self.evaluate(x, y, z)
+        if np.any(~np.isfinite(psi) | ((3 + np.square(x)) / values[2] > 0.5)):
+            warnings.warn(
+                f"outside the domain of this scaling law: T so large that x = {self.x} changes little in a step,"
+                " before the limiting flow escapes",
+                DomainWarning,
+                stacklevel=2,
+            )
+        if isinstance(psi, Number):
+            return Number(prefactor * psi, error=prefactor * psi.error, status=f"{psi.status}, T → ∞")
+        return prefactor * psi
+
+    def _scales(self) -> tuple[sp.Expr, ...]:
+        return self.x, self.y, self.z, self.prefactor
+
+    def latex(self) -> str:
+        """The law and its variables as LaTeX."""
+        x, y, z, prefactor = map(sp.latex, self._scales())
+        return rf"E A_T \to {prefactor}\, \Psi(x, y; z),\quad x = {x},\quad y = {y},\quad z = {z}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+
+def _constant_values(kind: str, sign: float, noise: Constant, strength: Callable[[float], float]) -> Values:
+    """``y`` is the square of the input where the family is odd, the input itself elsewhere."""
+    nodes, weights = law_nodes(noise.law, 40)
+    direction = -1.0 if noise.b < 0 else 1.0
+
+    def one(x: float, y: float, start: float) -> Number:
+        size = strength(y) * direction
+        flows = [limiting_flow(kind, sign, x, size * n, start) for n in nodes]
+        return mean_number(list(zip(weights, flows, strict=True)))
+
+    return lambda x, y, starts: [one(x, y, float(h)) for h in starts]
+
+
+def _white_values() -> Values:
+    def values(x: float, y: float, starts: np.ndarray) -> list[Number]:
+        if y == 0:
+            found = PITCHFORK(np.full(starts.shape, x), starts**2)
+            return [Number(v, error=1e-12 * v, status="autonomous scaling function") for v in found]
+        return driven_pitchfork(x, y, starts)
+
+    return values
+
+
+def _formula_values(formula: Formula) -> Values:
+    return lambda x, y, starts: [Number(v, 1e-14 * abs(v), status="closed form") for v in formula(x, y, starts)]
+
+
+def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> DrivenScaling:
+    """The scaling of a family under an input.
+
+    =====================  ==============  ================  ====================  =====================
+    family                 white, y        constant, y       sinusoid, y           prefactor
+    =====================  ==============  ================  ====================  =====================
+    stability flip,
+    pitchfork, period
+    doubling               c T² σ²         c T³ b²           c T R²                T²/c
+    transcritical          none            c T² b            c² T² R²              T/c²
+    saddle-node            none            c T² b            c² T² R²              T³
+    =====================  ==============  ================  ====================  =====================
+
+    with ``R = a/(2 sin(ω/2))``; coloured noise counts as white of variance ``σ²(1+ρ)/(1−ρ)``. A period doubling sees
+    an input through ``(−1)^t``: ω becomes ω + π, ρ becomes −ρ, a constant the frequency π. Under white noise the flows
+    of transcritical, saddle-node and subcritical families reach infinity with positive probability, where the
+    sensitivity is not square integrable: no mean exists, see `DrivenLaw.spread` for what does.
+
+    Args:
+        u: the family that the map was recognised as.
+        noise: the input, in the caller's units.
+        stretch: factor from the caller's states to the map's.
+        gain: factor from the map's ``A`` to the caller's.
+
+    Raises:
+        ValueError: no scaling law, with the reason.
+    """
+    if u.kind == "neimark_sacker":
+        raise ValueError("driven laws belong to scalar maps; the Neimark–Sacker family is planar")
+    g, h0, T = u.inputs
+    c, odd = u.coefficient, u.kind in (*_CUBIC, "stability_flip")
+    size = sp.Abs(c) if odd else c
+    unit = stretch * (sp.sqrt(size) if odd else c)  # from the caller's states to those of the standard map
+    noise = _alternated(noise.scaled(unit)) if u.kind == "period_doubling" else noise.scaled(unit)
+    x = c * T**2 * (g - 1) if u.kind == "saddle_node" else T * (g - 1)
+    z = unit * h0 * (sp.sqrt(T) if odd else T)
+    prefactor = gain * {"transcritical": T / c**2, "saddle_node": T**3}.get(u.kind, T**2 / size)
+    formula, series = None, None
+    if isinstance(noise, (White, Autoregressive)):
+        if not odd or c < 0:
+            raise ValueError(
+                f"white noise carries the limiting flow of this {u.kind} to infinity with positive probability, and no"
+                " mean exists; ask spread() for medians and quantiles, or the call with bounded noise or a radius"
+            )
+        y, power = T**2 * (noise.covariance(0) if isinstance(noise, White) else noise.intensity), 4
+        formula, series = (leading(), None) if u.kind == "stability_flip" else (None, critical_series)
+        values = _white_values() if formula is None else _formula_values(formula)
+        note = "Ψ = ∫ E Z² dτ for dH = (xH − H³)dτ + √y dB, dZ = ((x − 3H²)Z + H)dτ"
+    elif isinstance(noise, Constant):
+        b = sp.Abs(noise.b)
+        y, power = (T**3 * b**2, 5) if odd else (T**2 * b, {"transcritical": 5}.get(u.kind, 3))
+        values = _constant_values(u.kind, float(sp.sign(c)) if odd else 1.0, noise, np.sqrt if odd else float)
+        note = "Ψ = ∫ (∂H/∂x)² dτ of the flow with a constant input"
+    else:
+        R = noise.a / (2 * sp.sin(exact_number(noise.omega, "omega") / 2))
+        y, power = T ** (1 if odd else 2) * R**2, 3
+        values = sinusoid_values(u.kind, float(sp.sign(c)) if odd else 1.0, noise)
+        note = "Ψ is the autonomous function at the shifted parameter, averaged over the shifted initial states"
+    if u.kind == "stability_flip":
+        note += "; without the cubic terms"
+    return DrivenScaling(x, y, z, prefactor, power, formula, note, u.inputs, values, series)
+
+
+def _alternated(noise: Input) -> Input:
+    """``(−1)^{t+1} x_t``, which drives ``(−1)^t h_t`` of a period doubling."""
+    if isinstance(noise, White):
+        return noise
+    if isinstance(noise, Autoregressive):
+        return Autoregressive(noise.sigma, -exact_number(noise.rho, "rho"))
+    if isinstance(noise, Constant):
+        if noise.law != "fixed":
+            raise ValueError("a constant input of random sign or size has no scaling law on a period doubling; fix it")
+        return Sinusoid(noise.b, sp.pi, sp.pi)
+    omega = exact_number(noise.omega, "omega") + sp.pi
+    if abs(float(sp.sin(omega / 2))) < 1e-12:
+        if noise.phase is None:
+            raise ValueError("at ω = π a random phase is a random size of a constant input; fix the phase")
+        return Constant(-exact_number(noise.a, "a") * sp.cos(exact_number(noise.phase, "phase")))
+    return Sinusoid(noise.a, omega, None if noise.phase is None else exact_number(noise.phase, "phase") + sp.pi)
