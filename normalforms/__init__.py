@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normalforms.data import Discovery, Fit, discover, fit
+    from normalforms.descent import deep_linear, learning
     from normalforms.forms.averages import Empirical, Normal, Uniform
     from normalforms.formulas import DomainWarning, Formula
     from normalforms.law import AmplificationLaw, amplification
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "data": ("Discovery", "Fit", "discover", "fit"),
+    "descent": ("deep_linear", "learning"),
     "forms.averages": ("Empirical", "Normal", "Uniform"),
     "formulas": ("DomainWarning", "Formula"),
     "law": ("AmplificationLaw", "amplification"),
