@@ -13,6 +13,7 @@ from normalforms.families import NAMES
 
 if TYPE_CHECKING:
     from normalforms.data import Discovery, Fit, discover, fit
+    from normalforms.descent import deep_linear, learning
     from normalforms.forms.averages import Empirical, Normal, Uniform
     from normalforms.forms.driven import Autoregressive, Constant, DrivenLaw, Sinusoid, White
     from normalforms.formulas import DomainWarning, Formula
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "data": ("Discovery", "Fit", "discover", "fit"),
+    "descent": ("deep_linear", "learning"),
     "forms.averages": ("Empirical", "Normal", "Uniform"),
     "forms.driven": ("Autoregressive", "Constant", "DrivenLaw", "Sinusoid", "White"),
     "formulas": ("DomainWarning", "Formula"),

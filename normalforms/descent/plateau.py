@@ -1,0 +1,57 @@
+"""The plateau: how many steps descent spends far below the bifurcation, in closed form."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from normalforms.families import unfolding
+from normalforms.formulas import Domain, Formula, Program
+from normalforms.maps import Map
+
+__all__ = ["plateau_formula"]
+
+
+def plateau_formula(m: Map) -> Formula:
+    """Steps of descent from ``g`` to the bifurcation, for ``1/T ≪ 1 − g ≪ 1``.
+
+    The student's state dies out after ``1/(1 − g)`` steps and the gradient falls like the square of that time, so that
+
+        n = 2 T (1−g)³/(9 η h0²) · [1 − 3c/(2T(1−g)) + …],
+
+    cubic in the distance: slow, but never for ever. The next order has ``c = (8x − 29y/3)/3`` with the scaling
+    variables ``x = T(g_T − 1)``, ``y = T h0²`` (pitchfork, odd period doubling, untwisted Neimark–Sacker),
+    ``c = (8x − 32y/3)/3`` with ``y = T h0`` (transcritical), ``c = 8x/3`` (stability flip). Linear
+    extrapolation of the multiplier there is three times too long, quadratic ``(√45 − 3)/2`` times.
+
+    Returns:
+        A `Formula` in ``g, g_T, h0, η, T``.
+
+    Raises:
+        ValueError: a saddle-node, whose orbits leave below the bifurcation, or a map that is no family.
+
+    >>> from normalforms.maps import stability_flip
+    >>> sp.factor(plateau_formula(stability_flip()).expr.subs("g_T", 1))
+    -2*T*(g - 1)**3/(9*eta*h0**2)
+    """
+    u = unfolding(m)
+    g, h0, T = u.inputs
+    g_T, rate = sp.Symbol(f"{g.name}_T", real=True), sp.Symbol("eta", real=True)
+    if u.kind == "saddle_node" or u.twist != 0:
+        raise ValueError(
+            f"a {u.kind.replace('_', '-')} has no plateau in closed form: its orbits leave below the bifurcation,"
+            " or its phase is learnt too; use time"
+        )
+    X, x = T * (1 - g), T * (g_T - 1)
+    third = sp.Rational(1, 3)
+    shift = {
+        "stability_flip": 8 * x * third,
+        "transcritical": (8 * x - sp.Rational(32, 3) * u.coefficient * T * h0) * third,
+    }.get(u.kind, (8 * x - sp.Rational(29, 3) * u.coefficient * T * h0**2) * third)
+    inputs = (g, g_T, h0, rate, T)
+    first, second = 2 * T * (1 - g) ** 3 / (9 * rate * h0**2), 3 * shift / (2 * X)
+    return Formula(
+        first * (1 - second),
+        inputs,
+        Domain("1/T ≪ 1 − g ≪ 1, to 10 %", lambda g, *_: g < 1, tolerance=0.1),
+        guard=Program(inputs, (first * (1 - second), first * second**2)),
+    )

@@ -1,0 +1,184 @@
+"""The flow rung: training as an ordinary differential equation, with the crossing as an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+from scipy.integrate import RK45
+from scipy.optimize import brentq
+
+from rnn.forecasting.optimizer import HeavyBall
+from rnn.forecasting.place import LOST, settle, top_two
+from rnn.models import Model, ModelPath, Rebuild
+from rnn.tasks import Task
+
+__all__ = ["FewSteps", "Flow", "flow", "loss_and_slope", "real_steps"]
+
+RTOL = 1e-3
+FEW = 50
+"""With fewer steps than these to go they are taken one by one: descent lags its flow by about one."""
+
+
+@eqx.filter_jit
+def loss_and_slope(task: Task, flat: Array) -> tuple[Array, Array]:
+    """Loss and gradient at flat parameters."""
+    return jax.value_and_grad(lambda p: task.loss(Rebuild(task.student)(p)))(flat)
+
+
+@dataclass
+class Flow:
+    """The flow as far as it was followed.
+
+    Args:
+        steps: places, in steps of descent with its lag.
+        parameters: flat, there.
+        moduli: leading two multipliers, complex, there.
+        losses: there.
+        gradients: spent.
+        crossing: step of the first crossing, ``nan`` for none.
+        next_crossing: of the second.
+        lost: the fixed point went away, as in a fold, at the last step.
+    """
+
+    steps: list[float] = field(default_factory=list)
+    parameters: list[np.ndarray] = field(default_factory=list)
+    moduli: list[np.ndarray] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    gradients: int = 0
+    crossing: float = float("nan")
+    next_crossing: float = float("nan")
+    lost: bool = False
+
+    def path(self, task: Task) -> ModelPath | None:
+        """The networks along the flow."""
+        if len(self.steps) < 2:
+            return None
+        dtype = task.h0.dtype
+        return ModelPath(np.asarray(self.steps), np.stack(self.parameters).astype(dtype), Rebuild(task.student))
+
+
+class _Point:
+    """The followed fixed point, warm from place to place."""
+
+    def __init__(self, task: Task, point: np.ndarray) -> None:
+        self.rebuild, self.dtype, self.point = Rebuild(task.student), task.h0.dtype, point
+
+    def __call__(self, flat: np.ndarray) -> np.ndarray | None:
+        """Leading multipliers, or ``None`` where the point is lost."""
+        model: Model = self.rebuild(flat.astype(self.dtype))
+        point, slope, residual = settle(model, self.point, self.dtype)
+        if not residual <= LOST * (1 + np.linalg.norm(point)):
+            return None
+        self.point = point
+        return top_two(slope)
+
+
+def flow(
+    task: Task, start: np.ndarray, at: float, descent: HeavyBall, point: np.ndarray, ahead: float, after: float
+) -> Flow:
+    """Follow ``dθ/dn = −η ∇L`` by a pair of orders 5 and 4 until ``after`` steps past the first crossing.
+
+    Descent is late against its flow: along the way it loses ``½ ln |∇L(n)|/|∇L(0)|`` steps, as the unit-time map of
+    ``θ' = −η∇L`` is that of ``−η∇(L + η|∇L|²/4)`` (Barrett & Dherin 2021, arXiv:2009.11162). The steps count with it.
+
+    Args:
+        task: what is trained.
+        start: flat parameters.
+        at: the step that they belong to.
+        descent: the optimizer.
+        point: where the followed fixed point is.
+        ahead: steps to look ahead at most.
+        after: steps to go on after the first crossing.
+    """
+    found, where, rate = Flow(), _Point(task, point), descent.effective
+    seen: dict[str, float] = {}
+
+    def field_(_: float, flat: np.ndarray) -> np.ndarray:
+        loss, slope = loss_and_slope(task, flat.astype(task.h0.dtype))
+        found.gradients += 1
+        seen["loss"] = float(loss)
+        return -rate * np.asarray(slope, np.float64)
+
+    scale = float(np.sqrt(np.mean(start**2)))
+    solver = RK45(field_, 0.0, start.astype(np.float64), ahead, rtol=RTOL, atol=RTOL * scale)
+    first_speed = float(np.linalg.norm(solver.f))
+    record(found, at, start, where(start), seen["loss"])
+    # a heavy ball at rest takes m/(1−m) steps to come up to speed
+    delay = descent.momentum / (1 - descent.momentum) if at == 0 else 0.0
+    while solver.status == "running" and found.moduli[-1] is not None:
+        solver.step()
+        if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
+            break
+        speed = float(np.linalg.norm(solver.f))
+        lag = 0.5 * np.log(speed / first_speed) if speed > 0 < first_speed else 0.0
+        values = where(solver.y)
+        if values is None:
+            found.lost = True
+            break
+        record(found, at + solver.t + lag + delay, solver.y.copy(), values, seen["loss"])
+        _events(found, solver, where, at, first_speed)
+        if found.steps[-1] > found.crossing + after:
+            break
+    return found
+
+
+def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None, loss: float) -> None:
+    """Add a place."""
+    found.steps.append(step)
+    found.parameters.append(flat)
+    found.moduli.append(np.zeros(2, complex) if values is None else values)
+    found.losses.append(loss)
+
+
+def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], at: float, first_speed: float) -> None:
+    """Locate crossings within the last step of the solver, on its own interpolant."""
+    for k, name in enumerate(("crossing", "next_crossing")):
+        before, after = (abs(values[k]) for values in found.moduli[-2:])
+        if not (before < 1 <= after and np.isnan(getattr(found, name))):
+            continue
+        within = solver.dense_output()
+
+        def gap(t: float, k: int = k, within: Any = within) -> float:
+            values = where(within(t))
+            return float("nan") if values is None else abs(values[k]) - 1
+
+        t = brentq(gap, solver.t_old, solver.t, xtol=1e-3)
+        share = (t - solver.t_old) / (solver.t - solver.t_old)
+        setattr(found, name, (1 - share) * found.steps[-2] + share * found.steps[-1])
+
+
+@dataclass
+class FewSteps:
+    """Real steps: parameters and losses before each and after the last."""
+
+    parameters: np.ndarray
+    losses: np.ndarray
+
+
+@eqx.filter_jit
+def _scan(task: Task, flat: Array, velocity: Array, rate: Array, momentum: Array, count: int) -> Any:
+    def step(carry: Any, _: None) -> Any:
+        flat, velocity = carry
+        loss, slope = loss_and_slope(task, flat)
+        velocity = momentum * velocity + slope
+        return (flat - rate * velocity, velocity), (flat, loss)
+
+    return jax.lax.scan(step, (flat, velocity), length=count)
+
+
+def real_steps(task: Task, start: np.ndarray, descent: HeavyBall, count: int) -> FewSteps:
+    """``count`` steps of the optimizer itself; a heavy ball begins at its settled speed."""
+    dtype = task.h0.dtype
+    flat = np.asarray(start, dtype)
+    velocity = np.zeros_like(flat)
+    if descent.momentum:
+        velocity = np.asarray(loss_and_slope(task, flat)[1]) / dtype.type(1 - descent.momentum)
+    rate, momentum = (np.asarray(v, dtype) for v in (descent.rate, descent.momentum))
+    _, (parameters, losses) = _scan(task, flat, velocity, rate, momentum, count)
+    return FewSteps(np.asarray(parameters), np.asarray(losses))
