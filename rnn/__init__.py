@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     )
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
     from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
-    from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
+    from rnn.natural_gradient import (
+        GaussNewtonState,
+        ImplicitState,
+        LowRankState,
+        fisher_of,
+        gauss_newton,
+        low_rank_natural_gradient,
+    )
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
     from rnn.tasks import Task, embed_fixed_points, student_teacher
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
@@ -56,6 +63,8 @@ _HOME = {
         "trajectory",
     ),
     "natural_gradient": (
+        "GaussNewtonState",
+        "ImplicitState",
         "LowRankState",
         "fisher_of",
         "gauss_newton",

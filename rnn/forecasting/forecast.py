@@ -172,7 +172,9 @@ def _by_flow(
 ) -> Forecast:
     start = np.asarray(flatten(model), np.float64)
     if not _falls(task, start, descent):
-        raise _Refusal("diverging", f"one step at the rate {descent.rate:g} raises the loss: descent does not follow a flow")
+        raise _Refusal(
+            "diverging", f"one step at the rate {descent.rate:g} raises the loss: descent does not follow a flow"
+        )
     found = flow(task, start, view.at, descent, view.point, float(ahead), float("inf") if view.past else float(after))
     view.gradients = found.gradients + 2
     if 0 < found.crossing - view.at < FEW and not after:
@@ -208,9 +210,8 @@ def _by_flow(
 
 def _wants(found: Flow, ahead: int) -> str:
     last = abs(found.moduli[-1][0])
-    return (
-        f"within {ahead} steps the multiplier comes to {last:.3f} and the loss to {found.losses[-1]:.3g}: "
-        + ("it has settled there" if abs(last - abs(found.moduli[-2][0])) < 1e-3 else "look further ahead")
+    return f"within {ahead} steps the multiplier comes to {last:.3f} and the loss to {found.losses[-1]:.3g}: " + (
+        "it has settled there" if abs(last - abs(found.moduli[-2][0])) < 1e-3 else "look further ahead"
     )
 
 
@@ -246,7 +247,9 @@ def _vanilla(view: _View, task: Task, model: Any, name: str) -> VanillaRNN:
         raise _Refusal("refused", f"the {name} is for vanilla networks, not {type(model).__name__}; use the flow")
     rest = np.asarray(task.h0)[:, task.outputs :]
     if name == "twin" and np.any(rest != 0):
-        raise _Refusal("refused", "initial states reach beyond the neurons that are read out, so that no few axes hold them")
+        raise _Refusal(
+            "refused", "initial states reach beyond the neurons that are read out, so that no few axes hold them"
+        )
     return model
 
 
@@ -255,7 +258,9 @@ def _by_law(
 ) -> Forecast:
     model = _vanilla(view, task, model, "law")
     if model.bias is not None:
-        raise _Refusal("refused", "the law is for networks without a bias, whose origin stays a fixed point; use the flow")
+        raise _Refusal(
+            "refused", "the law is for networks without a bias, whose origin stays a fixed point; use the flow"
+        )
     pair = critical_pair(np.asarray(model.weight, np.float64))
     if pair is None:
         raise _Refusal("refused", "the leading multiplier is one of a complex pair; the law is for a real one")
@@ -277,7 +282,9 @@ def _by_law(
     facts |= {"crossing": view.at + found.steps, "error": view.error(view.at + found.steps)}
     if view.crowded:
         share = abs(view.values[1]) / abs(view.values[0])
-        return view.made("flagged", f"the next multiplier is {share:.2f} of the critical one: more than one mode", **facts)
+        return view.made(
+            "flagged", f"the next multiplier is {share:.2f} of the critical one: more than one mode", **facts
+        )
     return view.made("ok", f"the multiplier reaches 1 in {found.steps:.1f} steps", **facts)
 
 
@@ -292,7 +299,9 @@ def _by_twin(
     steps = run.steps
     losses = np.interp(steps, view.at + np.arange(len(run.losses)), run.losses)
     nothing = np.zeros(0)
-    times, curvature, edge = _edge(view, small, run, descent) if after or view.past else (nothing, nothing, float("nan"))
+    times, curvature, edge = (
+        _edge(view, small, run, descent) if after or view.past else (nothing, nothing, float("nan"))
+    )
     facts = {
         "crossing": run.crossings[0],
         "next_crossing": run.crossings[1],
@@ -329,7 +338,9 @@ def _judged_twin(view: _View, small: Task, run: TwinRun, facts: dict[str, Any]) 
         detail = f"the next multiplier is {share:.2f} of the critical one: a strong bulk, which a few axes do not hold"
         return view.made("flagged", detail, **facts)
     if bulk > SMALL:
-        return view.made("flagged", f"states that are not read out reach {bulk:.2f}, where tanh is no identity", **facts)
+        return view.made(
+            "flagged", f"states that are not read out reach {bulk:.2f}, where tanh is no identity", **facts
+        )
     if facts["error"] > 0.15 * to_go + 3:
         return view.made("flagged", f"a twin of fewer neurons says {facts['error']:.0f} steps otherwise", **facts)
     return view.made("ok", f"the multiplier reaches 1 in {to_go:.1f} steps", **facts)
@@ -369,5 +380,3 @@ def _edge(view: _View, small: Task, run: TwinRun, descent: HeavyBall) -> tuple[n
     if len(found) and found[0] >= level:
         return steps, found, float(steps[0])
     return steps, found, passage(steps, found, level)
-
-

@@ -27,7 +27,7 @@ from rnn.forecasting.result import passage
 from rnn.models import Form, ModelPath, Rebuild, VanillaRNN, flatten
 from rnn.tasks import Task
 
-__all__ = ["Twin", "TwinRun", "sharpness", "small_states", "twin_of", "train_twin"]
+__all__ = ["Twin", "TwinRun", "sharpness", "small_states", "train_twin", "twin_of"]
 
 _CHUNK = 100
 _SAVE = 10
@@ -138,9 +138,7 @@ class TwinRun:
         return ModelPath(self.steps, self.parameters, Rebuild(task.student))
 
 
-def train_twin(
-    small: Task, at: float, descent: HeavyBall, multipliers: Any, ahead: int, after: int
-) -> TwinRun:
+def train_twin(small: Task, at: float, descent: HeavyBall, multipliers: Any, ahead: int, after: int) -> TwinRun:
     """Train a twin until ``after`` steps past its first crossing, at most ``ahead`` steps.
 
     Args:
@@ -175,7 +173,9 @@ def train_twin(
         done += count
         if stop == ahead and np.isfinite(found[0]):
             stop = min(ahead, done + after)
-    return TwinRun(np.asarray(steps, float), np.stack(kept), np.stack(moduli), np.concatenate(losses), done, tuple(found))
+    return TwinRun(
+        np.asarray(steps, float), np.stack(kept), np.stack(moduli), np.concatenate(losses), done, tuple(found)
+    )
 
 
 def _within(rows: np.ndarray, start: float, mode: int, multipliers: Any) -> float:

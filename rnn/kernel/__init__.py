@@ -10,9 +10,9 @@ from rnn.kernel.subspace import Subspace, aim, follow, learn, random_subspace
 from rnn.kernel.trace import Estimate, diagnostics, subspace_step
 
 __all__ = [
+    "SNTK",
     "Estimate",
     "Modes",
-    "SNTK",
     "Spectrum",
     "Split",
     "Subspace",

@@ -12,10 +12,10 @@ from rnn.models.vanilla import Form, VanillaRNN
 from rnn.models.weights import load
 
 __all__ = [
-    "Affine",
-    "Form",
     "GRU",
     "LSTM",
+    "Affine",
+    "Form",
     "LeakyRNN",
     "Leaves",
     "Model",

@@ -1,6 +1,16 @@
-"""Low-rank natural gradient as an Optax transformation, and the Fisher products it takes."""
+"""Training along the curvature as Optax transformations, the Fisher products they take, and an alarm for spikes."""
 
+from rnn.natural_gradient.clipped import LowRankState
 from rnn.natural_gradient.curvature import fisher_of, gauss_newton
-from rnn.natural_gradient.optimizer import LowRankState, low_rank_natural_gradient
+from rnn.natural_gradient.implicit import ImplicitState
+from rnn.natural_gradient.optimizer import low_rank_natural_gradient
+from rnn.natural_gradient.truncated import GaussNewtonState
 
-__all__ = ["LowRankState", "fisher_of", "gauss_newton", "low_rank_natural_gradient"]
+__all__ = [
+    "GaussNewtonState",
+    "ImplicitState",
+    "LowRankState",
+    "fisher_of",
+    "gauss_newton",
+    "low_rank_natural_gradient",
+]

@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 import normalforms as nf
-from normalforms.forms.untied import untied
+from normalforms.forms.driven.untied import untied
 
 CUBIC, LINEAR = nf.amplification(nf.pitchfork(), tied=False), nf.amplification(nf.stability_flip(), tied=False)
 

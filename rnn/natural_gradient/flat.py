@@ -1,0 +1,90 @@
+"""What a mode of the optimizer asks of the curvature, in flat vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from rnn.models import Leaves
+from rnn.natural_gradient.curvature import Fisher, Products, filled, hole, without
+
+__all__ = ["Curvature"]
+
+
+class Curvature:
+    """Products with the Fisher matrix of flat vectors (m,), whatever gives them.
+
+    Args:
+        fisher: :class:`rnn.natural_gradient.curvature.Products`, or a function of which only blocks can be had.
+        leaves: the layout of the flat vectors.
+        params: the parameters that the optimizer sees.
+        model: the whole of them, where ``params`` is a part; else ``None``.
+    """
+
+    def __init__(self, fisher: Fisher, leaves: Leaves, params: Any, model: Any) -> None:
+        if model is None and isinstance(fisher, Products):
+            model = fisher.model
+        self.fisher, self.leaves, self.params, self.model = fisher, leaves, params, model
+
+    @property
+    def parts(self) -> bool:
+        """Whether solves may take a part of the batch and the whole of it."""
+        return isinstance(self.fisher, Products) and self.fisher.shared() < self.fisher.size
+
+    def block(self, theta: Array, block: Array, turn: Array) -> Array:
+        """``F_b`` on rows (k, m)."""
+        rows = self.leaves.unflatten(block)
+        if isinstance(self.fisher, Products):
+            return self.leaves.flatten(self.fisher.rows(*self._split(theta), _unmasked(rows), turn), lead=1)
+        whole = self.leaves.unflatten(theta, self.params)
+        if self.model is not None:
+            whole = filled(whole, self.model)
+            rows = filled(rows, jax.tree.map(lambda x: _still(x, len(block)), self.model))
+        image = self.fisher(whole, rows, turn)
+        seen = jax.tree.map(lambda p, y: p if hole(p) else y, self.params, image, is_leaf=hole)
+        return self.leaves.flatten(seen, lead=1)
+
+    def linear(self, theta: Array, turn: Array, *, whole: bool) -> Callable[[Array], Array]:
+        """``v -> F v`` on the part of the batch whose turn it is, or on the whole of it."""
+        if not isinstance(self.fisher, Products):
+            return lambda v: self.block(theta, v[None], turn)[0]
+        taken = self.fisher.size if whole else self.fisher.shared()
+        product = self.fisher.linear(*self._split(theta), self.fisher.part(turn, taken))
+        return lambda v: self.leaves.flatten(product(_unmasked(self.leaves.unflatten(v))))
+
+    def tangent(self, theta: Array, v: Array) -> Array:
+        """``⟨v, F v⟩`` on the whole batch."""
+        if not isinstance(self.fisher, Products):
+            return jnp.vdot(v, self.block(theta, v[None], jnp.zeros((), jnp.int32))[0])
+        moving, rest = self._split(theta)
+        return self.fisher.tangent(moving, rest, _unmasked(self.leaves.unflatten(v))).astype(v.dtype)
+
+    def departure(self, theta: Array, x: Array) -> tuple[Array, Array]:
+        """``‖y(θ + x) − y(θ) − J x‖²`` and ``‖J x‖²`` of the outputs y; zeros where they cannot be seen."""
+        if not isinstance(self.fisher, Products):
+            return jnp.zeros((), x.dtype), jnp.zeros((), x.dtype)
+        moving, rest = self._split(theta)
+        moved = _unmasked(self.leaves.unflatten(theta + x))
+        found = self.fisher.departure(moving, rest, moved, _unmasked(self.leaves.unflatten(x)))
+        return found[0].astype(x.dtype), found[1].astype(x.dtype)
+
+    def _split(self, theta: Array) -> tuple[Any, Any]:
+        """The leaves that move, and the rest of the model."""
+        whole = self.leaves.unflatten(theta, self.params)
+        whole = whole if self.model is None else filled(whole, self.model)
+        moving = _unmasked(self.leaves.unflatten(theta))
+        return moving, without(whole, moving)
+
+
+def _unmasked(tree: Any) -> Any:
+    return jax.tree.map(lambda x: None if hole(x) else x, tree, is_leaf=hole)
+
+
+def _still(x: Any, rows: int) -> Any:
+    """Zero directions along a leaf that does not move; ``None`` where it cannot."""
+    return jnp.zeros((rows, *jnp.shape(x)), jnp.result_type(x)) if eqx.is_inexact_array(x) else None

@@ -1,0 +1,122 @@
+"""Stochastic mode: Adam's step on fresh minibatches, implicit along the curvature of the same minibatch.
+
+With Adam's averages m of the gradient and v of its square, bias-corrected, and ``D = √v + ε``,
+
+    x ≈ argmin ⟨m, x⟩ + ½ ⟨x, F_b x⟩ + ⟨x, D x⟩/(2 c η),
+
+two iterations of conjugate gradients preconditioned by D, F_b the Gauss–Newton matrix on the minibatch b of which the
+gradient is. Where F is small this is Adam with rate ``c η``; along sharp directions it is shorter. The step is judged
+on the same minibatch by the model's outputs y, with one more pass through it: ``‖y(θ + x) − y(θ) − J x‖/‖J x‖`` says
+how much of the linear model the step outruns. No loss is compared between minibatches, so that noise is no rise.
+(Kingma & Ba, ICLR 2015; for implicit steps Toulis & Airoldi, *Annals of Statistics* 45, 2017.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from rnn.natural_gradient.flat import Curvature
+
+__all__ = ["RATE", "ImplicitState", "begin_implicit", "implicit_step"]
+
+RATE = 1e-2  # η unless given
+_MEAN, _SQUARE, _SMALL = 0.9, 0.999, 1e-8  # Adam's own
+_BENT = 0.5  # part of the linear change of the outputs by which they may depart from it
+_GROWTH, _LEAST = 1.1, 1e-4  # of the trust
+_ITERATIONS = 2
+_OUTLIER = 30.0  # times the usual gradient, beyond which a minibatch is left out
+
+
+class ImplicitState(NamedTuple):
+    """State of stochastic mode: two vectors like the parameters and some numbers.
+
+    Attributes:
+        count: updates so far.
+        averaged: how many of them entered the averages.
+        trust: c, factor on the rate, in (0, 1].
+        rate: ``c η`` of the last step.
+        rejected: minibatches left out, and steps that were shortened.
+        bent: ``‖y(θ + x) − y(θ) − J x‖/‖J x‖`` of the last step before it was shortened.
+        mean, square: Adam's averages, flat.
+    """
+
+    count: Int[Array, ""]
+    averaged: Int[Array, ""]
+    trust: Float[Array, ""]
+    rate: Float[Array, ""]
+    rejected: Int[Array, ""]
+    bent: Float[Array, ""]
+    mean: Float[Array, " m"]
+    square: Float[Array, " m"]
+
+
+def begin_implicit(theta: Float[Array, " m"]) -> ImplicitState:
+    """The state before the first update."""
+    numbers = {name: jnp.zeros((), theta.dtype) for name in ("rate", "bent")}
+    counts = {name: jnp.zeros((), jnp.int32) for name in ("count", "averaged", "rejected")}
+    vectors = {name: jnp.zeros_like(theta) for name in ("mean", "square")}
+    return ImplicitState(**counts, **numbers, **vectors, trust=jnp.ones((), theta.dtype))
+
+
+def implicit_step(
+    state: ImplicitState,
+    theta: Float[Array, " m"],
+    gradient: Float[Array, " m"],
+    loss: Float[Array, ""] | None,
+    rate: Float[Array, ""],
+    curvature: Curvature,
+) -> tuple[ImplicitState, Float[Array, " m"]]:
+    """The state after an update, and the update of the parameters ``theta``."""
+    usual = jnp.sum(state.square) / jnp.maximum(1 - _SQUARE**state.averaged, 1e-9)
+    good = jnp.isfinite(gradient).all() & jnp.isfinite(theta).all()
+    good &= (state.averaged == 0) | (jnp.vdot(gradient, gradient) <= _OUTLIER**2 * usual) | (usual == 0)
+    if loss is not None:
+        good &= jnp.isfinite(loss)
+    gradient = jnp.where(good, gradient, 0)
+    averaged = state.averaged + good
+    mean = jnp.where(good, _MEAN * state.mean + (1 - _MEAN) * gradient, state.mean)
+    # an outlier enters with what is usual, so that gradients which stay large become so
+    square = jnp.where(good, _SQUARE * state.square + (1 - _SQUARE) * gradient**2, 1.5 * state.square)
+    steps = jnp.maximum(averaged, 1)
+    m, d = mean / (1 - _MEAN**steps), jnp.sqrt(square / (1 - _SQUARE**steps)) + _SMALL
+    eta = state.trust * rate
+    product = curvature.linear(theta, state.count, whole=True)
+    x = _solve(product, -m, d / jnp.where(eta > 0, eta, 1))
+    x = jnp.where(good & (eta > 0) & jnp.isfinite(x).all(), x, 0)
+    departed, linear = curvature.departure(theta, x)
+    bent = jnp.sqrt(departed / jnp.where(linear > 0, linear, 1))
+    fine = jnp.where(linear > 0, bent <= _BENT, True)  # false where it is not finite
+    # outputs depart from their linear change in proportion to the step
+    share = jnp.where(fine, 1, jnp.where(jnp.isfinite(bent), jnp.clip(_BENT / jnp.maximum(bent, _BENT), 0.05, 1), 0))
+    trust = jnp.where(fine, state.trust * _GROWTH, state.trust * jnp.maximum(share, 0.25))
+    state = ImplicitState(
+        count=state.count + 1,
+        averaged=averaged,
+        trust=jnp.clip(trust, _LEAST, 1),
+        rate=eta,
+        rejected=state.rejected + (~(good & fine)).astype(jnp.int32),
+        bent=jnp.where(jnp.isfinite(bent), bent, 0),
+        mean=mean,
+        square=square,
+    )
+    return state, share * x
+
+
+def _solve(product: Callable[[Array], Array], rhs: Array, weight: Array) -> Array:
+    """``(F + W) x ≈ rhs`` by preconditioned conjugate gradients, W diagonal."""
+    x, r = jnp.zeros_like(rhs), rhs
+    z = r / weight
+    p = z
+    for _ in range(_ITERATIONS):
+        y = product(p) + weight * p
+        bent, rz = jnp.vdot(p, y), jnp.vdot(r, z)
+        good = (bent > 0) & jnp.isfinite(bent)
+        length = jnp.where(good, rz / jnp.where(good, bent, 1), 0)
+        x, r = x + length * p, jnp.where(good, r - length * y, r)
+        z = r / weight
+        p = z + jnp.vdot(r, z) / jnp.where(rz > 0, rz, 1) * p
+    return x

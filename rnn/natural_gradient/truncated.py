@@ -1,0 +1,254 @@
+"""Fast mode: truncated Gauss–Newton steps on a full batch, without a learning rate.
+
+With the loss L, its gradient G and the Gauss–Newton matrix F_b on a stretch b of the batch, conjugate gradients find x
+with ``(F_b + μ I) x ≈ −G``, and the step is
+
+    d = s α x,      α = min(1, −⟨G, x⟩ / (⟨x, F x⟩ + μ ‖x‖²)),
+
+with F on the whole batch (one tangent), so that a stretch which does not represent it cannot overshoot. (Martens,
+*Deep learning via Hessian-free optimization*, ICML 2010.) The next loss tells what came of it: the damping μ follows
+the ratio of the fall to the predicted one, ``−⟨G, d⟩ − ½⟨d, F d⟩``, and a step that raised the loss is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from rnn.natural_gradient.flat import Curvature
+
+__all__ = ["GaussNewtonState", "begin_truncated", "truncated_step"]
+
+_RISE = 1e-6  # relative rise of the loss that is taken for rounding
+_WARM = 0.9  # of the last solution, where the next one starts
+_DAMPING = 0.1  # μ at first, of the curvature along the gradient
+_DAMPINGS = (1e-9, 10.0)  # floor and ceiling of μ, of the largest curvature seen
+_MOST = (15, 100)  # iterations on a stretch, and on the whole batch
+_WINDOW = 2  # iterations over which the progress of a solve is judged
+_PACE = 0.6  # a solve goes on while an iteration gains this part of what an update gains for its price
+_PACES = (5e-4, 0.05)  # least and largest relative gain asked of an iteration
+_AGREE = 1.5  # by which the curvature along x on the whole batch may exceed that on the stretch
+_HOLDS = (4, 64)  # updates on the whole batch after a stretch that did not represent it
+_GROWTH, _LEAST = 1.5, 1 / 64  # of the trust: how fast it recovers, and its floor
+_PATIENCE = 2  # times that a step is taken back in a row; then its start is looked at anew
+
+
+class GaussNewtonState(NamedTuple):
+    """State of fast mode: three vectors like the parameters and some numbers.
+
+    Attributes:
+        count: updates so far; it chooses the stretch of the batch.
+        whole: updates for which products are still to be of the whole batch.
+        hold: for how many, when a stretch next fails to represent it.
+        iterations: products of the last solve.
+        trust: s, factor on the whole step, in (0, 1].
+        rate: ``s α`` of the last step, times the learning rate where that is below 1.
+        clipped: 1 where the whole batch shortened the last step, ``α < 1``.
+        rejected: updates that took the last one back.
+        failed: how many of them in a row.
+        damping: μ.
+        top: largest curvature that a solve has met, forgotten by 2 % per update.
+        predicted: fall of the loss that the last step promised.
+        overshoot: \\|q\\| of the last displacement, ``q = ⟨d, G' − G⟩/(−⟨d, G⟩)``.
+        value: loss at the last accepted parameters.
+        parameters, gradient: those parameters and their gradient, flat.
+        direction: x.
+    """
+
+    count: Int[Array, ""]
+    whole: Int[Array, ""]
+    hold: Int[Array, ""]
+    iterations: Int[Array, ""]
+    trust: Float[Array, ""]
+    rate: Float[Array, ""]
+    clipped: Int[Array, ""]
+    rejected: Int[Array, ""]
+    failed: Int[Array, ""]
+    damping: Float[Array, ""]
+    top: Float[Array, ""]
+    predicted: Float[Array, ""]
+    overshoot: Float[Array, ""]
+    value: Float[Array, ""]
+    parameters: Float[Array, " m"]
+    gradient: Float[Array, " m"]
+    direction: Float[Array, " m"]
+
+
+class _Solution(NamedTuple):
+    """x, its ``⟨x, F_b x⟩``, the largest Rayleigh quotient met, and the iterations."""
+
+    x: Array
+    curvature: Array
+    top: Array
+    iterations: Array
+
+
+def begin_truncated(theta: Float[Array, " m"]) -> GaussNewtonState:
+    """The state before the first update."""
+    # no array twice, nor one of params: a step may be given parameters and state to overwrite
+    zero = {name: jnp.zeros((), theta.dtype) for name in ("rate", "damping", "top", "predicted", "overshoot", "value")}
+    none = {
+        name: jnp.zeros((), jnp.int32) for name in ("count", "whole", "iterations", "clipped", "rejected", "failed")
+    }
+    vectors = {name: jnp.zeros_like(theta) for name in ("gradient", "direction")}
+    return GaussNewtonState(
+        **none,
+        **zero,
+        **vectors,
+        hold=jnp.full((), _HOLDS[0], jnp.int32),
+        trust=jnp.ones((), theta.dtype),
+        parameters=jnp.array(theta),
+    )
+
+
+def truncated_step(
+    state: GaussNewtonState,
+    theta: Float[Array, " m"],
+    gradient: Float[Array, " m"],
+    loss: Float[Array, ""],
+    rate: Float[Array, ""],
+    curvature: Curvature,
+) -> tuple[GaussNewtonState, Float[Array, " m"]]:
+    """The state after an update, and the update of the parameters ``theta``."""
+    state, good, pace = _judge(state, theta, gradient, loss)
+    at, g = state.parameters, state.gradient
+    damping = jax.lax.cond(state.count == 0, lambda: _first_damping(curvature, at, g), lambda: state.damping)
+    top = 0.98 * state.top
+    damping = jnp.where(top > 0, jnp.clip(damping, _DAMPINGS[0] * top, _DAMPINGS[1] * top), damping)
+    found, full = _solved(state, curvature, damping, jnp.clip(_PACE * pace, *_PACES))
+    slope, square = jnp.vdot(g, found.x), jnp.vdot(found.x, found.x)
+    bend = full + damping * square
+    downhill = (slope < 0) & (bend > 0) & jnp.isfinite(bend) & jnp.isfinite(slope)
+    alpha = jnp.where(downhill, jnp.minimum(-slope / jnp.where(downhill, bend, 1), 1), 0)
+    scale = jnp.where(state.failed < _PATIENCE, alpha * state.trust * jnp.minimum(rate, 1), 0)
+    x = jnp.where(downhill, found.x, 0)
+    partial = (state.whole == 0) & curvature.parts
+    unlike = partial & (full > _AGREE * found.curvature)
+    shrunk = jnp.where(partial, jnp.maximum(state.hold // 2, _HOLDS[0]), state.hold)
+    state = state._replace(
+        count=state.count + 1,
+        whole=jnp.where(unlike, state.hold, state.whole),
+        hold=jnp.where(unlike, jnp.minimum(2 * state.hold, _HOLDS[1]), shrunk),
+        iterations=found.iterations,
+        rate=scale,
+        clipped=(downhill & (alpha < 1)).astype(jnp.int32),
+        damping=damping,
+        top=jnp.where(jnp.isfinite(found.top), jnp.maximum(top, found.top), top),
+        predicted=jnp.where(downhill, -scale * slope - scale**2 * full / 2, 0),
+        direction=x,
+    )
+    return state, (at - theta) + scale * x
+
+
+def _judge(
+    state: GaussNewtonState, theta: Array, gradient: Array, loss: Array
+) -> tuple[GaussNewtonState, Bool[Array, ""], Float[Array, ""]]:
+    """Accept the parameters that the last step led to, or keep those before it; adapt damping and trust.
+
+    After two steps taken back in a row the parameters are back where they were, and the loss there replaces the one
+    remembered, whatever it is: no reference outlives a change of the targets or one lucky minibatch. The pace is the
+    relative fall of the loss per product.
+    """
+    first, again = state.count == 0, state.failed >= _PATIENCE
+    finite = jnp.isfinite(gradient).all() & jnp.isfinite(loss) & jnp.isfinite(theta).all()
+    fall = state.value - loss
+    good = finite & (first | again | (fall >= -_RISE * jnp.abs(state.value)))
+    moved = theta - state.parameters
+    slope = jnp.vdot(moved, state.gradient)
+    downhill = (slope < 0) & ~first & finite
+    q = jnp.abs(jnp.vdot(moved, gradient - state.gradient)) / jnp.where(downhill, -slope, 1)
+    promised = state.predicted > 0
+    gain = jnp.clip(2 * fall / jnp.where(promised, state.predicted, 1) - 1, -1, 1)
+    # Nielsen's rule (IMM-REP-1999-05): a third after a step that kept its promise, up to twice after one that did not
+    eased = jnp.where(promised & ~again, jnp.maximum(1 - gain**3, 1 / 3), 1)
+    # the minimum along the step of the parabola through both losses and the slope
+    rise = -fall - slope
+    back = jnp.where(downhill & (rise > 0), jnp.clip(-slope / jnp.where(rise > 0, 2 * rise, 1), 0.1, 0.5), 0.5)
+    trust = jnp.where(good, jnp.minimum(state.trust * _GROWTH, 1), state.trust * back)
+    pace = jnp.where(good & ~first & ~again, fall / jnp.maximum(jnp.abs(state.value), 1e-30), 0) / (
+        state.iterations + 3
+    )
+    state = state._replace(
+        trust=jnp.where(again, state.trust, jnp.maximum(trust, _LEAST)),
+        damping=state.damping * jnp.where(good, eased, jnp.where(again, 1, 4)),
+        whole=jnp.maximum(state.whole - 1, 0),
+        rejected=state.rejected + (~good).astype(jnp.int32),
+        failed=jnp.where(good, 0, jnp.minimum(state.failed + 1, _PATIENCE)),
+        overshoot=jnp.where(downhill & jnp.isfinite(q), q, 0),
+        value=jnp.where(good, loss, state.value),
+        parameters=jnp.where(good, theta, state.parameters),
+        gradient=jnp.where(good, gradient, state.gradient),
+        direction=jnp.where(good, state.direction, 0),
+    )
+    return state, good, jnp.maximum(pace, 0)
+
+
+def _first_damping(curvature: Curvature, at: Array, g: Array) -> Array:
+    """A tenth of the curvature along the gradient."""
+    square = jnp.vdot(g, g)
+    along = curvature.tangent(at, g) / jnp.where(square > 0, square, 1)
+    return jnp.where((along > 0) & jnp.isfinite(along), _DAMPING * along, 1).astype(at.dtype)
+
+
+def _solved(state: GaussNewtonState, curvature: Curvature, damping: Array, pace: Array) -> tuple[_Solution, Array]:
+    """The solution, and ``⟨x, F x⟩`` on the whole batch."""
+
+    def on(whole: bool) -> Callable[[], tuple[_Solution, Array]]:
+        def work() -> tuple[_Solution, Array]:
+            product = curvature.linear(state.parameters, state.count, whole=whole)
+            most = _MOST[whole or not curvature.parts]
+            found = solve(product, -state.gradient, _WARM * state.direction, damping, most, pace)
+            if whole or not curvature.parts:
+                return found, found.curvature
+            return found, curvature.tangent(state.parameters, found.x)
+
+        return work
+
+    if not curvature.parts:
+        return on(True)()
+    return jax.lax.cond(state.whole > 0, on(True), on(False))
+
+
+def solve(
+    product: Callable[[Array], Array], rhs: Array, start: Array, damping: Array, most: int, pace: Array
+) -> _Solution:
+    """Conjugate gradients on ``(F + μ) x = rhs`` from the best multiple, at most 1, of ``start``.
+
+    They end after ``most`` iterations, where the model ``φ = ½⟨x, (F + μ) x⟩ − ⟨rhs, x⟩`` gains less than ``pace`` per
+    iteration, relative to itself, over two of them, and where a direction has no positive curvature.
+    """
+
+    def model(x: Array, r: Array) -> Array:
+        return -jnp.vdot(x, rhs + r) / 2
+
+    image = product(start) + damping * start
+    along = jnp.vdot(start, image)
+    share = jnp.where(along > 0, jnp.clip(jnp.vdot(start, rhs) / jnp.where(along > 0, along, 1), 0, 1), 0)
+    useful = (share > 0) & jnp.isfinite(share)
+    x = jnp.where(useful, share * start, 0)
+    r = jnp.where(useful, rhs - share * image, rhs)
+
+    def going(carry: tuple) -> Array:
+        return carry[-1] & (carry[0] < most)
+
+    def iterate(carry: tuple) -> tuple:
+        k, x, r, p, top, before, _ = carry
+        y = product(p) + damping * p
+        rr, pp, bent = jnp.vdot(r, r), jnp.vdot(p, p), jnp.vdot(p, y)
+        good = (bent > 0) & jnp.isfinite(bent) & (rr > 0)
+        length = jnp.where(good, rr / jnp.where(good, bent, 1), 0)
+        x = x + length * p
+        r = jnp.where(good, r - length * y, r)
+        top = jnp.where(good, jnp.maximum(top, bent / jnp.where(pp > 0, pp, 1) - damping), top)
+        p = r + jnp.vdot(r, r) / jnp.where(rr > 0, rr, 1) * p
+        now, due = model(x, r), (k + 1) % _WINDOW == 0
+        slow = due & (before - now <= _WINDOW * pace * jnp.abs(now))
+        return k + 1, x, r, p, top, jnp.where(due, now, before), good & ~slow
+
+    begin = (jnp.zeros((), jnp.int32), x, r, r, jnp.zeros_like(damping), model(x, r), jnp.vdot(r, r) > 0)
+    k, x, r, _, top, _, _ = jax.lax.while_loop(going, iterate, begin)
+    return _Solution(x, jnp.vdot(x, rhs - r) - damping * jnp.vdot(x, x), top, k)
