@@ -141,10 +141,10 @@ class Design:
         ends = self.horizon[self.order]
         count, kinds = len(ends), 1 + max(0, (len(state) // n - 2 + 1) // 2)
         sums = [np.zeros(state[0].shape) for _ in range(kinds)]
-        active = count
+        steps = np.arange(1, int(ends[0]) + 1)
+        keeps, active = np.searchsorted(-ends, -steps, side="right").tolist(), count
         with np.errstate(all="ignore"):
-            for t in range(1, int(ends[0]) + 1):
-                keep = int(np.searchsorted(-ends, -t, side="right"))
+            for keep in keeps:
                 if keep < active:
                     state = [v[:keep] for v in state]
                     parameters = [v[:keep] if len(v) == active else v for v in parameters]
