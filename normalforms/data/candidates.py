@@ -1,0 +1,68 @@
+"""What competes in a fit: laws by name or by map, and the classes of those that no amplification tells apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from normalforms import maps
+from normalforms.maps import Map
+
+__all__ = ["Candidate", "candidates"]
+
+_CLASSES = {
+    "stability_flip": "linear",
+    "pitchfork": "cubic",
+    "transcritical": "transcritical",
+    "saddle_node": "saddle_node",
+    "period_doubling": "cubic",
+    "neimark_sacker": "cubic",
+    "cusp": "cusp",
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A law that competes.
+
+    Args:
+        name: of the family, or of the user's map.
+        law_class: laws of one class are one function and cannot be told apart.
+        map: its map; the last parameter moves, further ones are constants to be fitted.
+    """
+
+    name: str
+    law_class: str
+    map: Map
+
+    @property
+    def odd(self) -> bool:
+        """Whether ``f(−h) = −f(h)`` at all parameters, so that only ``|h|`` counts."""
+        m = self.map
+        flipped = {x: -x for x in m.states}
+        centred = not m.critical or all(m.critical[x] == 0 for x in m.states)
+        return centred and all(sp.expand(f.xreplace(flipped) + f) == 0 for f in m.steps)
+
+
+def candidates(laws: Any) -> list[Candidate]:
+    """The laws that compete: all families for ``None``, else those named or given as maps.
+
+    Raises:
+        ValueError: an unknown name, or none at all.
+    """
+    given = list(_CLASSES) if laws is None else [laws] if isinstance(laws, (str, Map)) else list(laws)
+    found = []
+    for law in given:
+        if isinstance(law, Map):
+            name = law.name if law.name and law.name not in _CLASSES else law.name or str(law.step)
+            found.append(Candidate(name, _CLASSES.get(law.name, name), law))
+        elif law in _CLASSES:
+            m = maps.neimark_sacker(1, -1) if law == "neimark_sacker" else getattr(maps, law)()
+            found.append(Candidate(law, _CLASSES[law], m))
+        else:
+            raise ValueError(f"laws names [{law!r}]; known are {', '.join(_CLASSES)}, or give a Map")
+    if not found:
+        raise ValueError("laws is empty; name a family or give a Map")
+    return found
