@@ -10,9 +10,9 @@ import numpy as np
 import sympy as sp
 
 from normalforms.families import FamilyError, find, limiting, notation, recognise, reduced
-from normalforms.forms import Orbit, UntiedLaw, amplify, gram, iterate, recursion, untied
+from normalforms.forms import Orbit, amplify, gram, iterate, recursion
 from normalforms.forms.averages import AveragedLaw, Distribution
-from normalforms.forms.driven import DrivenLaw, Input, driven
+from normalforms.forms.driven import DrivenLaw, Input, UntiedLaw, driven, untied
 from normalforms.forms.limits import CuspScaling, Regimes, Scaling
 from normalforms.forms.series import Law, exact_formula, series_formula
 from normalforms.forms.uniform import UniformLaw, general, uniform_law

@@ -29,7 +29,7 @@ FLOORS = {
         ("families",),
         ("forms.driven",),
         ("law",),
-        ("data", "learning", "gallery", "testing"),
+        ("data", "descent", "gallery", "testing"),
         ("cli",),
     ),
     "rnn": (
@@ -40,7 +40,7 @@ FLOORS = {
         ("training",),
         ("dynamics",),
         ("restricted",),
-        ("forecast",),
+        ("forecasting",),
         ("studies",),
         ("studies.experiment", "studies.laws", "studies.two_modes", "studies.descents", "studies.analysis"),
         ("cli",),

@@ -21,7 +21,7 @@ from normalforms.descent.jets import JetRule, constant, jet_rule, multiply, vari
 from normalforms.descent.regimes import Descent, Diagram, descend, diagram
 from normalforms.descent.timing import elapsed
 from normalforms.exact import Clifford, ExpMoment
-from normalforms.families import unfolding
+from normalforms.families import recognise
 from normalforms.formulas import check_horizon, check_real, symbols
 from normalforms.maps import Map
 
@@ -260,7 +260,7 @@ def learning_scaling(m: Map) -> LearningScaling:
     >>> learning_scaling(saddle_node()).rate
     T**2*eta
     """
-    u = unfolding(m)
+    u = recognise(m)
     g, h0, T = u.inputs
     c, eta = u.coefficient, _eta
     if u.twist != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from normalforms.families import unfolding
+from normalforms.families import recognise
 from normalforms.formulas import Domain, Formula, Program
 from normalforms.maps import Map
 
@@ -33,7 +33,7 @@ def plateau_formula(m: Map) -> Formula:
     >>> sp.factor(plateau_formula(stability_flip()).expr.subs("g_T", 1))
     -2*T*(g - 1)**3/(9*eta*h0**2)
     """
-    u = unfolding(m)
+    u = recognise(m)
     g, h0, T = u.inputs
     g_T, rate = sp.Symbol(f"{g.name}_T", real=True), sp.Symbol("eta", real=True)
     if u.kind == "saddle_node" or u.twist != 0:

@@ -2,5 +2,6 @@
 
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
 from normalforms.forms.driven.law import DrivenLaw, driven
+from normalforms.forms.driven.untied import UntiedLaw, untied
 
-__all__ = ["Autoregressive", "Constant", "DrivenLaw", "Input", "Sinusoid", "White", "driven"]
+__all__ = ["Autoregressive", "Constant", "DrivenLaw", "Input", "Sinusoid", "UntiedLaw", "White", "driven", "untied"]
