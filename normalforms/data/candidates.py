@@ -45,6 +45,18 @@ class Candidate:
         centred = not m.critical or all(m.critical[x] == 0 for x in m.states)
         return centred and all(sp.expand(f.xreplace(flipped) + f) == 0 for f in m.steps)
 
+    @property
+    def exponents(self) -> tuple[float, float]:
+        """p and q of the law's scaling variables ``Tᵖ (g − g_c)`` and ``T^q h``, from its lowest terms."""
+        m = self.map
+        if not m.critical:
+            return 1.0, 0.5
+        at = {s: m.critical[s] for s in (*m.states, *m.parameters)}
+        value = lambda e: abs(complex(sp.N(e.subs(at)))) > 1e-12  # noqa: E731
+        forced = any(value(f.diff(m.parameters[-1])) for f in m.steps)
+        bent = any(value(f.diff(x, y)) for f in m.steps for x in m.states for y in m.states)
+        return (2.0 if forced and bent else 1.5 if forced else 1.0), (1.0 if bent else 0.5)
+
 
 def candidates(laws: Any) -> list[Candidate]:
     """The laws that compete: all families for ``None``, else those named or given as maps.
