@@ -7,20 +7,10 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms import maps
+from normalforms.families import families
 from normalforms.maps import Map
 
 __all__ = ["Candidate", "candidates"]
-
-_CLASSES = {
-    "stability_flip": "linear",
-    "pitchfork": "cubic",
-    "transcritical": "transcritical",
-    "saddle_node": "saddle_node",
-    "period_doubling": "cubic",
-    "neimark_sacker": "cubic",
-    "cusp": "cusp",
-}
 
 
 @dataclass(frozen=True)
@@ -45,6 +35,18 @@ class Candidate:
         centred = not m.critical or all(m.critical[x] == 0 for x in m.states)
         return centred and all(sp.expand(f.xreplace(flipped) + f) == 0 for f in m.steps)
 
+    @property
+    def exponents(self) -> tuple[float, float]:
+        """p and q of the law's scaling variables ``Tᵖ (g − g_c)`` and ``T^q h``, from its lowest terms."""
+        m = self.map
+        if not m.critical:
+            return 1.0, 0.5
+        at = {s: m.critical[s] for s in (*m.states, *m.parameters)}
+        value = lambda e: abs(complex(sp.N(e.subs(at)))) > 1e-12  # noqa: E731
+        forced = any(value(f.diff(m.parameters[-1])) for f in m.steps)
+        bent = any(value(f.diff(x, y)) for f in m.steps for x in m.states for y in m.states)
+        return (2.0 if forced and bent else 1.5 if forced else 1.0), (1.0 if bent else 0.5)
+
 
 def candidates(laws: Any) -> list[Candidate]:
     """The laws that compete: all families for ``None``, else those named or given as maps.
@@ -52,17 +54,17 @@ def candidates(laws: Any) -> list[Candidate]:
     Raises:
         ValueError: an unknown name, or none at all.
     """
-    given = list(_CLASSES) if laws is None else [laws] if isinstance(laws, (str, Map)) else list(laws)
+    known = families()
+    given = list(known) if laws is None else [laws] if isinstance(laws, (str, Map)) else list(laws)
     found = []
     for law in given:
         if isinstance(law, Map):
-            name = law.name if law.name and law.name not in _CLASSES else law.name or str(law.step)
-            found.append(Candidate(name, _CLASSES.get(law.name, name), law))
-        elif law in _CLASSES:
-            m = maps.neimark_sacker(1, -1) if law == "neimark_sacker" else getattr(maps, law)()
-            found.append(Candidate(law, _CLASSES[law], m))
+            name = law.name or str(law.step)
+            found.append(Candidate(name, known[name].law_class if name in known else name, law))
+        elif law in known:
+            found.append(Candidate(law, known[law].law_class, known[law].map()))
         else:
-            raise ValueError(f"laws names [{law!r}]; known are {', '.join(_CLASSES)}, or give a Map")
+            raise ValueError(f"laws names [{law!r}]; known are {', '.join(known)}, or give a Map")
     if not found:
         raise ValueError("laws is empty; name a family or give a Map")
     return found

@@ -21,12 +21,12 @@ Array = np.ndarray
 _FEW = 6  # nodes for the first trials
 _NODES = (10, 32)  # of the batch's Gauss rule; the whole batch where these do not do
 _AGREE = 1e-7  # of ln A, between the rule and the whole batch
-_SCALES = (0.5, 1.5, 4.0, 10.0, 25.0, 60.0)  # b T max|x − x*| of the first trials
+_SCALES = (0.5, 1.5, 4.0, 10.0, 25.0, 60.0)  # b Tᵖ max|x − x*| of the first trials
 _STATES = (2e-3, 7e-3, 0.02, 0.05, 0.12, 0.3, 0.8)  # c max|h|
 _REACH = 2.0  # largest c max|h|
 _ROUNDING = 1e-24  # squared residual per point below which data count as free of noise
-# What is known before the data: medians and spreads of ln(b T max|x − x*|) and of ln(c h_rms √T)
-_PRIOR = ((np.log(5.0), 1.2), (np.log(0.3), 1.2))
+# What is known before the data: medians and spreads of ln(b Tᵖ max|x − x*|) and of ln(c h_rms T^q)
+_PRIOR = ((np.log(6.0), 1.0), (np.log(0.5), 1.0))
 _DRAWS = 96
 
 
@@ -92,7 +92,7 @@ def contend(
     free = [0, 1, 2] + ([3] if data.critical is None else []) + list(range(4, 4 + len(candidate.map.parameters) - 1))
     if exponents:
         free += list(range(objective.size - len(EXPONENTS), objective.size))
-    starts = _starts(objective, data, bounds)
+    starts = _starts(objective, data, candidate.exponents[0])
     if starts is None:
         return None
     starts = np.concatenate([starts, *_seeded(starts[:1], seeds, len(candidate.map.parameters) - 1)])
@@ -158,13 +158,13 @@ def _bounds(objective: Objective, data: Measurement) -> tuple[Array, Array]:
     low, high = np.full(objective.size, -np.inf), np.full(objective.size, np.inf)
     away = width if data.critical is None else float(np.max(np.abs(x - data.critical)))
     unit = 1 / (away * float(np.max(data.horizon)))
-    low[1], high[1] = np.log(1e-3 * unit), np.log(1e3 * unit)
+    low[1], high[1] = np.log(1e-4 * unit), np.log(1e3 * unit)
     low[2], high[2] = np.log(1e-5 / data.reach), np.log(_REACH / data.reach)
     low[3], high[3] = x.min() - 2 * width, x.max() + 2 * width
     return low, high
 
 
-def _starts(objective: Objective, data: Measurement, bounds: tuple[Array, Array]) -> Array | None:
+def _starts(objective: Objective, data: Measurement, power: float) -> Array | None:
     """The few best of a grid of scales, critical values and further parameters."""
     x, longest = data.parameter, float(np.max(data.horizon))
     width = float(np.ptp(x))
@@ -174,7 +174,7 @@ def _starts(objective: Objective, data: Measurement, bounds: tuple[Array, Array]
     for place, scale, state in product(places, _SCALES, _STATES):
         away = float(np.max(np.abs(x - place)))
         row = np.zeros(objective.size)
-        row[1], row[2], row[3] = np.log(scale / (away * longest)), np.log(state / data.reach), place
+        row[1], row[2], row[3] = np.log(scale / (away * longest**power)), np.log(state / data.reach), place
         rows.append(row)
     grid = np.array(rows)
     if extra:
@@ -316,8 +316,9 @@ def _prior(c: Contender, data: Measurement) -> tuple[Array, Array]:
     longest = float(np.max(data.horizon))
     away = float(np.ptp(data.parameter)) if data.critical is None else float(np.max(np.abs(data.parameter - data.critical)))  # fmt: skip
     (b, b_spread), (h, h_spread) = _PRIOR
-    mean[1], spread[1] = b - np.log(away * longest), b_spread
-    mean[2], spread[2] = h - np.log(np.sqrt(np.mean(data.initial**2)) * np.sqrt(longest)), h_spread
+    p, q = c.candidate.exponents
+    mean[1], spread[1] = b - np.log(away * longest**p), b_spread
+    mean[2], spread[2] = h - np.log(np.sqrt(np.mean(data.initial**2)) * longest**q), h_spread
     inverse = np.linalg.pinv(c.jacobian.T @ c.jacobian) * c.variance
     for i in range(4, size):
         if i in c.free:

@@ -1,86 +1,136 @@
-"""The map behind orbits: sparse regression on monomials of state and parameter."""
+"""The map behind orbits: monomials of state and parameter chosen and fitted by the likelihood of the noise there is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from itertools import combinations, combinations_with_replacement
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import scipy.stats
 import sympy as sp
 
-from normalforms.families import find
+from normalforms.data.library import Library, monomials
+from normalforms.data.regression import Regression
+from normalforms.data.rounding import rational_within
+from normalforms.data.search import Found, along_orbits, filtered, step_by_step
+from normalforms.data.shooting import Estimate
+from normalforms.families import is_cusp, unfolding
 from normalforms.maps import Map
 
-__all__ = ["Candidate", "Discovery", "discover"]
-
-_EXHAUSTIVE = 12  # so many terms or fewer: every subset is tried
-_FOLDS = 5
-_ROUNDING = 1e-12  # relative residual below which data count as free of noise, and what that leaves in coefficients
+__all__ = ["Discovery", "Rival", "discover"]
 
 Array = np.ndarray
+Noise = Literal["process", "measurement", "both"]
+_MODES = {"process": step_by_step, "measurement": along_orbits, "both": filtered}
+_BETRAYED = 4.0  # standard errors at which residuals betray noise of measurement
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Rival:
     """The best map with so many terms.
 
-    Args:
-        terms: monomials, as text.
-        error: root-mean-square one-step error on orbits left out of the fit, in units of the state.
-        uncertainty: standard error of ``error``.
+    Attributes:
+        terms: monomials by state variable, as text.
+        behind: by how much its information criterion exceeds that of the chosen map.
+        noise: size of the noise that it leaves, in units of the state.
     """
 
-    terms: tuple[str, ...]
-    error: float
-    uncertainty: float
+    terms: tuple[tuple[str, ...], ...]
+    behind: float
+    noise: float
 
 
 @dataclass(frozen=True)
 class Discovery:
     """A map found behind orbits, with its evidence.
 
-    Args:
-        map: the map; coefficients are rational where rounding is justified, else floating-point.
+    Attributes:
+        map: the map; coefficients are rational where rounding is justified, the others fitted with these held.
         coefficients: per state variable, coefficient by monomial.
-        standard_errors: the same of the fit before rounding.
-        residual: root-mean-square one-step error of ``map`` on all orbits, in units of the state.
-        ranking: per state variable, the best map of each size, the chosen size first.
+        standard_errors: the same of the fit with all coefficients free.
+        residual: size of the noise, in units of the state: of a step, or of a measurement.
+        status: what the data say, in words; begins with "found", or with "biased" where the noise is of another kind
+            than was said.
+        ranking: the best map of each size that was tried, the chosen one first.
+        length: steps over which orbits were followed; 1 where only steps were compared.
     """
 
     map: Map
     coefficients: tuple[Mapping[sp.Expr, sp.Expr], ...]
     standard_errors: tuple[Mapping[sp.Expr, float], ...]
     residual: float
-    ranking: tuple[tuple[Candidate, ...], ...] = field(repr=False)
+    status: str
+    ranking: tuple[Rival, ...] = field(repr=False)
+    length: int = field(repr=False)
+    printed: Estimate = field(repr=False)
+    terms: tuple[sp.Expr, ...] = field(repr=False)
 
     @property
     def kind(self) -> str | None:
         """Name of the family if the map is one as it stands, else ``None``; see `normalforms.reduce` for the rest."""
         steps = tuple(sp.nsimplify(step, rational=True) for step in self.map.steps)
         exact = Map(steps[0] if len(steps) == 1 else steps, self.map.state, self.map.parameter)
-        found = find(exact)
-        return None if found is None else found.kind
+        if is_cusp(exact):
+            return "cusp"
+        try:
+            return unfolding(exact).kind
+        except ValueError:
+            return None
+
+    def interval(self, level: float = 0.95) -> tuple[Mapping[sp.Expr, tuple[float, float]], ...]:
+        """Confidence intervals of the printed map's coefficients, per state variable and monomial.
+
+        Those that were rounded are exact in this map: both ends are the rational number. The others have the spread of
+        the fit with these held.
+
+        Raises:
+            ValueError: ``level`` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {level!r}")
+        reach = float(scipy.stats.norm.ppf((1 + level) / 2))
+        spread = np.zeros(self.printed.theta.shape)
+        spread[self.printed.active] = np.sqrt(np.maximum(np.diag(self.printed.covariance), 0.0))
+        found = []
+        for i, row in enumerate(self.coefficients):
+            ends = {}
+            for monomial, value in row.items():
+                d = reach * spread[i, self.terms.index(monomial)]
+                ends[monomial] = (float(value) - d, float(value) + d)
+            found.append(MappingProxyType(ends))
+        return tuple(found)
 
 
 def discover(
-    orbits: Any, parameter: Any, *, degree: int = 3, state: Any = "h", names: Any = None, round_to: int | None = 12
+    orbits: Any,
+    parameter: Any = None,
+    *,
+    noise: Noise = "process",
+    degree: int = 3,
+    state: Any = "h",
+    names: Any = None,
+    round_to: int | None = 12,
 ) -> Discovery:
-    """The sparsest polynomial map ``h_{t+1} = Σ c_{ij} h_t^i g^j`` that explains orbits as well as any.
+    """The sparsest polynomial map ``h_{t+1} = Σ_k θ_k φ_k(h_t, u_t)`` behind orbits, by the likelihood of their noise.
 
-    Least squares on the monomials of total degree ``≤ degree``; for each number of terms the best subset; among
-    these the smallest whose error on orbits left out is within one standard error of the least. A coefficient is
-    rounded to a rational ``p/q`` where its confidence interval is so narrow that it would hardly contain one by
-    chance (six standard errors times q² below ½). Noise in the states biases coefficients by about its
-    variance over that of the states.
+    ``φ_k`` are the monomials of total degree ``≤ degree`` in states and parameters. With noise in the dynamics
+    (``"process"``) steps are compared, ``Σ ‖h_{t+1} − f(h_t)‖²``. With noise of measurement the orbit itself is followed,
+    ``min_{h_0} Σ_t ‖y_t − f^t(h_0)‖²``, in pieces where it is too sensitive; comparing steps would bias the
+    coefficients by about the noise's variance over that of the states. With ``"both"`` an extended Kalman filter's
+    innovations are weighed, the ratio of the noises estimated. Terms of all equations leave together, by an extended
+    Bayesian information criterion, and exchanges guard against terms that stand in for others. A coefficient is
+    rounded to ``p/q`` where its interval is so narrow that it would hardly hold one by chance, and the rest is then
+    fitted again.
 
     Args:
         orbits: states over time, shape ``(count, time)``, or ``(count, time, n)`` for a map of R^n, or a list of
-            orbits of different lengths. Steps from or to NaN or infinity are left out.
-        parameter: one value per orbit, shape ``(count,)``, or ``(count, p)`` for several parameters.
+            orbits of different lengths. NaN and infinity count as not measured.
+        parameter: ``None``; one value per orbit, shape ``(count,)``, or ``(count, p)`` for several; or controls that
+            change in time, shape ``(count, time)`` or ``(count, time, p)``, of which the value at t acts on the step from
+            t. A parameter with one value for all orbits is no monomial: its effect cannot be told.
+        noise: ``"process"``, ``"measurement"`` or ``"both"``.
         degree: highest total degree of the monomials.
         state: name of the state variable, or names with commas.
         names: name of the parameter, or names with commas; ``g`` (``beta,g`` for two) by default.
@@ -88,10 +138,10 @@ def discover(
 
     Raises:
         ValueError: shapes that do not fit, fewer steps than twice the monomials, or orbits that do not determine
-            them (one parameter value only, or states that do not move).
+            them (states that do not move, say).
 
-    Source: Brunton, Proctor & Kutz, PNAS 113 (2016) 3932, with best subsets in place of thresholds; the
-    one-standard-error rule is that of Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 7.10.
+    Source: Brunton, Proctor & Kutz, PNAS 113 (2016) 3932, for the library; Chen & Chen, Biometrika 95 (2008) 759, for the
+    criterion; Bock, in *Modelling of Chemical Reaction Systems* (1981), for following orbits in pieces.
 
     >>> import numpy as np, normalforms as nf
     >>> g = np.linspace(0.8, 1.2, 9)
@@ -103,48 +153,172 @@ def discover(
     """
     if isinstance(degree, bool) or not isinstance(degree, int) or not 1 <= degree <= 9:
         raise ValueError(f"degree = {degree!r} must be an integer from 1 to 9")
-    before, after, group = _steps(orbits, parameter)
-    n = after.shape[1]
+    if noise not in _MODES:
+        raise ValueError(f"noise = {noise!r}; known are {', '.join(_MODES)}")
+    states_given = _padded(orbits)
+    controls = _controls(parameter, states_given)
+    n, p = states_given.shape[2], controls.shape[2]
     states = _symbols(state, n, "state")
-    parameters = _symbols(names or ("g" if before.shape[1] == n + 1 else "beta,g"), before.shape[1] - n, "names")
-    monomials = _monomials([*states, *parameters], degree)
-    library = np.stack([_values(m, [*states, *parameters], before) for m in monomials], axis=1)
-    _check(library, before[:, n:])
-    steps, coefficients, errors, ranking, square = [], [], [], [], 0.0
-    for k in range(n):
-        chosen, ranked = _select(library, after[:, k], group, [str(m) for m in monomials])
-        values, spread = _least_squares(library[:, chosen], after[:, k])
-        exact = [_rounded(c, s, round_to) for c, s in zip(values, spread, strict=True)]
-        fit = library[:, chosen] @ np.array([float(c) for c in exact])
-        square += float(np.mean((fit - after[:, k]) ** 2))
-        kept = [monomials[i] for i in chosen]
-        steps.append(sp.Add(*(c * m for c, m in zip(exact, kept, strict=True))))
-        coefficients.append(MappingProxyType(dict(zip(kept, exact, strict=True))))
-        errors.append(MappingProxyType(dict(zip(kept, map(float, spread), strict=True))))
-        ranking.append(ranked)
-    step, who = (steps[0], states[0]) if n == 1 else (tuple(steps), tuple(states))
-    found = Map(step, who, parameters[0] if len(parameters) == 1 else tuple(parameters))
-    return Discovery(found, tuple(coefficients), tuple(errors), square**0.5, tuple(ranking))
+    parameters = _symbols(names or ("beta,g" if p == 2 else "g"), max(p, 1), "names")
+    moving = [j for j in range(p) if np.nanmax(controls[:, :, j]) > np.nanmin(controls[:, :, j])]
+    library = Library(
+        tuple(monomials([*states, *(parameters[j] for j in moving)], degree)),
+        tuple(states),
+        tuple(parameters[j] for j in moving),
+        controls[:, :, moving],
+    )
+    _check(library, states_given)
+    found = _MODES[noise](library, states_given)
+    return _told(found, library, states, parameters, noise, round_to, states_given, len(moving) < p)
 
 
-def _steps(orbits: Any, parameter: Any) -> tuple[Array, Array, Array]:
-    """``(h_t, g)``, ``h_{t+1}`` and the orbit's index, one row per step."""
-    runs = [np.asarray(run, dtype=float) for run in orbits]
-    values = np.asarray(parameter, dtype=float)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) != len(runs):
-        raise ValueError(f"parameter has shape {np.shape(parameter)} for {len(runs)} orbits; give one value per orbit")
-    if not np.all(np.isfinite(values)):
-        raise ValueError("parameter contains NaN or infinity; give finite numbers")
+def _told(
+    found: Found,
+    library: Library,
+    states: list[sp.Symbol],
+    parameters: list[sp.Symbol],
+    noise: str,
+    round_to: int | None,
+    orbits: Array,
+    fixed: bool,
+) -> Discovery:
+    """The chosen map rounded where that is justified, fitted again, and put into words."""
+    best, terms = found.best, library.terms
+    steps = found.problem if isinstance(found.problem, Regression) else None
+    size, sure, bias = steps.attenuation(best) if steps is not None else (0.0, 0.0, np.zeros_like(best.theta))
+    betrayed = sure > _BETRAYED and size > 0.02 * best.variance
+    error = np.zeros_like(best.theta)
+    error[best.active] = np.sqrt(np.maximum(np.diag(best.covariance), 0.0))
+    exact: dict[tuple[int, int], Any] = {}
+    for i, k in zip(*np.nonzero(best.active), strict=True):
+        near = rational_within(best.theta[i, k], error[i, k], bias[i, k] if betrayed else 0.0, round_to)
+        if near is not None:
+            exact[int(i), int(k)] = near
+    printed = _held(found, exact)
+    coefficients, errors, formulas = [], [], []
+    for i in range(len(states)):
+        row = {terms[k]: _number(exact.get((i, int(k))), printed.theta[i, k]) for k in np.flatnonzero(best.active[i])}
+        coefficients.append(MappingProxyType(row))
+        errors.append(MappingProxyType({terms[k]: float(error[i, k]) for k in np.flatnonzero(best.active[i])}))
+        formulas.append(sp.Add(*(c * m for m, c in row.items())))
+    step, who = (formulas[0], states[0]) if len(states) == 1 else (tuple(formulas), tuple(states))
+    what = Map(step, who, parameters[0] if len(parameters) == 1 else tuple(parameters))
+    return Discovery(
+        what,
+        tuple(coefficients),
+        tuple(errors),
+        float(np.sqrt(printed.variance)),
+        _status(noise, betrayed, size, bias, error, fixed, found, orbits),
+        _ranking(found, terms),
+        found.length,
+        printed,
+        terms,
+    )
+
+
+def _held(found: Found, exact: Mapping[tuple[int, int], Any]) -> Estimate:
+    """The fit with the rounded coefficients held at their rational values."""
+    best, problem = found.best, found.problem
+    if not exact:
+        return best
+    theta, free = best.theta.copy(), best.active.copy()
+    shift = np.zeros(int(best.active.sum()))
+    order = {pair: j for j, pair in enumerate(zip(*map(list, np.nonzero(best.active)), strict=True))}
+    held = [order[pair] for pair in exact]
+    kept = [j for j in range(len(shift)) if j not in held]
+    for pair, value in exact.items():
+        shift[order[pair]] = float(value) - theta[pair]
+        theta[pair], free[pair] = float(value), False
+    if kept:  # one step of the joint fit: the rounding is within its errors
+        part = best.information[np.ix_(kept, kept)]
+        theta[free] -= np.linalg.lstsq(part, best.information[np.ix_(kept, held)] @ shift[held], rcond=None)[0]
+    if isinstance(problem, Regression):
+        variance = float(np.mean((problem.after - problem.phi @ theta.T) ** 2)) * problem.points
+        variance /= max(1, problem.points - len(kept))
+    else:
+        variance = best.variance
+    information = best.information[np.ix_(kept, kept)]
+    return Estimate(theta, free, best.deviance, information, variance, best.extra)
+
+
+def _number(exact: Any, value: float) -> sp.Expr:
+    return sp.Float(float(value), 17) if exact is None else sp.Rational(exact.numerator, exact.denominator)
+
+
+def _status(
+    noise: str, betrayed: bool, size: float, bias: Array, error: Array, fixed: bool, found: Found, orbits: Array
+) -> str:
+    text = "found"
+    if betrayed and np.any(np.abs(bias) > 0.5 * np.maximum(error, 1e-300)):
+        text = (
+            f"biased: neighbouring residuals are anticorrelated as by noise of measurement of size {np.sqrt(size):.2g}, "
+            'which shrinks coefficients; say noise="measurement" or noise="both"'
+        )
+    elif noise == "measurement" and found.length < orbits.shape[1] - 1:
+        text += (
+            f"; orbits were followed for {found.length} steps at a time: they are sensitive, or the dynamics has noise"
+        )
+    if fixed:
+        text += "; a parameter has one value only, so its effect cannot be told"
+    return text
+
+
+def _ranking(found: Found, terms: tuple[sp.Expr, ...]) -> tuple[Rival, ...]:
+    from normalforms.data.selection import criterion
+
+    total = found.best.active.size
+    score = lambda e: criterion(e, found.problem.points, total)  # noqa: E731
+    order = [found.best, *(e for e in found.rivals if not np.array_equal(e.active, found.best.active))]
+    return tuple(
+        Rival(
+            tuple(tuple(str(terms[k]) for k in np.flatnonzero(row)) for row in e.active),
+            float(score(e) - score(found.best)) if np.isfinite(e.deviance) else float("inf"),
+            float(np.sqrt(e.variance)),
+        )
+        for e in order
+    )
+
+
+# --- the data -------------------------------------------------------------------------------------------------
+
+
+def _padded(orbits: Any) -> Array:
+    """Orbits of one length, shape (count, time, n); what was not measured is NaN."""
+    try:
+        runs = [np.asarray(run, dtype=float) for run in orbits]
+    except (TypeError, ValueError):
+        raise ValueError("orbits must be arrays of numbers, one for each orbit") from None
     runs = [run[:, None] if run.ndim == 1 else run for run in runs]
     if not runs or any(run.ndim != 2 or run.shape[1] != runs[0].shape[1] or len(run) < 2 for run in runs):
         raise ValueError("orbits must have shape (count, time) or (count, time, n) with at least two times each")
-    pairs = zip(runs, values, strict=True)
-    before = np.concatenate([np.hstack([r[:-1], np.tile(v, (len(r) - 1, 1))]) for r, v in pairs])
-    after = np.concatenate([run[1:] for run in runs])
-    group = np.concatenate([np.full(len(run) - 1, i) for i, run in enumerate(runs)])
-    fine = np.all(np.isfinite(before), axis=1) & np.all(np.isfinite(after), axis=1)
-    return before[fine], after[fine], group[fine]
+    whole = np.full((len(runs), max(map(len, runs)), runs[0].shape[1]), np.nan)
+    for i, run in enumerate(runs):
+        whole[i, : len(run)] = run
+    whole[~np.isfinite(whole)] = np.nan
+    return whole
+
+
+def _controls(parameter: Any, orbits: Array) -> Array:
+    """Parameters at every step, shape (count, steps or 1, p)."""
+    count, times = orbits.shape[:2]
+    if parameter is None:
+        return np.zeros((count, 1, 0))
+    values = np.asarray(parameter, dtype=float)
+    if values.ndim == 1 and len(values) == count:
+        values = values[:, None, None]
+    elif values.ndim == 2 and len(values) == count:
+        steady = values.shape[1] not in (times, times - 1)
+        values = values[:, None, :] if steady else values[:, : times - 1, None]
+    elif values.ndim == 3 and len(values) == count and values.shape[1] in (times, times - 1):
+        values = values[:, : times - 1]
+    else:
+        raise ValueError(
+            f"parameter has shape {values.shape} for {count} orbits of {times} times; give one value per orbit, or one per"
+            " orbit and time"
+        )
+    if not np.all(np.isfinite(values)):
+        raise ValueError("parameter contains NaN or infinity; give finite numbers")
+    return values
 
 
 def _symbols(text: Any, count: int, what: str) -> list[sp.Symbol]:
@@ -156,99 +330,14 @@ def _symbols(text: Any, count: int, what: str) -> list[sp.Symbol]:
     return [sp.Symbol(name, real=True) for name in names]
 
 
-def _monomials(symbols: Sequence[sp.Symbol], degree: int) -> list[sp.Expr]:
-    return [sp.Mul(*c) for d in range(degree + 1) for c in combinations_with_replacement(symbols, d)]
-
-
-def _values(monomial: sp.Expr, symbols: Sequence[sp.Symbol], rows: Array) -> Array:
-    powers = monomial.as_powers_dict()
-    return np.prod([rows[:, i] ** int(powers.get(s, 0)) for i, s in enumerate(symbols)], axis=0)
-
-
-def _check(library: Array, parameters: Array) -> None:
-    count, terms = library.shape
+def _check(library: Library, orbits: Array) -> None:
+    problem, terms = Regression(library, orbits), len(library.terms)
+    count = len(problem.phi)
     if count < 2 * terms:
         raise ValueError(f"{count} steps for {terms} monomials; give at least {2 * terms}, or a lower degree")
-    for i in range(parameters.shape[1]):
-        if np.ptp(parameters[:, i]) == 0:
-            raise ValueError(f"parameter {i + 1} has one value, {parameters[0, i]:g}; give orbits at several")
-    scaled = library / np.maximum(np.linalg.norm(library, axis=0), 1e-300)
+    scaled = problem.phi / np.maximum(np.linalg.norm(problem.phi, axis=0), 1e-300)
     if np.linalg.matrix_rank(scaled, tol=1e-11) < terms:
         raise ValueError(
             f"the orbits do not tell the {terms} monomials apart; give more initial states and parameter values,"
             " orbits that move, or a lower degree"
         )
-
-
-# --- the choice of terms --------------------------------------------------------------------------------------
-
-
-def _select(library: Array, target: Array, group: Array, names: list[str]) -> tuple[list[int], tuple[Candidate, ...]]:
-    """The terms of the smallest map that is as good as the best, and the best map of each size."""
-    best = _best_subsets(library, target)
-    scale = float(np.sqrt(np.mean(target**2))) or 1.0
-    found = []
-    for subset in best:
-        error, uncertainty = _left_out(library[:, subset], target, group)
-        found.append((subset, max(error, _ROUNDING * scale), uncertainty))
-    _, least, slack = min(found, key=lambda f: f[1])
-    chosen = next(f for f in found if f[1] <= max(least + slack, 3 * _ROUNDING * scale))
-    order = [chosen, *(f for f in found if f is not chosen)]
-    return chosen[0], tuple(Candidate(tuple(names[i] for i in s), e, u) for s, e, u in order)
-
-
-def _best_subsets(library: Array, target: Array) -> list[list[int]]:
-    """For each size the subset of least squared residual; above `_EXHAUSTIVE` terms by elimination one by one."""
-    norms = np.linalg.norm(library, axis=0)
-    q, r = np.linalg.qr(library / norms)
-    projected = q.T @ target
-    kept, large = list(range(library.shape[1])), []
-    while len(kept) > _EXHAUSTIVE:
-        large.append(list(kept))
-        kept.remove(min(kept, key=lambda i: _misfit(r, projected, [j for j in kept if j != i])))
-    sizes = range(1, len(kept) + 1)
-    small = [list(min(combinations(kept, k), key=lambda s: _misfit(r, projected, s))) for k in sizes]
-    return [*small, *reversed(large)]
-
-
-def _misfit(r: Array, projected: Array, subset: Iterable[int]) -> float:
-    columns = r[:, list(subset)]
-    q = np.linalg.qr(columns)[0]
-    return float(np.sum((projected - q @ (q.T @ projected)) ** 2))
-
-
-def _left_out(columns: Array, target: Array, group: Array) -> tuple[float, float]:
-    """Root-mean-square error on orbits left out of the fit, and its standard error over the folds."""
-    labels = np.unique(group)
-    fold = np.searchsorted(labels, group) % min(_FOLDS, len(labels))
-    squares = []
-    for i in np.unique(fold):
-        out = fold == i
-        if np.sum(~out) < columns.shape[1]:
-            return np.inf, np.inf
-        values, _ = _least_squares(columns[~out], target[~out])
-        squares.append(np.mean((columns[out] @ values - target[out]) ** 2))
-    mean = float(np.mean(squares))
-    spread = float(np.std(squares) / len(squares) ** 0.5)
-    return mean**0.5, spread / (2 * max(mean, 1e-300) ** 0.5)
-
-
-def _least_squares(columns: Array, target: Array) -> tuple[Array, Array]:
-    """Coefficients and their standard errors."""
-    norms = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-    q, r = np.linalg.qr(columns / norms)
-    values = np.linalg.solve(r, q.T @ target)
-    freedom = max(1, len(target) - columns.shape[1])
-    noise = np.sum((columns / norms @ values - target) ** 2) / freedom
-    inverse = np.linalg.inv(r)
-    return values / norms, np.sqrt(noise * np.sum(inverse**2, axis=1)) / norms
-
-
-def _rounded(value: float, error: float, largest: int | None) -> sp.Expr:
-    """The simplest rational within three standard errors, where it is hardly there by chance."""
-    reach = 3 * max(float(error), _ROUNDING * abs(value))
-    for q in range(1, (largest or 0) + 1):
-        near = Fraction(round(value * q), q)
-        if near and abs(value - near) <= reach and 2 * reach * q**2 < 0.5:
-            return sp.Rational(near.numerator, near.denominator)
-    return sp.Float(float(value), 17)

@@ -71,9 +71,10 @@ class Objective:
             return value, None
         by_g, by_c = curve.slope[..., 0], curve.slope[..., 1]
         flat = np.broadcast_to(ratio, by_g.shape)
-        parts = [np.ones_like(by_g), by_g * b * away, by_c, -by_g * b]
-        parts += [curve.slope[..., 2 + j] for j in range(extra)]
-        parts += [flat, flat * parts[1], flat * by_c]
+        with np.errstate(all="ignore"):  # where orbits have left
+            parts = [np.ones_like(by_g), by_g * b * away, by_c, -by_g * b]
+            parts += [curve.slope[..., 2 + j] for j in range(extra)]
+            parts += [flat, flat * parts[1], flat * by_c]
         return value, np.stack(parts, axis=-1)
 
     def residual(self, phi: Array, slopes: bool = True) -> tuple[Array, Array | None]:
@@ -137,7 +138,8 @@ def minimise(
     phi = np.clip(start, low, high)
     own = objective.target.ndim == 2
     r, full = objective.residual(phi)
-    j = np.einsum("ntd,tdk->ntk", full, basis)
+    with np.errstate(all="ignore"):
+        j = np.einsum("ntd,tdk->ntk", full, basis)
     cost = _cost(r)
     r, j = np.where(np.isfinite(r), r, 0.0), np.where(np.isfinite(j), j, 0.0)
     lam = np.full(len(phi), damping)

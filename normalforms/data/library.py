@@ -33,12 +33,14 @@ class Library:
         states: symbols of the states.
         parameters: symbols of the parameters.
         controls: their values at every step, shape (orbits, steps, p); one step where they do not change.
+        turn: a matrix C by which the monomials are combined, ``φ C``, so that they are independent on the data.
     """
 
     terms: tuple[sp.Expr, ...]
     states: tuple[sp.Symbol, ...]
     parameters: tuple[sp.Symbol, ...]
     controls: Array = field(repr=False)
+    turn: Array | None = field(default=None, repr=False)
     powers: Array = field(init=False, repr=False)
     factor: Array = field(init=False, repr=False)
 
@@ -63,6 +65,7 @@ class Library:
         for part in pick[1:]:
             value = value * part
         phi = value.T * factor
+        phi = phi if self.turn is None else phi @ self.turn
         if not slopes:
             return phi, None
         grown = []
@@ -72,4 +75,5 @@ class Library:
                 if j != i:
                     slope = slope * pick[j]
             grown.append(slope.T * factor)
-        return phi, np.stack(grown, axis=1)
+        slope = np.stack(grown, axis=1)
+        return phi, slope if self.turn is None else slope @ self.turn

@@ -67,18 +67,27 @@ class Shooting:
         """Measured numbers less the initial states' own."""
         return int(np.sum(np.isfinite(self.orbits))) - self.orbits.shape[0] * self.orbits.shape[2]
 
-    def cost(self, theta: Array, start: Array) -> float:
-        """The sum of squares alone."""
-        h, total = start, 0.0
+    def costs(self, theta: Array, start: Array) -> Array:
+        """The sum of squares of every orbit, infinite where it leaves."""
+        h, total = start, np.zeros(len(start))
+        gone = np.zeros(len(start), bool)
         for t in range(self.orbits.shape[1]):
             gap = self.orbits[:, t] - h
-            total += float(np.nansum(gap**2))
+            total += np.sum(np.where(np.isfinite(gap), gap, 0.0) ** 2, axis=1)
             if t + 1 < self.orbits.shape[1]:
-                with np.errstate(all="ignore"):
-                    h = self.library.values(h, t, False)[0] @ theta.T
-                if not np.all(np.abs(h) < _FAR * self.size):
-                    return np.inf
-        return total
+                h = self.library.values(h, t, False)[0] @ theta.T
+                gone |= ~np.all(np.abs(h) < _FAR * self.size, axis=1)
+                h = np.where(gone[:, None], 0.0, h)
+        return np.where(gone, np.inf, total)
+
+    def starts(self, theta: Array, spread: float) -> Array:
+        """For every orbit the best of a grid of initial states about the first one measured."""
+        first = np.where(np.isfinite(self.orbits[:, 0]), self.orbits[:, 0], 0.0)
+        n = first.shape[1]
+        line = np.linspace(-3, 3, 13 if n == 1 else 7) * spread
+        shifts = np.stack(np.meshgrid(*[line] * n, indexing="ij"), axis=-1).reshape(-1, n)
+        costs = np.stack([self.costs(theta, first + shift) for shift in shifts])
+        return first + shifts[np.argmin(costs, axis=0)]
 
     def normal(self, theta: Array, start: Array, active: Array) -> tuple[float, Array, Array, Array, Array, Array]:
         """Sum of squares, and the parts of the normal equations: H and g of θ, A, B and b of the initial states."""
@@ -114,7 +123,8 @@ class Shooting:
         theta, start = np.where(active, estimate, 0.0), start.copy()
         rows, columns = np.nonzero(active)
         unit = 1 / self.unit[columns]
-        cost, lam = self.cost(theta, start), 1e-4
+        own = self.costs(theta, start)
+        cost, lam = float(np.sum(own)), 1e-4
         fresh = self.normal(theta, start, active) if np.isfinite(cost) else None
         for _ in range(steps):
             if fresh is None:
@@ -123,14 +133,18 @@ class Shooting:
             n = A.shape[-1]
             damped = A + lam * np.einsum("sii->si", A)[:, :, None] * np.eye(n)
             solved = np.linalg.solve(damped, np.concatenate([B, b[..., None]], axis=-1))
-            reduced = H - np.einsum("snm,snk->mk", B, solved[..., :-1])
-            slope = g - np.einsum("snm,sn->m", B, solved[..., -1])
+            reduced, slope = _schur(H, g, B, solved)
             reduced, slope = reduced * unit[:, None] * unit, slope * unit
             reduced[np.diag_indices_from(reduced)] += lam * np.einsum("ii->i", H) * unit**2 + 1e-14 * np.trace(reduced)
             step = np.linalg.solve(reduced, slope) * unit
             trial, moved = theta.copy(), start + solved[..., -1] - solved[..., :-1] @ step
             trial[rows, columns] += step
-            after = self.cost(trial, moved)
+            fresh_costs = self.costs(trial, moved)
+            lost = ~np.isfinite(fresh_costs)
+            if np.any(lost):  # their initial states stay for this step
+                moved[lost] = start[lost]
+                fresh_costs = self.costs(trial, moved)
+            after = float(np.sum(fresh_costs))
             if after < cost:
                 gain, cost, theta, start, lam = (cost - after) / cost, after, trial, moved, max(lam * 0.1, 1e-10)
                 if gain < tolerance:
@@ -150,7 +164,7 @@ class Shooting:
             return Estimate(theta, active, np.inf, np.zeros((m, m)), np.inf, start)
         _, H, _, A, B, _ = self.normal(theta, start, active)
         A = A + 1e-12 * np.einsum("sii->s", A)[:, None, None] * np.eye(A.shape[-1])
-        information = H - np.einsum("snm,snk->mk", B, np.linalg.solve(A, B))
+        information = _schur(H, np.zeros(len(H)), B, np.linalg.solve(A, np.concatenate([B, B[..., :1]], axis=-1)))[0]
         variance = max(cost / freedom, (1e-13 * self.size) ** 2)
         return Estimate(theta, active, self.points * np.log(variance * freedom / self.points), information / variance, variance, start)  # fmt: skip
 
@@ -160,8 +174,8 @@ class Shooting:
         _, H, g, A, B, b = self.normal(found.theta, found.extra, everything)
         A = A + 1e-12 * np.einsum("sii->s", A)[:, None, None] * np.eye(A.shape[-1])
         solved = np.linalg.solve(A, np.concatenate([B, b[..., None]], axis=-1))
-        information = H - np.einsum("snm,snk->mk", B, solved[..., :-1])
-        return information / found.variance, (g - np.einsum("snm,sn->m", B, solved[..., -1])) / found.variance
+        information, slope = _schur(H, g, B, solved)
+        return information / found.variance, slope / found.variance
 
     def segments(self, length: int) -> Shooting:
         """The same orbits cut into pieces of ``length`` steps, each with an initial state of its own."""
@@ -181,6 +195,13 @@ class Shooting:
         flat = cut.reshape(-1, length + 1, n)
         keep = np.sum(np.all(np.isfinite(flat), axis=2), axis=1) >= 2
         keep &= np.all(np.isfinite(flat[:, 0]), axis=1)
-        fresh = controls.reshape(-1, length, controls.shape[3])[keep]
+        fresh = controls.reshape(len(flat), length, controls.shape[3])[keep]
         library = replace(self.library, controls=fresh[:, :1] if steady else fresh)
         return Shooting(library, flat[keep], self.size, self.unit)
+
+
+def _schur(H: Array, g: Array, B: Array, solved: Array) -> tuple[Array, Array]:
+    """``H − Σ BᵀA⁻¹B`` and ``g − Σ BᵀA⁻¹b`` from ``A⁻¹[B, b]``."""
+    flat = B.reshape(-1, B.shape[-1])
+    taken = flat.T @ solved.reshape(-1, solved.shape[-1])
+    return H - taken[:, :-1], g - taken[:, -1]

@@ -91,7 +91,7 @@ class LearningScaling:
         x, y, prefactor, rate: SymPy expressions in ``g, h0, T``, and ε in ``eta, T``.
         inputs: the symbols ``g, h0, T``.
 
-    >>> from normalforms.maps import pitchfork
+    >>> from normalforms import pitchfork
     >>> law = learning_scaling(pitchfork())
     >>> law.prefactor, law.rate
     (1/T, T*eta)
@@ -256,7 +256,7 @@ def learning_scaling(m: Map) -> LearningScaling:
         ValueError: the map is no family, is subcritical, or is a Neimark–Sacker map with a twist, whose phase is learnt
             too.
 
-    >>> from normalforms.maps import saddle_node
+    >>> from normalforms import saddle_node
     >>> learning_scaling(saddle_node()).rate
     T**2*eta
     """

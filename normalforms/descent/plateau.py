@@ -29,7 +29,7 @@ def plateau_formula(m: Map) -> Formula:
     Raises:
         ValueError: a saddle-node, whose orbits leave below the bifurcation, or a map that is no family.
 
-    >>> from normalforms.maps import stability_flip
+    >>> from normalforms import stability_flip
     >>> sp.factor(plateau_formula(stability_flip()).expr.subs("g_T", 1))
     -2*T*(g - 1)**3/(9*eta*h0**2)
     """

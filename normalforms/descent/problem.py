@@ -65,7 +65,7 @@ class Learning:
         initial: initial states, shape ``(batch, n)``; the loss is their mean.
         horizon: T, in steps.
 
-    >>> from normalforms.maps import pitchfork
+    >>> from normalforms import pitchfork
     >>> study = learning(pitchfork(), teacher=1.1, initial=0.1, horizon=30)
     >>> float(study.loss(1.1)), float(study.gradient(1.1))
     (0.0, 0.0)
@@ -177,7 +177,7 @@ class Learning:
     def formula(self) -> Formula:
         """``L`` of one initial state as a `Formula` of ``g, g_T, h0, T``; its `diff` is the gradient's.
 
-        >>> from normalforms.maps import stability_flip
+        >>> from normalforms import stability_flip
         >>> learning(stability_flip(), teacher=1, initial=1, horizon=3).formula.diff("g")(2.0, 1.0, 1.0, 1)
         2.0
         """
@@ -216,7 +216,7 @@ def learning(map: Map, *, teacher: Any, initial: Any, horizon: int) -> Learning:
     Raises:
         ValueError: several parameters, a shape that does not fit, or a teacher whose orbit leaves to infinity.
 
-    >>> from normalforms.maps import pitchfork
+    >>> from normalforms import pitchfork
     >>> study = learning(pitchfork(), teacher=1.1, initial=0.1, horizon=30)
     >>> study.criticality().born_stable
     True

@@ -102,5 +102,4 @@ FAMILY = Family(
     orders=max(CUSP_ORDERS),
     scaling=_scaling,
     regimes=_regimes,
-    fitted=False,
 )

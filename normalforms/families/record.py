@@ -102,8 +102,8 @@ class Family:
         modulus: the law of a planar map knows ``|h0|`` alone, so that a plain number is an initial state too.
         options: numbers that ``build`` takes.
         equation: the map as LaTeX; by default that of its formula.
-        law_class: families with the same law up to scales share it; a fit cannot tell them apart.
-        fitted: whether the law can be fitted to a curve of one parameter.
+        law_class: families with the same law up to scales share it, as a fit cannot tell them apart; by default
+            the family's own name.
         window: of the parameter, where the law is drawn.
         drawn: formula of the map as plain text, for the figure of laws; empty where it is not drawn.
     """
@@ -123,10 +123,13 @@ class Family:
     options: tuple[Option, ...] = ()
     equation: str | None = None
     law_class: str = ""
-    fitted: bool = True
     window: tuple[float, float] = (0.8, 1.4)
     drawn: str = ""
     defaults: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.law_class:
+            object.__setattr__(self, "law_class", self.name)
 
     def map(self, **options: Any) -> Map:
         """A member: with the defaults of the family, or with options of its own.

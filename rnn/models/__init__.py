@@ -11,4 +11,27 @@ from rnn.models.path import ModelPath
 from rnn.models.vanilla import Form, VanillaRNN
 from rnn.models.weights import load
 
-__all__ = ["Affine", "Form", "GRU", "LSTM", "LeakyRNN", "Leaves", "Model", "ModelPath", "Rebuild", "VanillaRNN", "affine_of", "check_inputs", "flatten", "jacobian_of", "lipschitz_of", "load", "moved", "over_states", "partition", "state_size", "trajectory", "with_bias"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Affine",
+    "Form",
+    "LeakyRNN",
+    "Leaves",
+    "Model",
+    "ModelPath",
+    "Rebuild",
+    "VanillaRNN",
+    "affine_of",
+    "check_inputs",
+    "flatten",
+    "jacobian_of",
+    "lipschitz_of",
+    "load",
+    "moved",
+    "over_states",
+    "partition",
+    "state_size",
+    "trajectory",
+    "with_bias",
+]
