@@ -16,7 +16,7 @@ from normalforms.data.regression import Regression
 from normalforms.data.rounding import rational_within
 from normalforms.data.search import Found, along_orbits, filtered, step_by_step
 from normalforms.data.shooting import Estimate
-from normalforms.families import is_cusp, unfolding
+from normalforms.families import find
 from normalforms.maps import Map
 
 __all__ = ["Discovery", "Rival", "discover"]
@@ -72,12 +72,8 @@ class Discovery:
         """Name of the family if the map is one as it stands, else ``None``; see `normalforms.reduce` for the rest."""
         steps = tuple(sp.nsimplify(step, rational=True) for step in self.map.steps)
         exact = Map(steps[0] if len(steps) == 1 else steps, self.map.state, self.map.parameter)
-        if is_cusp(exact):
-            return "cusp"
-        try:
-            return unfolding(exact).kind
-        except ValueError:
-            return None
+        found = find(exact)
+        return None if found is None else found.kind
 
     def interval(self, level: float = 0.95) -> tuple[Mapping[sp.Expr, tuple[float, float]], ...]:
         """Confidence intervals of the printed map's coefficients, per state variable and monomial.
