@@ -41,6 +41,8 @@ __all__ = [*_MODULE]  # the constructors of the families among them
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that the command line answers before SymPy is loaded."""
+    if name == "zoo":
+        return import_module("normalforms.maps.zoo")
     if name not in _MODULE:
         raise AttributeError(f"module 'normalforms' has no attribute {name!r}")
     value = getattr(import_module(f"normalforms.{_MODULE[name]}"), name)

@@ -18,7 +18,7 @@ from normalforms.forms.series import Law, exact_formula, series_formula
 from normalforms.forms.uniform import UniformLaw, general, uniform_law
 from normalforms.formulas import Formula, GramFormula, Notation, rescaled
 from normalforms.maps import Map
-from normalforms.reduction import NormalForm
+from normalforms.reduction import NormalForm, located, reduce
 
 __all__ = ["AmplificationLaw", "amplification"]
 
@@ -288,17 +288,19 @@ def _declared(made: Callable[..., Any] | None, kind: str, form: str) -> Callable
 
 
 @overload
-def amplification(source: Any, at: Mapping[Any, Any] | None = None, *, tied: Literal[False]) -> UntiedLaw: ...
+def amplification(
+    source: Any, at: Mapping[Any, Any] | None = None, *, period: int = 1, tied: Literal[False]
+) -> UntiedLaw: ...
 
 
 @overload
 def amplification(
-    source: Any, at: Mapping[Any, Any] | None = None, *, tied: Literal[True] = True
+    source: Any, at: Mapping[Any, Any] | None = None, *, period: int = 1, tied: Literal[True] = True
 ) -> AmplificationLaw: ...
 
 
 def amplification(
-    source: Any, at: Mapping[Any, Any] | None = None, *, tied: bool = True
+    source: Any, at: Mapping[Any, Any] | None = None, *, period: int = 1, tied: bool = True
 ) -> AmplificationLaw | UntiedLaw:
     """The amplification law of a map, or of a normal form.
 
@@ -308,23 +310,31 @@ def amplification(
             keeps its quadratic term; that of a Neimark–Sacker point is in ``|λ|`` at fixed rotation and
             ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` averaged over a turn; that of a
             cusp is in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
-        at: values of state and parameter at the bifurcation, for a map that does not carry them.
+        at: values of state and parameter at the bifurcation, for a map that does not carry them. Decimals are moved
+            to the bifurcation next to them, as in `normalforms.reduce`.
+        period: n, where ``at`` is a point of a cycle. The law is then that of the normal form of ``f^n``, a step of
+            it once round the cycle; `NormalForm.coordinates` goes from the map's numbers to the law's.
         tied: ``False`` where every step has a parameter of its own (a deep network read as a map): the `UntiedLaw`.
 
     Raises:
-        ValueError: not a map or normal form, or a degenerate normal form other than a cusp, which has no family.
+        ValueError: not a map or normal form, a cycle without a point, or a degenerate normal form other than a cusp,
+            which has no family.
 
     >>> import normalforms as nf
     >>> amplification(nf.pitchfork()).map.name
     'pitchfork'
     """
-    law = _law(source, at)
+    law = _law(source, at, period)
     return law if tied else untied(law.map, law.stretch, law.gain)
 
 
-def _law(source: Any, at: Mapping[Any, Any] | None) -> AmplificationLaw:
+def _law(source: Any, at: Mapping[Any, Any] | None, period: int) -> AmplificationLaw:
+    if isinstance(source, Map) and period != 1:
+        if at is None:
+            raise ValueError(f"period = {period} needs at=, a point of the cycle")
+        source, at = reduce(source, at=at, period=period), None
     if isinstance(source, Map):
-        return AmplificationLaw(source if at is None else replace(source, critical=at))
+        return AmplificationLaw(source if at is None else located(source, at))
     if isinstance(source, NormalForm):
         if at is not None:
             raise ValueError("at belongs to a map; a normal form has its point already")

@@ -107,17 +107,37 @@ def poly(coefficients: Iterable[Any]) -> Poly:
     return _backend([QQ.convert(c) if not isinstance(c, int) else c for c in coefficients])
 
 
-def from_expr(expr: sp.Expr, x: sp.Symbol) -> Poly:
+def from_expr(expr: sp.Expr, x: sp.Symbol, rounding: bool = False) -> Poly:
     """A SymPy polynomial in ``x`` with rational coefficients.
+
+    Args:
+        expr: the polynomial.
+        x: its variable.
+        rounding: real irrational coefficients become fractions that agree to 40 digits.
 
     Raises:
         ValueError: the expression is not such a polynomial.
     """
+    refusal = ValueError(f"{expr} is not a polynomial in {x} with rational coefficients")
     try:
-        dense = sp.Poly(expr, x, domain="QQ")
+        return poly([QQ.from_sympy(c) for c in reversed(sp.Poly(expr, x, domain="QQ").all_coeffs())])
     except sp.polys.polyerrors.BasePolynomialError:
-        raise ValueError(f"{expr} is not a polynomial in {x} with rational coefficients") from None
-    return poly([QQ.from_sympy(c) for c in reversed(dense.all_coeffs())])
+        if not rounding:
+            raise refusal from None
+    try:
+        found = [_near(c) for c in reversed(sp.Poly(expr, x).all_coeffs())]
+    except sp.polys.polyerrors.BasePolynomialError:
+        raise refusal from None
+    if not all(c.is_Rational for c in found):
+        raise refusal
+    return poly([QQ.from_sympy(c) for c in found])
+
+
+def _near(number: sp.Expr) -> sp.Expr:
+    if number.is_Rational or not number.is_number:
+        return number
+    value = sp.N(number, 50)
+    return sp.Rational(value).limit_denominator(10**20) if value.is_Float else value
 
 
 def truncated(p: Poly, length: int) -> Poly:

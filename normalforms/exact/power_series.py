@@ -56,7 +56,7 @@ def root(table: Table, terms: int) -> Poly:
     v, inverse = poly([]), quotient(poly([-1]), table[1], terms)
     for length in range(2, terms + 1):
         rest = at([table[0], poly([]), *table[2:]], v, length)
-        v = truncated(rest * inverse, length)
+        v = shortened(truncated(rest * inverse, length))
     return v
 
 
@@ -64,7 +64,7 @@ def at(table: Table, v: Poly, terms: int) -> Poly:
     """The table at the state ``v``, which vanishes at the bifurcation."""
     total, power = poly([]), poly([1])
     for c in table[:terms]:
-        total, power = truncated(total + c * power, terms), truncated(power * v, terms)
+        total, power = truncated(total + c * power, terms), shortened(truncated(power * v, terms))
     return total
 
 

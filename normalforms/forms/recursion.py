@@ -7,8 +7,8 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms.forms.iteration import orbit_program
-from normalforms.formulas import Domain, Equations, Formula
+from normalforms.forms.iteration import orbit_guard, orbit_program
+from normalforms.formulas import Domain, Equations, Formula, Lazy
 from normalforms.maps import Map
 
 __all__ = ["Recursion", "recursion"]
@@ -68,4 +68,11 @@ def recursion(m: Map) -> Recursion:
     """Direct iteration of a map; with several parameters the number and the code are those of the first alone."""
     program = orbit_program(m)
     A = sp.Function("A")(*program.inputs)
-    return Recursion(A, program.inputs, Domain("orbits that stay"), program=program, map=m)
+    return Recursion(
+        A,
+        program.inputs,
+        Domain("orbits that stay and do not amplify rounding beyond six digits", tolerance=1e-6),
+        program=program,
+        guard=Lazy(lambda: orbit_guard(m)),
+        map=m,
+    )

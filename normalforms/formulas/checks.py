@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,15 @@ def check_horizon(value: Any, name: str = "horizon") -> int:
     Raises:
         ValueError: not an integer from 1 to 1,000,000.
     """
-    whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, (bool, np.bool_)) or not whole or not 1 <= value <= MAX_HORIZON:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    try:
+        steps = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    except TypeError:
+        steps = 0
+    if isinstance(value, (bool, np.bool_)) or not 1 <= steps <= MAX_HORIZON:
         raise ValueError(f"{name} = {value!r} must be an integer number of steps from 1 to {MAX_HORIZON}")
-    return int(value)
+    return steps
 
 
 def check_real(value: Any, name: str) -> np.ndarray:

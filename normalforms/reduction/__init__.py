@@ -3,6 +3,6 @@
 from normalforms.reduction.classify import reduce_jet
 from normalforms.reduction.jet import Jet
 from normalforms.reduction.normal_form import NormalForm
-from normalforms.reduction.reduce import reduce
+from normalforms.reduction.reduce import located, reduce
 
-__all__ = ["Jet", "NormalForm", "reduce", "reduce_jet"]
+__all__ = ["Jet", "NormalForm", "located", "reduce", "reduce_jet"]

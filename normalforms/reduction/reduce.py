@@ -19,7 +19,7 @@ from normalforms.reduction.jet import Jet, jet
 from normalforms.reduction.normal_form import Coefficients, NormalForm
 from normalforms.reduction.refine import distance, refined
 
-__all__ = ["reduce"]
+__all__ = ["located", "reduce"]
 
 _PROVABLE = 500
 """Operations in a formula up to which expanding it is a quick proof of its symmetry."""
@@ -105,6 +105,22 @@ def reduce(
         map=m,
         correction=None if correction is None else sp.Dict(correction),
     )
+
+
+def located(m: Map, at: Mapping[Any, Any]) -> Map:
+    """``m`` with its critical point at ``at``; decimals are moved to the bifurcation next to them, as in `reduce`.
+
+    Raises:
+        ValueError: see `Map.point`.
+
+    >>> from normalforms.maps.map import parse_map
+    >>> located(parse_map("r*x*(1-x)", state="x", parameter="r"), {"x": 0.66667, "r": 3.00001}).critical
+    {r: 3, x: 2/3}
+    """
+    point = m.point(at)
+    if len(m.parameters) == 1 and _approximate(at) and not _is_exactly_critical(m, point, m.parameters[0], 1):
+        point = _refined(m, point, m.parameters[0], 1) or point
+    return replace(m, critical=point)
 
 
 def _form(

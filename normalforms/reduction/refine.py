@@ -168,7 +168,7 @@ def _newton(system: Callable[[Vector], Vector], z: Vector, start: Vector, reach:
             if abs(mpmath.det(matrix)) < mpmath.mpf(10) ** -12:
                 return None
             move = mpmath.lu_solve(matrix, mpmath.matrix([-v for v in value]))
-        except (ZeroDivisionError, ValueError, OverflowError, TypeError, mpmath.NoConvergence):
+        except (ArithmeticError, ValueError, TypeError, RuntimeError, mpmath.libmp.NoConvergence):
             return None
         z = [a + b for a, b in zip(z, move, strict=True)]
         if any(

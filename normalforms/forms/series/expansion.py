@@ -9,12 +9,12 @@ from functools import cache
 
 import sympy as sp
 
-from normalforms.exact import Poly, from_expr, poly, to_expr
+from normalforms.exact import Poly, from_expr, is_zero, poly, to_expr
 from normalforms.forms.series.terms import Series, Terms, multiply, named
 from normalforms.formulas import Carry, Program, symbols
 from normalforms.maps import Map
 
-__all__ = ["Local", "accumulated", "critical_multiplier", "local", "local_terms", "loop"]
+__all__ = ["Local", "accumulated", "critical_multiplier", "found_numerically", "local", "local_terms", "loop"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Local:
         """``p, q`` with ``dh*/dg = p/q²``; raises what `fraction` does."""
         if self.map.parameters[0] not in self.fixed_point.free_symbols:
             return poly([]), poly([1])
-        top, bottom = self.fraction
+        top, bottom = _fraction(self, True)
         return top.derivative() * bottom - top * bottom.derivative(), bottom
 
     @property
@@ -100,8 +100,8 @@ def _columns(form: Local) -> list[Poly]:
 
 
 @cache
-def _fraction(form: Local) -> tuple[Poly, Poly]:
-    top, bottom = (from_expr(e, form.map.parameters[0]) for e in sp.fraction(form.fixed_point))
+def _fraction(form: Local, rounding: bool = False) -> tuple[Poly, Poly]:
+    top, bottom = (from_expr(e, form.map.parameters[0], rounding) for e in sp.fraction(form.fixed_point))
     return (top / bottom.coeffs()[0], poly([1])) if bottom.degree() == 0 else (top, bottom)
 
 
@@ -117,22 +117,42 @@ def critical_multiplier(m: Map) -> int:
     if m.critical is None:
         raise ValueError("the map's critical point is not known; give it as critical= or at=")
     x, at = m.states[0], dict(m.critical)
-    place = ", ".join(f"{p} = {at[p]}" for p in m.parameters)
+    place = ", ".join(f"{p} = {_shown(at[p])}" for p in m.parameters)
     along = m.steps[0].subs({p: at[p] for p in m.parameters})
-    if not _is_zero(along.subs(x, at[x]) - at[x]):
-        raise ValueError(f"state {at[x]} is not a fixed point at {place}")
+    if not _is_zero(along.subs(x, at[x]) - at[x], m):
+        raise ValueError(f"state {_shown(at[x])} is not a fixed point at {place}")
     slope = along.diff(x).subs(x, at[x])
     for value in (1, -1):
-        if _is_zero(sp.Add(slope, -value)):
+        if _is_zero(sp.Add(slope, -value), m):
             return value
-    raise ValueError(f"multiplier {slope} at {place} is not ±1; the map is not critical there")
+    raise ValueError(f"multiplier {_shown(slope)} at {place} is not ±1; the map is not critical there")
 
 
-def _is_zero(expr: sp.Expr) -> bool:
-    if expr.is_Rational:
-        return expr == 0
+def _shown(number: sp.Expr) -> str:
+    return str(number) if sp.count_ops(number) < 10 and len(str(number)) < 25 else f"{float(number):.12g}"
+
+
+_LONG, _ZERO = 10**20, sp.Float("1e-35")
+
+
+def found_numerically(m: Map) -> bool:
+    """Whether the critical point was found by Newton's method, to 50 digits."""
+    return any(v.is_Rational and v.q > _LONG for v in dict(m.critical).values())
+
+
+def _is_zero(expr: sp.Expr, m: Map) -> bool:
+    if expr.is_Rational and expr == 0:
+        return True
+    if expr.is_number:
+        if found_numerically(m):
+            return bool(abs(sp.N(expr, 50)) < _ZERO)
+        return is_zero(expr)
     if expr.is_polynomial(*expr.free_symbols) and all(c.is_Rational for c in expr.atoms(sp.Number)):
-        return sp.expand(expr) == 0 or (expr.is_number and sp.simplify(expr) == 0)
+        return sp.expand(expr) == 0
+    here = {s: sp.Rational(k, 97) + v for k, (s, v) in enumerate(dict(m.critical).items(), 1)}
+    refuted = sp.N(expr.subs(here), 30)
+    if refuted.is_number and abs(refuted) > sp.Float("1e-20"):
+        return False
     return sp.simplify(expr) == 0
 
 
@@ -149,7 +169,7 @@ def local(m: Map) -> Local | None:
     critical_multiplier(m)
     x, g = m.states[0], m.parameters[0]
     step = m.steps[0]
-    point = _branch(step, x, g, dict(m.critical))
+    point = _branch(m, step, x, g, dict(m.critical))
     if point is None:
         return None
     degree = sp.Poly(step, x).degree() if step.is_polynomial(x) else None
@@ -158,19 +178,33 @@ def local(m: Map) -> Local | None:
     return form if all(form.coefficient(k).is_polynomial(g) for k in known) else None
 
 
-def _branch(step: sp.Expr, x: sp.Symbol, g: sp.Symbol, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr | None:
+def _branch(m: Map, step: sp.Expr, x: sp.Symbol, g: sp.Symbol, at: dict[sp.Symbol, sp.Expr]) -> sp.Expr | None:
     numerator = step - x if step.is_polynomial(x, g) else sp.numer(sp.together(step - x))
-    if _is_zero(sp.expand(numerator.subs(x, at[x]))):
+    if _is_zero(sp.expand(numerator.subs(x, at[x])), m):
         return at[x]
-    if not numerator.is_polynomial(x, g):
-        return None
-    for factor, _ in sp.Poly(numerator, x, g).factor_list()[1]:
-        if factor.degree(x) == 1:
-            a, b = sp.Poly(factor.as_expr(), x).all_coeffs()
-            root = sp.cancel(-b / a)
-            if sp.denom(root).subs(g, at[g]) != 0 and root.subs(g, at[g]) == at[x]:
-                return root
+    for root in _roots(numerator, x, g):
+        if sp.denom(root).subs(g, at[g]) != 0 and _is_zero(root.subs(g, at[g]) - at[x], m):
+            return root
     return None
+
+
+def _roots(numerator: sp.Expr, x: sp.Symbol, g: sp.Symbol) -> list[sp.Expr]:
+    """Zeros in ``x`` that are rational functions of ``g``."""
+    if numerator.is_polynomial(x, g):
+        factors = [f for f, _ in sp.Poly(numerator, x, g).factor_list()[1] if f.degree(x) == 1]
+        pairs = [sp.Poly(f.as_expr(), x).all_coeffs() for f in factors]
+        return [sp.cancel(-b / a) for a, b in pairs]
+    if sp.count_ops(numerator) > _SOLVABLE:
+        return []
+    try:
+        found = sp.solve(sp.factor(sp.expand(numerator)), x)
+    except (NotImplementedError, sp.PolynomialError, TypeError, ValueError):
+        return []
+    return [sp.cancel(root) for root in found if root.is_rational_function(g)]
+
+
+_SOLVABLE = 30
+"""Operations in a transcendental equation up to which SymPy answers at once."""
 
 
 def _support(powers: Iterable[int], order: int) -> list[int]:

@@ -17,13 +17,16 @@ from itertools import pairwise
 import sympy as sp
 from sympy.polys.domains import QQ
 
-from normalforms.exact import Poly, poly, taylor, to_expr, truncated
+from normalforms.exact import Poly, poly, rounded, taylor, to_expr, truncated
 from normalforms.forms.series.expansion import critical_multiplier
 from normalforms.forms.series.terms import Terms
 from normalforms.formulas import Program, symbols
 from normalforms.maps import Map
 
 __all__ = ["Graded", "exact_rows", "graded", "graded_exact", "graded_series", "graded_terms"]
+
+_ZERO = sp.Float("1e-35")
+"""Of numbers that are known to 40 digits."""
 
 Key = tuple[int, int]
 """Powers of ``x_0`` and of the first of two parameters (0 when there is one)."""
@@ -69,18 +72,18 @@ class Graded:
 def graded(m: Map) -> Graded:
     """``m`` about its critical point.
 
-    A parameter has weight 2, or 3 when it moves the fixed point of a map without quadratic term (the cusp's β).
+    Irrational numbers become fractions that agree to 40 digits. A parameter has weight 2, or 3 when it moves the fixed point of a map without quadratic term (the cusp's β).
 
     Raises:
-        ValueError: a critical point that is not rational; see also `critical_multiplier`.
+        ValueError: see `critical_multiplier`.
     """
     sign = critical_multiplier(m)
     at = dict(m.critical)
     x, step = m.states[0], m.steps[0]
-    if not all(v.is_Rational for v in at.values()):
-        raise ValueError(f"the critical point {at} is not rational; reduce the map and use the law of its normal form")
-    quadratic = sp.simplify(step.diff(x, 2).subs(at))
-    weights = tuple(3 if quadratic == 0 and sp.simplify(step.diff(p).subs(at)) != 0 else 2 for p in m.parameters)
+    at = {s: rounded(v) for s, v in at.items()}
+    vanishes = lambda e: bool(abs(sp.N(e.subs(at), 40)) < _ZERO)  # noqa: E731
+    flat = vanishes(step.diff(x, 2))
+    weights = tuple(3 if flat and not vanishes(step.diff(p)) else 2 for p in m.parameters)
     polynomial = step.is_polynomial(x, *m.parameters)
     origins = tuple(at[p] for p in m.parameters)
     return Graded(m, at[x], origins, weights, sign, polynomial)
@@ -91,7 +94,7 @@ def _taylor(form: Graded, top: int) -> Mapping[tuple[int, int, int], sp.Expr]:
     """Taylor coefficients of ``x'`` in ``x, β, ν`` through the weight ``top``.
 
     Raises:
-        ValueError: a coefficient is not rational, or there is no Taylor series.
+        ValueError: there is no Taylor series.
     """
     m = form.map
     variables = (m.states[0], *m.parameters)
@@ -100,15 +103,16 @@ def _taylor(form: Graded, top: int) -> Mapping[tuple[int, int, int], sp.Expr]:
         shifted = m.steps[0].xreplace({s: s + v for s, v in point.items()})
         terms = dict(sp.Poly(shifted, *variables).terms())
     else:
-        terms = taylor([m.steps[0]], point, top)[0]
+        terms = taylor([m.steps[0]], point, top, rational=True)[0]
     found = {}
     for powers, c in terms.items():
         i, *rest = powers
         key = (i, rest[0] if len(rest) == 2 else 0, rest[-1])
         if any(powers) and c != 0 and form.weight(key[:2]) + form.weights[-1] * key[2] <= top:
-            if not c.is_Rational:
-                raise ValueError(f"the Taylor coefficient {c} of the map is not rational; a graded series needs that")
-            found[key] = c
+            c = rounded(c)
+            if abs(c) > _ZERO:
+                found[key] = c
+    found[(1, 0, 0)] = sp.Integer(form.sign)
     return found
 
 

@@ -82,7 +82,7 @@ def linearise(form: Local, order: int) -> Linearisation:
     powers = form.powers(order)
     stride = math.gcd(*(k - 1 for k in powers)) or 1
     count = (order - 1) // stride
-    factors = {k: from_expr(form.coefficient(k), g) for k in powers}
+    factors = {k: from_expr(form.coefficient(k), g, rounding=True) for k in powers}
     lam = factors[1]
     steps = _steps(lam, stride, count)
     phi = _phi(factors, lam, steps, binomials(lam, stride, count), stride, count)
@@ -206,7 +206,7 @@ def powered(weighted: list[list[Poly]], exponent: int, count: int) -> list[Poly]
 @cache
 def _base(form: Local) -> Base:
     g = form.map.parameters[0]
-    return Base(from_expr(form.multiplier, g), form.drift[1])
+    return Base(from_expr(form.multiplier, g, rounding=True), form.drift[1])
 
 
 Terms = dict[int, Fraction]

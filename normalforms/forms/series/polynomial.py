@@ -40,7 +40,7 @@ def exact_coefficients(form: Local, horizon: int, order: int) -> Row:
     g = form.map.parameters[0]
     drift, bottom = form.drift
     top = order + 1 if drift else max(order - 1, 1)
-    factors = {k: from_expr(form.coefficient(k), g) for k in form.powers(top)}
+    factors = {k: from_expr(form.coefficient(k), g, rounding=True) for k in form.powers(top)}
     square = bottom * bottom
     a: Row = {1: poly([1])}
     total: Row = {}
