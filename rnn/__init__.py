@@ -18,11 +18,12 @@ if TYPE_CHECKING:
         watch,
     )
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
+    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, partition, trajectory
     from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
     from rnn.tasks import Task, embed_fixed_points, student_teacher
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
+    from rnn.weights import AssumptionWarning, LoadReport, load, load_report, save
 
 _HOME = {
     "dynamics": (
@@ -51,7 +52,6 @@ _HOME = {
         "LeakyRNN",
         "ModelPath",
         "VanillaRNN",
-        "load",
         "partition",
         "trajectory",
     ),
@@ -82,6 +82,13 @@ _HOME = {
         "Run",
         "train",
         "train_all",
+    ),
+    "weights": (
+        "AssumptionWarning",
+        "LoadReport",
+        "load",
+        "load_report",
+        "save",
     ),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
