@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         watch,
     )
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
+    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, partition, trajectory
     from rnn.natural_gradient import (
         GaussNewtonState,
         ImplicitState,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
     from rnn.tasks import Task, embed_fixed_points, student_teacher
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
+    from rnn.weights import AssumptionWarning, LoadReport, load, load_report, save
 
 _HOME = {
     "dynamics": (
@@ -58,7 +59,6 @@ _HOME = {
         "LeakyRNN",
         "ModelPath",
         "VanillaRNN",
-        "load",
         "partition",
         "trajectory",
     ),
@@ -91,6 +91,13 @@ _HOME = {
         "Run",
         "train",
         "train_all",
+    ),
+    "weights": (
+        "AssumptionWarning",
+        "LoadReport",
+        "load",
+        "load_report",
+        "save",
     ),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -8,20 +8,4 @@ from rnn.dynamics.newton import float64, jacobians, period_map
 from rnn.dynamics.normal_form import normal_form
 from rnn.dynamics.watch import Notice, Watch, watch
 
-__all__ = [
-    "Bifurcations",
-    "Branch",
-    "Event",
-    "FixedPoints",
-    "Follower",
-    "Notice",
-    "Place",
-    "Watch",
-    "bifurcations",
-    "fixed_points",
-    "float64",
-    "jacobians",
-    "normal_form",
-    "period_map",
-    "watch",
-]
+__all__ = ["Bifurcations", "Branch", "Event", "FixedPoints", "Follower", "Notice", "Place", "Watch", "bifurcations", "fixed_points", "float64", "jacobians", "normal_form", "period_map", "watch"]

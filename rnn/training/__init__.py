@@ -4,16 +4,4 @@ from rnn.training.ensemble import train_all
 from rnn.training.record import Folder, RecordError, Run
 from rnn.training.train import COLD, COST, DivergedError, Progress, begin, recorded, train
 
-__all__ = [
-    "COLD",
-    "COST",
-    "DivergedError",
-    "Folder",
-    "Progress",
-    "RecordError",
-    "Run",
-    "begin",
-    "recorded",
-    "train",
-    "train_all",
-]
+__all__ = ["COLD", "COST", "DivergedError", "Folder", "Progress", "RecordError", "Run", "begin", "recorded", "train", "train_all"]

@@ -10,10 +10,11 @@ import numpy as np
 
 from normalforms.report import page as report
 from rnn.kernel import check_count
-from rnn.models import ModelPath, load, state_size
+from rnn.models import ModelPath, state_size
 from rnn.studies import Settings, Study
 from rnn.studies.analysis.figures import figure
 from rnn.studies.analysis.study import Analysis, analyze
+from rnn.weights import load
 
 __all__ = ["STUDY", "headline", "section", "summary"]
 
