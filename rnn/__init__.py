@@ -8,20 +8,44 @@ if TYPE_CHECKING:
         Bifurcations,
         Branch,
         Event,
+        Exponents,
         FixedPoints,
         Notice,
         Place,
         Watch,
         bifurcations,
+        exponents,
         fixed_points,
         normal_form,
         watch,
     )
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
+    from rnn.models import (
+        GRU,
+        LSTM,
+        LeakyRNN,
+        ModelPath,
+        VanillaRNN,
+        held,
+        load,
+        partition,
+        path,
+        stroboscopic,
+        trajectory,
+    )
     from rnn.natural_gradient import LowRankState, fisher_of, gauss_newton, low_rank_natural_gradient
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
-    from rnn.tasks import Task, embed_fixed_points, student_teacher
+    from rnn.tasks import (
+        Batch,
+        Task,
+        adding,
+        context_integration,
+        delayed_recall,
+        embed_fixed_points,
+        flip_flop,
+        sine,
+        student_teacher,
+    )
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
 
 _HOME = {
@@ -29,11 +53,13 @@ _HOME = {
         "Bifurcations",
         "Branch",
         "Event",
+        "Exponents",
         "FixedPoints",
         "Notice",
         "Place",
         "Watch",
         "bifurcations",
+        "exponents",
         "fixed_points",
         "normal_form",
         "watch",
@@ -51,8 +77,11 @@ _HOME = {
         "LeakyRNN",
         "ModelPath",
         "VanillaRNN",
+        "held",
         "load",
         "partition",
+        "path",
+        "stroboscopic",
         "trajectory",
     ),
     "natural_gradient": (
@@ -71,8 +100,14 @@ _HOME = {
         "restrict",
     ),
     "tasks": (
+        "Batch",
         "Task",
+        "adding",
+        "context_integration",
+        "delayed_recall",
         "embed_fixed_points",
+        "flip_flop",
+        "sine",
         "student_teacher",
     ),
     "training": (

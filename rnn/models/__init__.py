@@ -2,12 +2,13 @@
 
 from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
+from rnn.models.held import Held, held, stroboscopic
 from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
 from rnn.models.inputs import check_inputs, over_states, trajectory
 from rnn.models.leaky import LeakyRNN
 from rnn.models.model import Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
-from rnn.models.path import ModelPath
+from rnn.models.path import ModelPath, path
 from rnn.models.vanilla import Form, VanillaRNN
 from rnn.models.weights import load
 
@@ -16,6 +17,7 @@ __all__ = [
     "LSTM",
     "Affine",
     "Form",
+    "Held",
     "LeakyRNN",
     "Leaves",
     "Model",
@@ -25,13 +27,16 @@ __all__ = [
     "affine_of",
     "check_inputs",
     "flatten",
+    "held",
     "jacobian_of",
     "lipschitz_of",
     "load",
     "moved",
     "over_states",
     "partition",
+    "path",
     "state_size",
+    "stroboscopic",
     "trajectory",
     "with_bias",
 ]
