@@ -8,17 +8,30 @@ if TYPE_CHECKING:
         Bifurcations,
         Branch,
         Event,
+        Exponents,
         FixedPoints,
         Notice,
         Place,
         Watch,
         bifurcations,
+        exponents,
         fixed_points,
         normal_form,
         watch,
     )
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, partition, trajectory
+    from rnn.models import (
+        GRU,
+        LSTM,
+        LeakyRNN,
+        ModelPath,
+        VanillaRNN,
+        held,
+        partition,
+        path,
+        stroboscopic,
+        trajectory,
+    )
     from rnn.natural_gradient import (
         GaussNewtonState,
         ImplicitState,
@@ -28,7 +41,17 @@ if TYPE_CHECKING:
         low_rank_natural_gradient,
     )
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
-    from rnn.tasks import Task, embed_fixed_points, student_teacher
+    from rnn.tasks import (
+        Batch,
+        Task,
+        adding,
+        context_integration,
+        delayed_recall,
+        embed_fixed_points,
+        flip_flop,
+        sine,
+        student_teacher,
+    )
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
     from rnn.weights import AssumptionWarning, LoadReport, load, load_report, save
 
@@ -37,11 +60,13 @@ _HOME = {
         "Bifurcations",
         "Branch",
         "Event",
+        "Exponents",
         "FixedPoints",
         "Notice",
         "Place",
         "Watch",
         "bifurcations",
+        "exponents",
         "fixed_points",
         "normal_form",
         "watch",
@@ -59,7 +84,10 @@ _HOME = {
         "LeakyRNN",
         "ModelPath",
         "VanillaRNN",
+        "held",
         "partition",
+        "path",
+        "stroboscopic",
         "trajectory",
     ),
     "natural_gradient": (
@@ -80,8 +108,14 @@ _HOME = {
         "restrict",
     ),
     "tasks": (
+        "Batch",
         "Task",
+        "adding",
+        "context_integration",
+        "delayed_recall",
         "embed_fixed_points",
+        "flip_flop",
+        "sine",
         "student_teacher",
     ),
     "training": (

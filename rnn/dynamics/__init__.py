@@ -3,9 +3,28 @@
 from rnn.dynamics.bifurcations import bifurcations
 from rnn.dynamics.continuation import Branch, Follower, Place
 from rnn.dynamics.events import Bifurcations, Event
+from rnn.dynamics.exponents import Exponents, exponents
 from rnn.dynamics.fixed_points import FixedPoints, fixed_points
 from rnn.dynamics.newton import float64, jacobians, period_map
 from rnn.dynamics.normal_form import normal_form
 from rnn.dynamics.watch import Notice, Watch, watch
 
-__all__ = ["Bifurcations", "Branch", "Event", "FixedPoints", "Follower", "Notice", "Place", "Watch", "bifurcations", "fixed_points", "float64", "jacobians", "normal_form", "period_map", "watch"]
+__all__ = [
+    "Bifurcations",
+    "Branch",
+    "Event",
+    "Exponents",
+    "FixedPoints",
+    "Follower",
+    "Notice",
+    "Place",
+    "Watch",
+    "bifurcations",
+    "exponents",
+    "fixed_points",
+    "float64",
+    "jacobians",
+    "normal_form",
+    "period_map",
+    "watch",
+]

@@ -15,6 +15,7 @@ from rnn.dynamics.events import Bifurcations, amplitudes
 from rnn.dynamics.fixed_points import check_shape, fixed_points
 from rnn.dynamics.newton import orbits
 from rnn.dynamics.probing import representatives, sample_steps, settle, spread
+from rnn.kernel import check_count
 from rnn.models import Model, ModelPath, state_size
 from rnn.training import Run
 
@@ -25,19 +26,22 @@ _SMALL = 16  # states up to which unstable points and 2-cycles are looked for at
 _RARE = 10  # samples between those at which larger networks are searched for them
 _BETWEEN = 64
 _MEETING = 2**-10
+_LONGEST = 16  # steps of a cycle
 
 
 def bifurcations(
     run: Run | ModelPath | Sequence[Model],
     *,
+    x: Any = None,
+    periods: Sequence[int] = (1, 2),
     every: float | Callable[[float], float] = 100,
     first: int | None = None,
     starts: Any = None,
     until: float | None = None,
     tolerance: float = 1e-12,
     progress: Callable[[float], None] | None = None,
-) -> Bifurcations:
-    """Follow every fixed point and 2-cycle along a path of models and find where multipliers cross the unit circle.
+) -> Any:
+    """Follow fixed points and cycles along a path of models and find where multipliers cross the unit circle.
 
     They are looked for at the start from many places, and on the way at the ends of orbits and, so that unstable ones
     that are born are seen, by Newton from other states: at every sample in networks of up to 16 states, else at every
@@ -47,6 +51,9 @@ def bifurcations(
 
     Args:
         run: a training run, a path, or models (steps 0, 1, 2, …).
+        x: a constant input, shape (inputs,), at which a path of driven networks is held, or several of them, shape
+            (count, inputs), each with a diagram of its own; no input unless given.
+        periods: of the cycles to follow, each at most 16; 1 is always followed.
         every: steps between samples, or a function of the step that says so; the path's own spacing if that is wider.
         first: stop after that many events.
         starts: states, shape (count, state), from which orbits probe for new attractors; a run's own initial
@@ -55,14 +62,41 @@ def bifurcations(
         tolerance: relative residual of the fixed points.
         progress: called with the share of the path that is done.
 
+    Returns:
+        A :class:`Bifurcations`; a tuple of them, one for each input, where ``x`` has shape (count, inputs).
+
     Raises:
-        ValueError: fewer than two models, models that differ in shape or do not map a state to a state, or a
-            first model that returns NaN at every start.
+        ValueError: fewer than two models, models that differ in shape or do not map a state to a state, a
+            first model that returns NaN at every start, a period out of range, or an input that does not fit.
     """
-    path = _path(run)
+    lengths = sorted({1, *(check_count("periods", period) for period in periods)})
+    if lengths[-1] > _LONGEST:
+        raise ValueError(f"periods must be at most {_LONGEST}, got {lengths[-1]}; iterate the model instead")
+    options = {"periods": tuple(lengths), "every": every, "first": first, "starts": starts, "until": until}
+    options |= {"tolerance": tolerance, "progress": progress}
+    path, trained = _path(run), run if isinstance(run, Run) else None
+    if x is None:
+        return _along(path, trained, **options)
+    if np.ndim(x) == 2:
+        return tuple(_along(path.held(row), trained, **options) for row in np.asarray(x))
+    return _along(path.held(x), trained, **options)
+
+
+def _along(
+    path: ModelPath,
+    run: Run | None,
+    *,
+    periods: tuple[int, ...],
+    every: float | Callable[[float], float],
+    first: int | None,
+    starts: Any,
+    until: float | None,
+    tolerance: float,
+    progress: Callable[[float], None] | None,
+) -> Bifurcations:
     with jax.enable_x64(True):
         samples = sample_steps(path, every, until)
-        search = _Search(run if isinstance(run, Run) else None, path, samples, starts, tolerance)
+        search = _Search(run, path, samples, starts, tolerance, periods)
         search.begin()
         for k in range(len(samples) - 1):
             search.cross(k)
@@ -82,8 +116,17 @@ def _path(run: Any) -> ModelPath:
 class _Search:
     """The bookkeeping of one pass along a path."""
 
-    def __init__(self, run: Run | None, path: ModelPath, samples: list[float], starts: Any, tolerance: float) -> None:
+    def __init__(
+        self,
+        run: Run | None,
+        path: ModelPath,
+        samples: list[float],
+        starts: Any,
+        tolerance: float,
+        periods: tuple[int, ...],
+    ) -> None:
         self.run = run
+        self.periods = periods
         self.path = path
         self.samples = samples
         self.follower = Follower(path, tolerance)
@@ -110,7 +153,7 @@ class _Search:
         return starts[:: max(1, len(starts) // _PROBES)]
 
     def begin(self) -> None:
-        """The points and 2-cycles at the first sample."""
+        """The points and cycles at the first sample."""
         step = self.samples[0]
         model = self.follower.model(step)
         found = fixed_points(model, starts=spread(self.probes))
@@ -120,7 +163,8 @@ class _Search:
             self.unresolved.append(f"no fixed point was found at step {step:g}: {found.status}")
         ends = representatives(settle(model, self.probes))
         seeds = spread(self.probes) if self.small or len(ends) == 0 else ends
-        for period, points in ((1, found), (2, fixed_points(model, starts=seeds, period=2))):
+        for period in self.periods:
+            points = found if period == 1 else fixed_points(model, starts=seeds, period=period)
             for place in self.follower.places(step, points.points[::period], period):
                 if place is not None:
                     self.branches.append(Branch(period, places=[place]))
@@ -130,7 +174,7 @@ class _Search:
         here, there = self.samples[k], self.samples[k + 1]
         ends: list[tuple[int, Place]] = []
         passed: list[tuple[int, Place]] = []
-        for period in (1, 2):
+        for period in self.periods:
             alive = [i for i in self.diagram.alive(here) if self.branches[i].period == period]
             ahead = self.follower.advance([self.branches[i].places[-1] for i in alive], there, period)
             for i, place in zip(alive, ahead, strict=True):
@@ -221,7 +265,7 @@ class _Search:
         if kind not in ("pitchfork", "transcritical", "period_doubling"):
             return
         period = self.events[event].period * (2 if kind == "period_doubling" else 1)
-        if period > 2:
+        if period not in self.periods:
             return
         q = np.real(np.asarray(form.critical_eigenvector, dtype=complex))
         rate = float(np.real(form.coefficients["dlambda"]))
@@ -285,7 +329,7 @@ class _Search:
         return found
 
     def _births(self, k: int) -> None:
-        """Points and 2-cycles at the next sample that no branch has led to, followed back to where they were born."""
+        """Points and cycles at the next sample that no branch has led to, followed back to where they were born."""
         there = self.samples[k + 1]
         model = self.follower.model(there)
         ends = representatives(settle(model, self.probes))
@@ -294,7 +338,8 @@ class _Search:
         if not self.small and len(ends):
             image = orbits(model, ends, 2)[:, 1]
             turning = ends[np.linalg.norm(image - ends, axis=1) > 1e-6]
-        for period, seeds in ((1, np.concatenate([ends, extra])), (2, np.concatenate([turning, extra]))):
+        for period in self.periods:
+            seeds = np.concatenate([ends if period == 1 else turning, extra])
             if len(seeds) == 0:
                 continue
             for place in self.follower.places(there, seeds, period):

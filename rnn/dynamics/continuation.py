@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.dynamics.newton import jacobians, newton, padded, period_map, residual_norms, solved
+from rnn.dynamics.newton import closes_early, jacobians, newton, padded, period_map, residual_norms, solved
 from rnn.models import Model, ModelPath, moved, partition
 
 __all__ = ["Branch", "Follower", "Place", "unstable"]
@@ -121,8 +121,8 @@ class Follower:
         model = self.model(step)
         points, converged = newton(model, starts, period=period, tolerance=self.tolerance)
         A = jacobians(model, points, period)
-        if period > 1:  # a cycle that shrinks onto a point of shorter period has ended
-            converged &= residual_norms(model, points) > _COLLAPSED
+        # a cycle that shrinks onto one of shorter period has ended
+        converged &= ~closes_early(model, points, period, _COLLAPSED)
         return [
             Place(step, point, np.linalg.eigvals(a).astype(complex)) if ok else None
             for point, a, ok in zip(points, A, converged, strict=True)
@@ -222,7 +222,7 @@ class Follower:
         if np.linalg.norm(residual) > 1e-10:
             return None
         step = float(np.clip(step, low, high))
-        if period > 1 and residual_norms(model, unknown[None, :n])[0] <= _COLLAPSED**0.5:
+        if closes_early(model, unknown[None, :n], period, _COLLAPSED**0.5)[0]:
             return None
         return self.describe(step, unknown[:n], period)
 

@@ -16,6 +16,7 @@ _CRITICAL = 1e-7
 _CLOSEST = 1e-9
 _REACH = 0.03
 _EXACT = 1e-11
+_TOGETHER = 1e-6  # from the circle: rounding moves a double multiplier by the root of its own
 Measure = Callable[[np.ndarray], float]
 
 
@@ -38,14 +39,20 @@ def localise(follower: Follower, low: Place, high: Place, period: int) -> tuple[
     for _ in range(60):
         measure = _measure(low, high)
         if measure is not None:
-            found = _solve(follower, low, high, period, measure)
-            if found is not None:
+            function, count = measure
+            found = _solve(follower, low, high, period, function)
+            if found is not None and _on_circle(found) >= count:
                 return found, high
         middle, reached = follower.follow(low, (low.step + high.step) / 2, period)
         if not reached or abs(high.step - low.step) <= _CLOSEST:
             return None
         low, high = (low, middle) if crossed(low, middle) else (middle, high)
     return None
+
+
+def _on_circle(place: Place) -> int:
+    """How many multipliers are critical to rounding, that of a double one included."""
+    return int(np.sum(np.abs(np.abs(place.multipliers) - 1) <= _TOGETHER))
 
 
 def _solve(follower: Follower, low: Place, high: Place, period: int, measure: Measure) -> Place | None:
@@ -99,24 +106,51 @@ def _between(follower: Follower, low: Place, high: Place, best: Place, period: i
     return found if follower.residual(found, period) <= _EXACT else None
 
 
-def _measure(low: Place, high: Place) -> Measure | None:
-    """A function of the multipliers that changes sign where the critical one crosses; ``None`` if several cross."""
+def _measure(low: Place, high: Place) -> tuple[Measure, int] | None:
+    """A function of the multipliers that changes sign where the critical ones cross, and how many cross there.
+
+    ``None`` if several cross apart.
+    """
     a, b = _signature(low), _signature(high)
     change = abs(a[2] - b[2])
     if change == 1 and (a[0] != b[0]) != (a[1] != b[1]):
-        target = 1.0 if a[0] != b[0] else -1.0
-
-        def measure(mu: np.ndarray) -> float:
-            near = mu[np.argmin(np.abs(mu - target))]
-            return float((near.real - target) * target)
-
+        candidates = [(_real(1.0 if a[0] != b[0] else -1.0), 1)]
     elif change == 2 and a[:2] == b[:2]:
-
-        def measure(mu: np.ndarray) -> float:
-            above = mu[mu.imag > 0]
-            return float(min(np.abs(above) - 1, key=abs)) if len(above) else np.nan
-
+        nearest = high.multipliers[np.argmin(np.abs(np.abs(high.multipliers) - 1))]
+        candidates = [(_pair, 1), (_two(float(np.copysign(1.0, nearest.real))), 2)]
     else:
         return None
-    ends = measure(low.multipliers), measure(high.multipliers)
-    return measure if np.all(np.isfinite(ends)) and ends[0] * ends[1] <= 0 else None
+    for measure, count in candidates:
+        ends = measure(low.multipliers), measure(high.multipliers)
+        if np.all(np.isfinite(ends)) and ends[0] * ends[1] <= 0:
+            return measure, count
+    return None
+
+
+def _real(target: float) -> Measure:
+    """How far the multiplier nearest to ±1 is beyond it."""
+
+    def measure(mu: np.ndarray) -> float:
+        near = mu[np.argmin(np.abs(mu - target))]
+        return float((near.real - target) * target)
+
+    return measure
+
+
+def _two(target: float) -> Measure:
+    """How far the two multipliers nearest to ±1 are beyond it on average.
+
+    Symmetry takes two through at once. Rounding makes them a pair or two real ones; their mean knows no difference.
+    """
+
+    def measure(mu: np.ndarray) -> float:
+        near = mu[np.argsort(np.abs(mu - target))[:2]]
+        return float(np.mean(near.real - target) * target)
+
+    return measure
+
+
+def _pair(mu: np.ndarray) -> float:
+    """How far the pair nearest to the unit circle is beyond it; NaN without one."""
+    above = mu[mu.imag > 0]
+    return float(min(np.abs(above) - 1, key=abs)) if len(above) else np.nan

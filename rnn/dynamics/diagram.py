@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from rnn.dynamics.continuation import Branch, Follower, Place
@@ -80,17 +82,16 @@ class Diagram:
         critical = complex(place.multipliers[np.argmin(np.abs(place.multipliers - complex(form.multiplier)))])
         gap = abs(abs(critical) - 1)
         status = "localised" if gap <= 1e-10 else f"multiplier only within {gap:.1e} of the unit circle"
-        self.events.append(
-            Event(form.kind, place.step, critical, form, place.point, model, tangent, i, period, status, self.run)
-        )
+        several = tuple(complex(z) for z in place.multipliers if abs(abs(z) - 1) <= _CRITICAL)
+        event = Event(form.kind, place.step, critical, form, place.point, model, tangent, i, period, status, self.run)
+        self.events.append(dataclasses.replace(event, critical=several))
         return len(self.events) - 1
 
     def result(self) -> Bifurcations:
         """Events in the order of their steps, and branches that name them so."""
         order = sorted(range(len(self.events)), key=lambda k: self.events[k].step)
         rank = {old: new for new, old in enumerate(order)}
-        for branch in self.branches:
-            branch.born = None if branch.born is None else rank[branch.born]
-            branch.ended = None if branch.ended is None else rank[branch.ended]
+        new = lambda index: None if index is None else rank[index]  # noqa: E731
+        branches = [dataclasses.replace(b, born=new(b.born), ended=new(b.ended)) for b in self.branches]
         events = tuple(self.events[k] for k in order)
-        return Bifurcations(events, tuple(self.branches), tuple(self.unresolved))
+        return Bifurcations(events, tuple(branches), tuple(self.unresolved))

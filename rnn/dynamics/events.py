@@ -32,6 +32,7 @@ class Event:
         period: steps per cycle.
         status: ``"localised"``, or a sentence on what fell short.
         run: the path's training run, where it has one.
+        critical: every multiplier on the unit circle there: one, a pair, or more where the event is degenerate.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Event:
     period: int
     status: str
     run: Run | None = None
+    critical: tuple[complex, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from rnn.dynamics.newton import (
     newton_cycles,
     orbits,
 )
-from rnn.models import Model, lipschitz_of, state_size
+from rnn.models import Model, held, lipschitz_of, state_size
 
 __all__ = ["FixedPoints", "fixed_points"]
 
@@ -86,6 +86,7 @@ def fixed_points(
     starts: Float[Array, "starts state"] | None = None,
     period: int = 1,
     *,
+    x: Float[Array, " inputs"] | None = None,
     size: int | None = None,
     count: int = 256,
     key: int = 0,
@@ -104,6 +105,7 @@ def fixed_points(
         model: one step on one state vector.
         starts: where to look, shape (starts, state); random at three scales unless given.
         period: k ≥ 1.
+        x: a constant input, shape (inputs,), at which a network with inputs is held; none unless given.
         size: length of a state vector, where neither ``starts`` nor the shapes of the model's parameters
             tell it.
         count: how many random starts.
@@ -116,6 +118,7 @@ def fixed_points(
     """
     if not isinstance(period, int) or isinstance(period, bool) or period < 1:
         raise ValueError(f"period must be a positive integer, got {period!r}")
+    model = model if x is None else held(model, x)
     seeds = _starts(model, starts, size, count, key)
     with jax.enable_x64(True):
         wide = float64(model)

@@ -16,6 +16,7 @@ import numpy as np
 from rnn.models import Model, jacobian_of
 
 __all__ = [
+    "closes_early",
     "cycle_jacobians",
     "error_bounds",
     "float64",
@@ -299,6 +300,13 @@ def residual_norms(model: Model, points: np.ndarray, period: int = 1) -> np.ndar
     points = np.asarray(points)
     with np.errstate(all="ignore"):
         return np.linalg.norm(iterate(model, points, period) - points, axis=1)
+
+
+def closes_early(model: Model, points: np.ndarray, period: int, within: float) -> np.ndarray:
+    """Which points of period-``period`` orbits come back to ``within`` after a proper divisor of it, shape (count,)."""
+    divisors = [d for d in range(1, period) if period % d == 0]
+    gaps = [residual_norms(model, points, d) <= within for d in divisors]
+    return np.any(gaps, axis=0) if gaps else np.zeros(len(points), bool)
 
 
 def error_bounds(model: Model, points: np.ndarray, period: int = 1) -> np.ndarray:

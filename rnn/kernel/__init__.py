@@ -9,4 +9,21 @@ from rnn.kernel.spectrum import Spectrum
 from rnn.kernel.subspace import Subspace, aim, follow, learn, random_subspace
 from rnn.kernel.trace import Estimate, diagnostics, subspace_step
 
-__all__ = ["Estimate", "Modes", "SNTK", "Spectrum", "Split", "Subspace", "aim", "batch_mesh", "check_count", "diagnostics", "follow", "learn", "local_devices", "random_subspace", "sntk", "subspace_step"]
+__all__ = [
+    "SNTK",
+    "Estimate",
+    "Modes",
+    "Spectrum",
+    "Split",
+    "Subspace",
+    "aim",
+    "batch_mesh",
+    "check_count",
+    "diagnostics",
+    "follow",
+    "learn",
+    "local_devices",
+    "random_subspace",
+    "sntk",
+    "subspace_step",
+]

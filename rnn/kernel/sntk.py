@@ -1,9 +1,9 @@
 """The state-space NTK as an operator.
 
-For a model ``h_t = F(θ, h_{t−1})``, or ``F(θ, h_{t−1}, x_t)`` with inputs, on a batch of initial states, ``J = ∂(h_1 … h_T)/∂θ`` has one row for every
-(trajectory, time, state) and one column for every parameter. The kernel ``sNTK = J Jᵀ`` acts on trajectories and
-the Fisher matrix ``JᵀJ`` on parameters; both share their non-zero eigenvalues. Neither is ever formed: a product
-is one tangent and one adjoint sweep along the stored states.
+For a model ``h_t = F(θ, h_{t−1})``, or ``F(θ, h_{t−1}, x_t)`` with inputs, on a batch of initial states,
+``J = ∂(h_1 … h_T)/∂θ`` has one row for every (trajectory, time, state) and one column for every parameter. The kernel
+``sNTK = J Jᵀ`` acts on trajectories and the Fisher matrix ``JᵀJ`` on parameters; both share their non-zero
+eigenvalues. Neither is ever formed: a product is one tangent and one adjoint sweep along the stored states.
 (Hazelden & Shea-Brown, arXiv:2605.12763.)
 """
 
@@ -191,8 +191,8 @@ def sntk(
         numbers; otherwise every product recomputes them.
 
     Raises:
-        ValueError: the batch is empty, ``horizon``, ``chunk`` or ``remat`` is no positive integer, ``wrt`` selects
-            nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or states are not finite
+        ValueError: the batch is empty, ``horizon``, ``chunk`` or ``remat`` is no positive integer, the inputs do not
+            fit, ``wrt`` selects nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or states are not finite
             (which is not checked inside ``jax.jit``).
     """
     return build(

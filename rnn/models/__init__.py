@@ -1,15 +1,45 @@
-"""Cells, their parameters, and paths of them."""
+"""Cells, their parameters, paths of them, and weights from files."""
 
 from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
 from rnn.models.gated_variants import MGU, ProjectedLSTM, ResetFirstGRU
+from rnn.models.held import held, stroboscopic
 from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
 from rnn.models.inputs import check_inputs, over_states, trajectory
 from rnn.models.leaky import LeakyRNN
 from rnn.models.model import Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
-from rnn.models.path import ModelPath
+from rnn.models.path import ModelPath, path
 from rnn.models.stack import Stack
 from rnn.models.vanilla import Form, VanillaRNN
 
-__all__ = ["Affine", "Form", "GRU", "LSTM", "LeakyRNN", "Leaves", "MGU", "Model", "ModelPath", "ProjectedLSTM", "Rebuild", "ResetFirstGRU", "Stack", "VanillaRNN", "affine_of", "check_inputs", "flatten", "jacobian_of", "lipschitz_of", "moved", "over_states", "partition", "state_size", "trajectory", "with_bias"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MGU",
+    "Affine",
+    "Form",
+    "LeakyRNN",
+    "Leaves",
+    "Model",
+    "ModelPath",
+    "ProjectedLSTM",
+    "Rebuild",
+    "ResetFirstGRU",
+    "Stack",
+    "VanillaRNN",
+    "affine_of",
+    "check_inputs",
+    "flatten",
+    "held",
+    "jacobian_of",
+    "lipschitz_of",
+    "moved",
+    "over_states",
+    "partition",
+    "path",
+    "state_size",
+    "stroboscopic",
+    "trajectory",
+    "with_bias",
+]

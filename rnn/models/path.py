@@ -1,4 +1,4 @@
-"""A path of models: parameters at increasing steps, straight lines between them."""
+"""Paths of models: along training, or along the input of one network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.models.model import Model, partition
+from rnn.models.held import Held, held
+from rnn.models.model import Constant, Model, partition
 from rnn.models.parameters import Rebuild, flatten
 
-__all__ = ["ModelPath"]
+__all__ = ["ModelPath", "path"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,51 @@ class ModelPath:
     def model(self, step: float) -> Model:
         """The model at ``step``, in the path's own dtype."""
         return self.rebuild(self.flat(step).astype(self.parameters.dtype))
+
+    def held(self, x: Any) -> ModelPath:
+        """The same path of networks at a constant input; see :func:`rnn.models.held.held`.
+
+        Args:
+            x: the input, shape (inputs,).
+
+        Raises:
+            ValueError: ``x`` is no vector of finite floating numbers.
+        """
+        constant = held(self.rebuild(self.parameters[0]), x).x
+        return ModelPath(self.steps, self.parameters, _Holding(self.rebuild, constant))
+
+
+class _Holding:
+    """Rebuilds a network and holds its input."""
+
+    def __init__(self, rebuild: Callable[[Any], Model], x: Constant) -> None:
+        self.rebuild, self.x = rebuild, x
+
+    def __call__(self, flat: Any) -> Model:
+        dtype = flat.dtype
+        return Held(self.rebuild(flat), jax.tree.map(lambda x: jnp.asarray(x, dtype), self.x))
+
+
+def path(models: Sequence[Model] | Model, steps: Sequence[float] | None = None, *, x: Any = None) -> ModelPath:
+    """A path for :func:`rnn.bifurcations`: any sequence of models, or one network along inputs that are held.
+
+    Args:
+        models: models that agree in structure and shapes, such as checkpoints; one network where ``x`` is given.
+        steps: their places on the path, increasing; 0, 1, 2, … unless given.
+        x: inputs to hold, one after the other, shape (count, inputs). The parameter of the path is then the input,
+            and ``events[k].model.x`` the critical one.
+
+    Raises:
+        ValueError: fewer than two models or inputs, models that differ, or steps that do not increase.
+    """
+    if x is None:
+        if callable(models):
+            raise ValueError("models must be a sequence of models; for one network along its input give x")
+        return ModelPath.of(list(models), steps)
+    x = np.asarray(x)
+    if x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"x must have shape (count ≥ 2, inputs), got {x.shape}")
+    if not callable(models):
+        raise ValueError("models must be one network where x is given")
+    frozen = Constant(models)
+    return ModelPath.of([Held(frozen, held(models, row).x.value) for row in x], steps)

@@ -6,4 +6,11 @@ from rnn.natural_gradient.implicit import ImplicitState
 from rnn.natural_gradient.optimizer import low_rank_natural_gradient
 from rnn.natural_gradient.truncated import GaussNewtonState
 
-__all__ = ["GaussNewtonState", "ImplicitState", "LowRankState", "fisher_of", "gauss_newton", "low_rank_natural_gradient"]
+__all__ = [
+    "GaussNewtonState",
+    "ImplicitState",
+    "LowRankState",
+    "fisher_of",
+    "gauss_newton",
+    "low_rank_natural_gradient",
+]

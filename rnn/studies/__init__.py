@@ -3,4 +3,4 @@
 from rnn.studies.make import Made, make
 from rnn.studies.study import PRESETS, Settings, Study, chosen, find, plan
 
-__all__ = ["Made", "PRESETS", "Settings", "Study", "chosen", "find", "make", "plan"]
+__all__ = ["PRESETS", "Made", "Settings", "Study", "chosen", "find", "make", "plan"]

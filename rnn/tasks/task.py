@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,25 +11,93 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rnn.models import Form, Model, VanillaRNN, trajectory
+from rnn.models import Model, check_inputs, trajectory
+from rnn.tasks.losses import Loss, loss_named
 
-__all__ = ["Task", "embed_fixed_points", "student_teacher"]
+__all__ = ["Batch", "Task"]
+
+
+class Batch(NamedTuple):
+    """Trajectories to learn from; every array has them as leading axis.
+
+    Attributes:
+        h0: initial states, (batch, state).
+        targets: at steps 1 … T, (batch, horizon, outputs), or (batch, horizon) of whole numbers for classes.
+        inputs: (batch, horizon, inputs), or ``None``.
+        mask: weight of every step, (batch, horizon), or ``None`` for all alike.
+    """
+
+    h0: Float[Array, "batch state"]
+    targets: Array
+    inputs: Float[Array, "batch horizon inputs"] | None = None
+    mask: Float[Array, "batch horizon"] | None = None
 
 
 class Task(eqx.Module):
-    """Follow target trajectories of the leading state components from a fixed batch of initial states.
+    """Follow targets from given initial states, under given inputs.
+
+    ``L = Σ_{b,t} m_bt ℓ(y_bt, target_bt) / Σ_{b,t} m_bt`` with outputs ``y_t = readout(h_t)``.
 
     Args:
         student: the network before training.
         h0: initial states, shape (batch, state).
-        targets: target outputs at steps 1 … T, shape (batch, horizon, outputs).
+        targets: target outputs at steps 1 … T, shape (batch, horizon, outputs); for ``"cross_entropy"`` also classes,
+            whole numbers of shape (batch, horizon).
+        inputs: shape (batch, horizon, inputs), or (horizon, inputs) for all trajectories alike; ``None`` without.
+        mask: weight m of every step, shape (batch, horizon) or (horizon,), not negative; 1 unless given.
+        loss: ℓ: ``"mse"``, the mean squared error over outputs; ``"cross_entropy"``, of classes or of probabilities,
+            with outputs as logits; or a function of one output vector and one target to a number.
+        readout: a matrix (outputs, state) or a function of one state, such as an ``equinox.nn.Linear``; the leading
+            components of the state unless given.
+        train_readout: whether the readout's arrays are trained with the student.
+        sample: ``sample(key, count) -> Batch``, fresh trajectories for minibatches; a minibatch is else drawn from
+            those given. A pure function of JAX.
         teacher: the network that made the targets, where there is one.
+
+    Raises:
+        ValueError: shapes that do not fit, an unknown loss, or a negative mask.
     """
 
     student: Any
     h0: Float[Array, "batch state"]
-    targets: Float[Array, "batch horizon outputs"]
-    teacher: Any = None
+    targets: Array
+    inputs: Float[Array, "batch horizon inputs"] | None
+    mask: Float[Array, "batch horizon"] | None
+    measure: Loss = eqx.field(static=True)
+    reader: Any
+    train_readout: bool = eqx.field(static=True)
+    sample: Callable[[PRNGKeyArray, int], Batch] | None = eqx.field(static=True)
+    teacher: Any
+
+    def __init__(
+        self,
+        student: Model,
+        h0: Float[Array, "batch state"],
+        targets: Array,
+        inputs: Any = None,
+        mask: Any = None,
+        loss: str | Callable[[Any, Any], Any] = "mse",
+        readout: Any = None,
+        *,
+        train_readout: bool = False,
+        sample: Callable[[PRNGKeyArray, int], Batch] | None = None,
+        teacher: Any = None,
+    ) -> None:
+        self.student, self.h0, self.targets, self.teacher = student, h0, targets, teacher
+        self.measure, self.reader, self.sample = loss_named(loss), readout, sample
+        self.train_readout = bool(train_readout)
+        if jnp.ndim(h0) != 2 or jnp.ndim(targets) not in (2, 3) or jnp.shape(targets)[0] != jnp.shape(h0)[0]:
+            raise ValueError(
+                f"targets must have shape (batch, horizon, outputs) with the batch of h0 {jnp.shape(h0)}, "
+                f"got {jnp.shape(targets)}"
+            )
+        shape = jnp.shape(targets)[:2]
+        self.inputs = check_inputs(inputs, shape[1], shape[0], jnp.result_type(h0))[0]
+        self.mask = None if mask is None else jnp.broadcast_to(_weights(mask, shape), shape)
+        if self.train_readout and not jax.tree.leaves(eqx.filter(readout, eqx.is_inexact_array)):
+            raise ValueError(
+                "train_readout needs a readout with arrays: a matrix, or a module such as equinox.nn.Linear"
+            )
 
     @property
     def horizon(self) -> int:
@@ -38,116 +106,51 @@ class Task(eqx.Module):
 
     @property
     def outputs(self) -> int:
-        """How many of the leading state components are read out."""
-        return self.targets.shape[2]
+        """How many numbers are read out of a state."""
+        if self.reader is None:
+            return self.targets.shape[2]
+        shape = jax.ShapeDtypeStruct(self.h0.shape[1:], self.h0.dtype)
+        return eqx.filter_eval_shape(self.readout, shape).shape[0]
+
+    @property
+    def batch(self) -> Batch:
+        """All of the task's trajectories."""
+        return Batch(self.h0, self.targets, self.inputs, self.mask)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the loss is the plain mean squared error, without inputs or mask."""
+        return self.inputs is None and self.mask is None and self.measure.name == "mse"
 
     def readout(self, h: Float[Array, " state"]) -> Float[Array, " outputs"]:
         """The part of a state that the loss sees."""
-        return h[: self.outputs]
+        if self.reader is None:
+            return h[: self.outputs]
+        return self.reader @ h if eqx.is_array(self.reader) else self.reader(h)
 
-    def loss(self, model: Model) -> Float[Array, ""]:
-        """Squared readout error, averaged over batch, time and outputs."""
-        read = trajectory(model, self.h0, self.horizon, readout=self.readout)
-        return jnp.mean((read - self.targets) ** 2)
+    def with_readout(self, readout: Any) -> Task:
+        """The same task with another readout of the same structure."""
+        return eqx.tree_at(lambda t: t.reader, self, readout, is_leaf=lambda leaf: leaf is None)
 
+    def read(self, model: Model, batch: Batch | None = None) -> Float[Array, "batch horizon outputs"]:
+        """The outputs of ``model`` on a batch, the task's own unless given."""
+        batch = self.batch if batch is None else batch
+        return trajectory(model, batch.h0, self.horizon, batch.inputs, readout=self.readout)
 
-def embed_fixed_points(
-    points: Float[np.ndarray, "count state"], rest: Float[np.ndarray, "state state"], radius: float
-) -> Float[np.ndarray, "state state"]:
-    """Weights W for which every ``±x`` of ``points`` is a fixed point of ``h' = W tanh(h)``.
+    def compare(self, outputs: Float[Array, "batch horizon outputs"], batch: Batch) -> Float[Array, ""]:
+        """The loss of given outputs on a batch."""
+        return self.measure(outputs, batch.targets, batch.mask)
 
-    ``W = X Φ⁺ + W_⊥`` with ``Φ = tanh(X)`` (columns are points) and ``W_⊥ = ρ R (I − Φ Φ⁺)``, so that
-    ``W_⊥ tanh(x) = 0``; ``ρ`` brings the spectral radius of ``W_⊥`` to ``radius``. The construction of
-    Hazelden & Shea-Brown (arXiv:2605.12763, appendix B), whose ``W_⊥ x = 0`` does not give fixed points.
-
-    Args:
-        points: the fixed points, shape (count, state), with linearly independent ``tanh(x)``.
-        rest: R, shape (state, state).
-        radius: spectral radius of ``W_⊥``, dimensionless.
-
-    Raises:
-        ValueError: ``tanh(points)`` are linearly dependent.
-    """
-    X = np.asarray(points, dtype=np.float64).T
-    phi = np.tanh(X)
-    if np.linalg.matrix_rank(phi) < phi.shape[1]:
-        raise ValueError(f"points: the {phi.shape[1]} vectors tanh(x) are linearly dependent; drop one")
-    inverse = np.linalg.pinv(phi)
-    perp = np.asarray(rest, dtype=np.float64)
-    perp = perp - (perp @ phi) @ inverse
-    return X @ inverse + _with_radius(perp, radius)
+    def loss(self, model: Model, batch: Batch | None = None) -> Float[Array, ""]:
+        """The loss of ``model`` on a batch, the task's own unless given."""
+        batch = self.batch if batch is None else batch
+        return self.compare(self.read(model, batch), batch)
 
 
-def student_teacher(
-    key: int | PRNGKeyArray = 0,
-    *,
-    size: int = 64,
-    batch: int = 256,
-    horizon: int = 25,
-    gain: float = 0.5,
-    bias: Literal["frozen", "trained"] = "frozen",
-    fixed_points: Sequence[Sequence[float]] = ((1.5, 1.0), (1.5, -1.0)),
-    extent: float = 2.0,
-    teacher_radius: float = 0.5,
-    form: Form = "W@tanh(h)+b",
-    dtype: Any = jnp.float32,
-) -> Task:
-    """The student–teacher task of Hazelden & Shea-Brown (arXiv:2605.12763, appendix B).
-
-    The teacher has a fixed point at ``±x`` for every ``x`` of ``fixed_points`` in its read-out neurons:
-    with the default two, nine fixed points of which four are stable. Initial states are uniform on
-    ``[−extent, extent]`` in the read-out neurons and zero elsewhere, one fixed batch. The student's weights
-    are ``N(0, 1/size)`` rescaled to spectral radius ``gain``.
-
-    Args:
-        key: PRNG key or integer seed.
-        size: N, number of neurons.
-        batch: B, number of initial states.
-        horizon: T, in steps.
-        gain: spectral radius of the student's initial weights, dimensionless.
-        bias: ``"frozen"``: no bias, the student stays odd and can meet a pitchfork;
-            ``"trained"``: a bias that starts at zero, and folds take the pitchfork's place.
-        fixed_points: the teacher's, in its read-out neurons, shape (count, outputs).
-        extent: half-width of the box of initial states.
-        teacher_radius: spectral radius of the teacher's weights off its fixed points.
-        form: convention of both networks; ``"tanh(W@h+b)"`` is the same pair seen through ``tanh``.
-        dtype: of the arrays.
-
-    Raises:
-        ValueError: a size that is not positive, or fixed points that do not fit.
-    """
-    for name, value in (("size", size), ("batch", batch), ("horizon", horizon)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    for name, value in (("gain", gain), ("extent", extent), ("teacher_radius", teacher_radius)):
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and not negative, got {value!r}")
-    if bias not in ("frozen", "trained"):
-        raise ValueError(f'bias must be "frozen" or "trained", got {bias!r}')
-    x = np.asarray(fixed_points, dtype=np.float64)
-    if x.ndim != 2 or x.shape[1] > size:
-        raise ValueError(f"fixed_points must have shape (count, outputs ≤ size), got {x.shape}")
-    count, outputs = x.shape
-    points = np.zeros((count, size))
-    points[:, :outputs] = x
-
-    # NumPy's generator, so that a seed means the same networks on every JAX version and device
-    seed = key if isinstance(key, int) else np.asarray(jax.random.key_data(key))
-    for_student, for_teacher, for_states = np.random.default_rng(seed).spawn(3)
-    weight = _with_radius(for_student.normal(size=(size, size)), gain)
-    rest = for_teacher.normal(size=(size, size))
-    h0 = np.zeros((batch, size))
-    h0[:, :outputs] = for_states.uniform(-extent, extent, (batch, outputs))
-    if form == "tanh(W@h+b)":
-        h0 = np.tanh(h0)
-    zeros = jnp.zeros(size, dtype) if bias == "trained" else None
-    student = VanillaRNN(jnp.asarray(weight, dtype), zeros, form)
-    teacher = VanillaRNN(jnp.asarray(embed_fixed_points(points, rest, teacher_radius), dtype), None, form)
-    h0 = jnp.asarray(h0, dtype)
-    targets = trajectory(teacher, h0, horizon)[..., :outputs]
-    return Task(student=student, h0=h0, targets=targets, teacher=teacher)
-
-
-def _with_radius(weight: np.ndarray, radius: float) -> np.ndarray:
-    present = np.max(np.abs(np.linalg.eigvals(weight)))
-    return weight * (radius / present) if present > 0 else weight
+def _weights(mask: Any, shape: tuple[int, ...]) -> Array:
+    if jnp.shape(mask) not in (shape, shape[1:]):
+        raise ValueError(f"mask must have shape {shape} or {shape[1:]} like the targets' steps, got {jnp.shape(mask)}")
+    known = None if isinstance(mask, jax.core.Tracer) else np.asarray(mask)
+    if known is not None and not (np.all(np.isfinite(known)) and np.all(known >= 0) and np.any(known > 0)):
+        raise ValueError("mask must be finite, not negative and not zero everywhere")
+    return jnp.asarray(mask)

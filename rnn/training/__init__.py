@@ -2,6 +2,19 @@
 
 from rnn.training.ensemble import train_all
 from rnn.training.record import Folder, RecordError, Run
-from rnn.training.train import COLD, COST, DivergedError, Progress, begin, recorded, train
+from rnn.training.steps import COLD, COST
+from rnn.training.train import DivergedError, Progress, begin, recorded, train
 
-__all__ = ["COLD", "COST", "DivergedError", "Folder", "Progress", "RecordError", "Run", "begin", "recorded", "train", "train_all"]
+__all__ = [
+    "COLD",
+    "COST",
+    "DivergedError",
+    "Folder",
+    "Progress",
+    "RecordError",
+    "Run",
+    "begin",
+    "recorded",
+    "train",
+    "train_all",
+]

@@ -15,21 +15,10 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnn.kernel import batch_mesh, check_count
-from rnn.models import flatten
 from rnn.tasks import Task
 from rnn.training.record import Folder, RecordError, Run
-from rnn.training.train import (
-    SGD,
-    DivergedError,
-    Progress,
-    State,
-    advance,
-    collect,
-    leaves_of,
-    restore,
-    settings_of,
-    start,
-)
+from rnn.training.steps import State, advance, flat_parameters, leaves_of, restore, start
+from rnn.training.train import SGD, DivergedError, Progress, collect, recorded_steps, settings_of
 
 __all__ = ["train_all"]
 
@@ -85,7 +74,7 @@ def train_all(
     folders = _folders(tasks, out)
     chunks: list[list[dict[str, np.ndarray]]] = [[] for _ in tasks]
     for k, folder in enumerate(folders):
-        folder.begin(settings_of(tasks[k], optimizer, begun[k], save_every, 0, chunk), resume=resume)
+        folder.begin(settings_of(tasks[k], optimizer, begun[k], save_every, 0, chunk, None), resume=resume)
         chunks[k] = list(folder.chunks())
     common = min(map(len, chunks))
     chunks = [kept[:common] for kept in chunks]
@@ -93,7 +82,7 @@ def train_all(
         raise RecordError("the folders of out hold runs of unlike stretches; resume each with train, or choose others")
     if common:
         begun = [restore(state, kept[-1]) for state, kept in zip(begun, chunks, strict=True)]
-    done = resumed = sum(len(c["loss"]) for c in chunks[0])
+    done = resumed = recorded_steps(folders[0] if folders else None, chunks[0], steps)
     padded = tasks if mesh is None else tasks + tasks[-1:] * (-len(tasks) % mesh.size)
     states = _stack(begun + begun[-1:] * (len(padded) - len(tasks)), mesh)
     stacked = _stack(padded, mesh)
@@ -155,7 +144,7 @@ def _advance_all(
 
     def one(arrays: Any) -> tuple[State, dict[str, Any]]:
         state, record = advance(*eqx.combine(arrays, rest), optimizer, length, save_every)
-        return state, record | {"final": flatten(state.parameters)}
+        return state, record | {"final": flat_parameters(state.parameters)}
 
     if mesh is None:
         return jax.vmap(one)(arrays)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-import jax
 import numpy as np
 
 from rnn.models import Model, ModelPath
 from rnn.tasks import Task
 
-__all__ = ["RecordError", "Run"]
+try:
+    import fcntl
+except ImportError:  # a system without POSIX locks: two processes in one folder are then not told apart
+    fcntl = None
 
-FORMAT = 1
+__all__ = ["FORMAT", "Folder", "RecordError", "Run", "write_atomic"]
+
+FORMAT = 2
+"""Of the record; it changes where older ones cannot be continued."""
 _CHUNK = re.compile(r"chunk-\d{8,}\.npz")
 
 
@@ -40,6 +45,7 @@ class Run:
         diagnostics: arrays of one length, keyed ``step``, ``stable_rank``, ``standard_error``,
             ``singular_value``.
         seconds: wall time spent in training, diagnostics included.
+        readouts: the path of readouts beside that of models, where the readout was trained.
     """
 
     task: Task
@@ -47,6 +53,7 @@ class Run:
     loss: np.ndarray
     diagnostics: dict[str, np.ndarray]
     seconds: float
+    readouts: ModelPath | None = None
 
     @property
     def steps(self) -> int:
@@ -57,19 +64,17 @@ class Run:
         """The model before ``step`` (linear between saved steps)."""
         return self.path.model(step)
 
+    def readout(self, step: float) -> Any:
+        """The readout before ``step``; the task's own where it was not trained."""
+        return self.task.reader if self.readouts is None else self.readouts.model(step)
 
-def fingerprint(*trees: Any) -> str:
-    """A hash over every array and setting: the same settings give the same text."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(trees):
-        array = np.asarray(leaf)
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    def task_at(self, step: float) -> Task:
+        """The task with the readout before ``step``: its loss is that of the run."""
+        return self.task if self.readouts is None else self.task.with_readout(self.readout(step))
 
 
 class Folder:
-    """The chunks of one run on disk, each written whole or not at all."""
+    """The chunks of one run on disk, each written whole or not at all, and each with the identity of its run."""
 
     def __init__(self, out: FilePath) -> None:
         self.out = out
@@ -94,6 +99,10 @@ class Folder:
                         "resume it with its own settings and version, or choose another folder"
                     )
             return
+        if self.files():
+            raise RecordError(
+                f"{self.out} holds {self.files()[0].name} but no run.json that says of what run; choose another folder"
+            )
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             write_atomic(self.manifest, lambda f: f.write(json.dumps(settings, indent=1).encode()))
@@ -123,16 +132,18 @@ class Folder:
         Raises:
             RecordError: a chunk is damaged.
         """
-        expected = 0
+        expected, mine = 0, self.settings().get("identity")
         for file in self.files():
             try:
                 with np.load(file, allow_pickle=False) as data:
                     chunk = {name: data[name] for name in data.files}
-                start, losses = int(chunk["start"]), chunk["loss"]
+                start, losses, identity = int(chunk["start"]), chunk["loss"], str(chunk["identity"])
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 raise RecordError(
                     f"{file} is damaged ({error}); remove it and what follows it to resume from before"
                 ) from None
+            if identity != mine:
+                raise RecordError(f"{file} belongs to another run than {self.manifest}; choose another folder")
             if start != expected:
                 raise RecordError(
                     f"{file} starts at step {start}, but the chunks before it end at {expected}; "
@@ -140,6 +151,29 @@ class Folder:
                 )
             expected = start + len(losses)
             yield chunk
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The folder for one process alone; the system gives it back even where the process is killed.
+
+        Raises:
+            RecordError: another process trains there.
+        """
+        if fcntl is None:
+            yield
+            return
+        try:
+            file = (self.out / ".lock").open("wb")
+        except OSError as error:
+            raise RecordError(f"cannot write to {self.out}: {error.strerror}; choose another folder") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecordError(
+                    f"another process is training in {self.out}; wait for it, or choose another folder"
+                ) from None
+            yield
 
     def write(self, start: int, chunk: dict[str, np.ndarray]) -> None:
         """Add one chunk.
@@ -154,7 +188,8 @@ class Folder:
                 "let one of them end before resuming, or choose another folder"
             )
         try:
-            write_atomic(path, lambda f: np.savez(f, start=np.asarray(start), **chunk))
+            marks = {"start": np.asarray(start), "identity": np.asarray(self.settings()["identity"])}
+            write_atomic(path, lambda f: np.savez(f, **marks, **chunk))
         except OSError as error:
             raise RecordError(f"cannot write to {self.out}: {error.strerror}") from None
 

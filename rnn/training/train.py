@@ -1,34 +1,40 @@
-"""Training as compiled scans over steps, with diagnostics between them."""
+"""Training runs: compiled scans with diagnostics between them, recorded chunk by chunk."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
-from rnn.kernel import check_count, diagnostics
-from rnn.models import ModelPath, Rebuild, flatten, partition, with_bias
-from rnn.natural_gradient import fisher_of
+from rnn.kernel import check_count
+from rnn.models import ModelPath, Rebuild, flatten
 from rnn.tasks import Task
-from rnn.training.record import FORMAT, Folder, RecordError, Run, fingerprint
+from rnn.training.record import FORMAT, Folder, RecordError, Run
+from rnn.training.steps import (
+    COLD,
+    DIAGNOSTICS,
+    State,
+    advance,
+    diagnose,
+    flat_parameters,
+    identity,
+    leaves_of,
+    readout_of,
+    restore,
+    start,
+)
 
-__all__ = ["COLD", "COST", "DivergedError", "Progress", "begin", "recorded", "train"]
+__all__ = ["DivergedError", "Progress", "begin", "recorded", "train"]
 
-_DIAGNOSTICS = ("stable_rank", "standard_error", "singular_value")
 _CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
-COST = {"products": 4, "probes": 2, "tolerance": 2e-3}
-"""What a diagnosis on the way spends, as options of :func:`rnn.kernel.trace.diagnostics`: the time of a few steps."""
-COLD = 8
-"""How often the first of them is repeated, until its modes are found."""
 SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
 
 
@@ -61,23 +67,12 @@ class Progress:
         return self.seconds / done * (self.steps - self.step) if done else float("inf")
 
 
-class State(NamedTuple):
-    """What one step hands to the next, and what a resumed run starts from."""
-
-    parameters: Any
-    optimizer: Any
-    modes: Any
-    key: Any
-
-    def model(self, task: Task) -> Any:
-        return eqx.combine(self.parameters, partition(task.student)[1])
-
-
 def train(
     task: Task,
     optimizer: optax.GradientTransformation | None = None,
     steps: int = 35_000,
     *,
+    batch_size: int | None = None,
     key: int | PRNGKeyArray = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -87,7 +82,7 @@ def train(
     chunk: int = _CHUNK,
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
-    """Full-batch training of ``task.student``, compiled ``chunk`` steps at a time.
+    """Training of ``task.student``, and of the readout where the task says so, compiled ``chunk`` steps at a time.
 
     Every ``diagnose_every`` steps the stable rank of the state-space NTK (of all of the cell's parameters, a
     frozen bias included) is estimated by block products that start from the last ones' subspace. With
@@ -98,7 +93,9 @@ def train(
         task: what to learn.
         optimizer: an Optax transformation; plain SGD at 5e-3 unless given.
         steps: how many steps in all.
-        key: PRNG key or seed of the diagnostics' probes (training itself draws nothing).
+        batch_size: trajectories of a step: fresh ones where the task has a sampler, else the next of the task's own in
+            an order that every epoch shuffles anew; all of the task's own unless given.
+        key: PRNG key or seed of the diagnostics' probes and of the minibatches.
         out: folder for the record.
         resume: continue the run in ``out``.
         save_every: steps between saved parameters.
@@ -108,47 +105,71 @@ def train(
         progress: called with a :class:`Progress` after every chunk.
 
     Raises:
-        ValueError: a count that is not a positive integer.
-        RecordError: ``out`` holds another run, or is not writable.
+        ValueError: a count that is not a positive integer, or a ``batch_size`` that the task cannot fill.
+        RecordError: ``out`` holds another run, or more steps than asked for, or is in use or not writable.
         DivergedError: the loss became infinite or NaN.
     """
     counts = {"steps": steps, "save_every": save_every, "chunk": chunk, "modes": modes}
     steps, save_every, chunk, modes = (check_count(name, value) for name, value in counts.items())
     if not isinstance(diagnose_every, int) or diagnose_every < 0:
         raise ValueError(f"diagnose_every must be a whole number, 0 for none, got {diagnose_every!r}")
+    _check_batch(task, batch_size)
     optimizer = SGD if optimizer is None else optimizer
-    began = time.perf_counter()
     state = start(task, optimizer, key, modes)
-    folder = None
-    chunks: list[dict[str, np.ndarray]] = []
-    if out is not None:
-        folder = Folder(Path(out))
-        folder.begin(settings_of(task, optimizer, state, save_every, diagnose_every, chunk), resume=resume)
-        chunks = list(folder.chunks())
-    done = sum(len(c["loss"]) for c in chunks)
-    if chunks:
-        state = restore(state, chunks[-1])
-    resumed = done
-    spent = sum(float(c["seconds"]) for c in chunks)
-    while done < steps:
-        clock = time.perf_counter()
-        length = min(chunk, steps - done)
-        state, row = _chunk(state, task, optimizer, length, save_every, diagnose_every, done == 0)
-        loss = row["loss"]
-        if not np.all(np.isfinite(loss)):
-            bad = done + int(np.argmin(np.isfinite(loss)))
-            kept = f"; steps up to {done} are kept in {out}" if folder else ""
-            raise DivergedError(f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}")
-        row["seconds"] = np.asarray(time.perf_counter() - clock)
-        row["final"] = np.asarray(flatten(state.parameters))
-        if folder is not None:
-            folder.write(done, row | leaves_of(state))
-        chunks.append(row)
-        done += length
-        spent += float(row["seconds"])
-        if progress is not None:
-            progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
+    folder = None if out is None else Folder(Path(out))
+    if folder is not None:
+        folder.begin(settings_of(task, optimizer, state, save_every, diagnose_every, chunk, batch_size), resume=resume)
+    with nullcontext() if folder is None else folder.locked():
+        began = time.perf_counter()
+        chunks = [] if folder is None else list(folder.chunks())
+        resumed = done = recorded_steps(folder, chunks, steps)
+        state = restore(state, chunks[-1]) if chunks else state
+        spent = sum(float(c["seconds"]) for c in chunks)
+        while done < steps:
+            clock = time.perf_counter()
+            length = min(chunk, steps - done)
+            state, row = _chunk(state, task, optimizer, length, save_every, diagnose_every, batch_size, done == 0)
+            loss = row["loss"]
+            if not np.all(np.isfinite(loss)):
+                bad = done + int(np.argmin(np.isfinite(loss)))
+                kept = f"; steps up to {done} are kept in {out}" if folder else ""
+                raise DivergedError(f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}")
+            row["seconds"] = np.asarray(time.perf_counter() - clock)
+            row["final"] = np.asarray(flat_parameters(state.parameters))
+            if folder is not None:
+                folder.write(done, row | leaves_of(state))
+            chunks.append(row)
+            done += length
+            spent += float(row["seconds"])
+            if progress is not None:
+                progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
     return collect(task, chunks, save_every, diagnose_every, spent)
+
+
+def _check_batch(task: Task, batch_size: int | None) -> None:
+    if batch_size is None:
+        return
+    check_count("batch_size", batch_size)
+    if task.sample is None and batch_size > task.h0.shape[0]:
+        raise ValueError(
+            f"batch_size {batch_size} exceeds the task's {task.h0.shape[0]} trajectories; lower it, or give the task a "
+            "sampler"
+        )
+
+
+def recorded_steps(folder: Folder | None, chunks: list[dict[str, np.ndarray]], steps: int) -> int:
+    """How many steps chunks hold.
+
+    Raises:
+        RecordError: more than are asked for.
+    """
+    done = sum(len(c["loss"]) for c in chunks)
+    if done > steps and folder is not None:
+        raise RecordError(
+            f"{folder.out} already holds {done} steps, more than steps={steps}; ask for at least {done}, or choose "
+            "another folder"
+        )
+    return done
 
 
 def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: bool = False) -> None:
@@ -157,7 +178,7 @@ def begin(task: Task, out: str | Path, *, key: int | PRNGKeyArray = 0, resume: b
     Raises:
         RecordError: it holds another run, or one while ``resume`` is false, or a damaged one, or cannot be written.
     """
-    settings = settings_of(task, SGD, start(task, SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK)
+    settings = settings_of(task, SGD, start(task, SGD, key, _MODES), _SAVE, _DIAGNOSE, _CHUNK, None)
     folder = Folder(Path(out))
     folder.begin(settings, resume=resume)
     for _ in folder.chunks():  # damage is found now, not when another process comes to it
@@ -178,16 +199,6 @@ def recorded(task: Task, out: str | Path) -> Run:
     return collect(task, chunks, settings["save_every"], settings["diagnose_every"], spent)
 
 
-def start(task: Task, optimizer: optax.GradientTransformation, key: Any = 0, modes: int = _MODES) -> State:
-    """Where a run of :func:`train` begins."""
-    selected = partition(task.student)[0]
-    root = jax.random.key(key) if isinstance(key, int) else key
-    k_modes, k_probes = jax.random.split(root)
-    flat = flatten(with_bias(task.student))
-    block = jax.random.normal(k_modes, (modes, flat.size), flat.dtype)
-    return State(selected, optimizer.init(selected), block, jax.random.key_data(k_probes))
-
-
 def _chunk(
     state: State,
     task: Task,
@@ -195,6 +206,7 @@ def _chunk(
     length: int,
     save_every: int,
     diagnose_every: int,
+    batch_size: int | None,
     first: bool,
 ) -> tuple[State, dict[str, np.ndarray]]:
     """``length`` steps in blocks of ``diagnose_every``: diagnostics, then one compiled scan.
@@ -207,61 +219,11 @@ def _chunk(
         found: dict[str, Any] = {}
         if diagnose_every:
             for _ in range(COLD if first and begin == 0 else 1):
-                state, found = _diagnose(state, task)
-        state, record = advance(state, task, optimizer, min(size, length - begin), save_every)
+                state, found = diagnose(state, task)
+        state, record = advance(state, task, optimizer, min(size, length - begin), save_every, batch_size)
         for name, value in (record | found).items():
             rows.setdefault(name, []).append(value)
     return state, {name: np.concatenate([np.asarray(part) for part in parts]) for name, parts in rows.items()}
-
-
-@eqx.filter_jit
-def advance(
-    state: State, task: Task, optimizer: optax.GradientTransformation, length: int, save_every: int
-) -> tuple[State, dict[str, Any]]:
-    """``length`` steps in stretches of ``save_every``, the parameters before each of them saved."""
-    rest = partition(task.student)[1]
-    optimize, fisher = optax.with_extra_args_support(optimizer).update, fisher_of(task)
-
-    def step(state: State, _: None) -> tuple[State, Any]:
-        loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(state.parameters)
-        update, opt_state = optimize(gradient, state.optimizer, state.parameters, value=loss, fisher=fisher)
-        moved = optax.apply_updates(state.parameters, update)
-        return state._replace(parameters=moved, optimizer=opt_state), loss
-
-    def stretch(state: State, count: int) -> tuple[State, dict[str, Any]]:
-        saved = flatten(state.parameters)
-        state, loss = jax.lax.scan(step, state, length=count)
-        return state, {"loss": loss, "saved": saved[None]}
-
-    times, rest_steps = divmod(length, save_every)
-    records = []
-    if times:
-        state, stacked = jax.lax.scan(lambda s, _: stretch(s, save_every), state, length=times)
-        records.append(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), stacked))
-    if rest_steps:
-        state, last = stretch(state, rest_steps)
-        records.append(last)
-    return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *records)
-
-
-@eqx.filter_jit
-def _diagnose(state: State, task: Task) -> tuple[State, dict[str, Any]]:
-    key, draw = jax.random.split(jax.random.wrap_key_data(state.key))
-    model = with_bias(state.model(task))
-    found = diagnostics(model, task.h0, task.horizon, state.modes, draw, **COST)
-    values = {name: getattr(found, name)[None] for name in _DIAGNOSTICS}
-    return state._replace(modes=found.start, key=jax.random.key_data(key)), values
-
-
-def leaves_of(state: State) -> dict[str, np.ndarray]:
-    """What :func:`restore` takes from a chunk."""
-    return {f"state-{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-
-
-def restore(like: State, chunk: dict[str, np.ndarray]) -> State:
-    """The state after a chunk."""
-    leaves, treedef = jax.tree.flatten(like)
-    return jax.tree.unflatten(treedef, [jnp.asarray(chunk[f"state-{k}"]) for k in range(len(leaves))])
 
 
 def settings_of(
@@ -271,18 +233,17 @@ def settings_of(
     save_every: int,
     diagnose_every: int,
     chunk: int,
+    batch_size: int | None,
 ) -> dict[str, Any]:
-    """What must agree to continue a run; the optimizer is known by what it does to a first gradient."""
-    selected = partition(task.student)[0]
-    ones, update = jax.tree.map(jnp.ones_like, selected), optax.with_extra_args_support(optimizer).update
-    probe, _ = update(ones, state.optimizer, selected, value=jnp.ones(()), fisher=fisher_of(task))
+    """What must agree to continue a run."""
     return {
         "format": FORMAT,
         "jax": jax.__version__,
-        "identity": fingerprint(task.student, task.h0, task.targets, probe, state.modes, state.key),
+        "identity": identity(task, optimizer, state, batch_size),
         "save_every": save_every,
         "diagnose_every": diagnose_every,
         "chunk": chunk,
+        "batch_size": batch_size,
     }
 
 
@@ -297,15 +258,18 @@ def collect(
     lengths = [len(c["loss"]) for c in chunks]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int)
     saved_at, diagnosed_at = [], []
-    for start, length in zip(starts, lengths, strict=True):
+    for first, length in zip(starts, lengths, strict=True):
         for block in range(0, length, diagnose_every or length):
-            diagnosed_at.append(start + block)
+            diagnosed_at.append(first + block)
             end = min(block + (diagnose_every or length), length)
-            saved_at.extend(range(start + block, start + end, save_every))
+            saved_at.extend(range(first + block, first + end, save_every))
     rows = [*(row for c in chunks for row in c["saved"]), chunks[-1]["final"]]
-    path = ModelPath(np.asarray([*saved_at, sum(lengths)], float), np.stack(rows), Rebuild(task.student))
-    names = _DIAGNOSTICS if diagnose_every else ()
+    table, size = np.stack(rows), flatten(task.student).size
+    at = np.asarray([*saved_at, sum(lengths)], float)
+    path = ModelPath(at, table[:, :size], Rebuild(task.student))
+    readouts = ModelPath(at, table[:, size:], lambda flat: readout_of(task, flat)) if task.train_readout else None
+    names = DIAGNOSTICS if diagnose_every else ()
     found = {name: np.concatenate([c[name] for c in chunks]) for name in names}
     if diagnose_every:
         found["step"] = np.asarray(diagnosed_at)
-    return Run(task, path, np.concatenate([c["loss"] for c in chunks]), found, seconds)
+    return Run(task, path, np.concatenate([c["loss"] for c in chunks]), found, seconds, readouts)

@@ -10,4 +10,27 @@ from normalforms.forms.uniform.general import general
 from normalforms.forms.uniform.law import UniformLaw, implicit_law, uniform_law
 from normalforms.forms.uniform.matching import Approximant, Nodes, phase_coefficients
 
-__all__ = ["Approximant", "Bernoulli", "CUSP_ORDERS", "Flow", "Fold", "Measured", "Nodes", "Shifted", "UniformLaw", "bernoulli_domain", "bernoulli_flow", "blocks", "check_order", "focus", "fold_domain", "general", "headed", "implicit_law", "linear_flow", "phase_coefficients", "shift", "uniform_law"]
+__all__ = [
+    "CUSP_ORDERS",
+    "Approximant",
+    "Bernoulli",
+    "Flow",
+    "Fold",
+    "Measured",
+    "Nodes",
+    "Shifted",
+    "UniformLaw",
+    "bernoulli_domain",
+    "bernoulli_flow",
+    "blocks",
+    "check_order",
+    "focus",
+    "fold_domain",
+    "general",
+    "headed",
+    "implicit_law",
+    "linear_flow",
+    "phase_coefficients",
+    "shift",
+    "uniform_law",
+]
