@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         normal_form,
         watch,
     )
+    from rnn.forecasting import Forecast, forecast
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
     from rnn.models import (
         GRU,
@@ -71,6 +72,7 @@ _HOME = {
         "normal_form",
         "watch",
     ),
+    "forecasting": ("Forecast", "forecast"),
     "kernel": (
         "SNTK",
         "Estimate",

@@ -34,7 +34,7 @@ FLOORS = {
     ),
     "rnn": (
         ("models",),
-        ("kernel",),
+        ("kernel", "weights"),
         ("tasks",),
         ("natural_gradient",),
         ("training",),
@@ -164,8 +164,10 @@ def test_a_late_import_says_why(name):
     lines = FILES[name].read_text().splitlines()
     for module, _, line, late in imports(name):
         if late:
-            near = "\n".join(lines[max(line - 3, 0) : line])
-            assert "#" in near, f"{name}:{line} imports {module} late; a comment says why"
+            above = line - 1
+            while above > 0 and re.match(r"\s*(from|import|try:|$)", lines[above]):
+                above -= 1
+            assert "#" in lines[above] + lines[line - 1], f"{name}:{line} imports {module} late; a comment says why"
 
 
 def test_folders_files_and_functions_are_of_a_size_to_read():
@@ -205,4 +207,6 @@ def test_every_public_name_has_a_docstring(name):
     assert ast.get_docstring(tree), f"{name} has no docstring"
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            if any(ast.unparse(d) == "overload" for d in node.decorator_list):
+                continue
             assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"

@@ -212,6 +212,7 @@ class Fit:
         Returns:
             The matplotlib figure.
         """
+        # Matplotlib takes a second to load
         from normalforms.data.plots import draw
 
         return draw(self, axes)

@@ -20,7 +20,7 @@ import sympy as sp
 from normalforms.descent.jets import JetRule, constant, jet_rule, multiply, variable
 from normalforms.descent.regimes import Descent, Diagram, descend, diagram
 from normalforms.descent.timing import elapsed
-from normalforms.exact import Clifford, ExpMoment
+from normalforms.exact import Clifford, ExpMoment, clifford, expmoment
 from normalforms.families import recognise
 from normalforms.formulas import check_horizon, check_real, symbols
 from normalforms.maps import Map
@@ -234,7 +234,6 @@ class LearningScaling:
 
 
 def _escapes(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    from normalforms.exact import clifford, expmoment
 
     if kind == "saddle_node":
         root = np.sqrt(np.maximum(-x, 0))

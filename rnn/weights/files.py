@@ -126,6 +126,7 @@ def _header(file: Any) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
 
 def _read_safetensors(path: Path) -> Arrays:
     try:
+        # an optional dependency
         from safetensors import SafetensorError, deserialize
     except ImportError:
         raise ValueError("reading .safetensors needs the package safetensors: install normalforms[weights]") from None
