@@ -642,3 +642,22 @@ def test_slopes_of_the_orbit_are_those_of_the_equation_that_it_solves():
         assert slope(g, h0, t) == pytest.approx(true, rel=1e-12)
         # the law's own derivative, which leaves the steps to the root alone
         assert law(g, h0, t) - law(g, h0, t - 1) == pytest.approx(true**2, rel=1e-11)
+
+
+@pytest.mark.parametrize(("b", "order", "point"), [("1/20", 1, (1.05, 0.1035, 1)), ("1/50", 0, (1.0, 0.04, 1))])
+def test_a_first_step_that_the_parameter_does_not_reach_is_told(b, order, point):
+    """``f_r`` has a zero at ``x = 2b + …``, next to the fixed point: A all but vanishes and the law does not."""
+    step = f"{b}*(r-1) - r*(x - {b}*(r-1)) + (x - {b}*(r-1))^3"
+    law = nf.amplification(nf.parse_map(step, state="x", parameter="r"), at={"x": 0, "r": 1})
+    uniform = law.uniform(order)
+    with pytest.warns(DomainWarning):
+        uniform(*point)
+    assert uniform(1.0, 0.01, 200) == pytest.approx(law(1.0, 0.01, 200), rel=GENERAL.errors[order])
+
+
+def test_a_law_that_holds_nowhere_is_refused_when_it_is_made():
+    """Next to a generalised flip, ``c₃ + c₂² = 1/100``, the first correction is larger than the law."""
+    law = nf.amplification(nf.parse_map("-r*x + x^2 - 99/100*x^3", state="x", parameter="r"), at={"x": 0, "r": 1})
+    with pytest.raises(ValueError, match="holds nowhere next to the bifurcation"):
+        law.uniform(1)
+    assert law.uniform(0).latex()

@@ -109,6 +109,8 @@ class Flow:
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
         stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
         still: symbols of ``prelude`` and ``body`` that a first derivative leaves alone: factors of what vanishes.
+        slip: what the first step's error may add to ``Σ ‖∂_g h_t‖²``, a function of ``inputs``, and the part of A that
+            it may be; ``None`` where the first step is never small beside the others.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
     """
 
@@ -125,6 +127,7 @@ class Flow:
     stays: Callable[..., Any] | None = None
     still: tuple[sp.Symbol, ...] = ()
     focus: Callable[[int], tuple[float, float]] | None = None
+    slip: tuple[Callable[..., Any], float] | None = None
 
     def orbit(self) -> Program:
         """The program of ``h_t``."""

@@ -69,6 +69,7 @@ class _Change:
         return block(f"z0_{STEPS}", z - (self.forward(z) - x) / slope)
 
 
+@cache  # its range is measured once for each map
 def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     """The orbit ``h = h* + x`` with ``x = z + Σ b_i z^{2i}`` and ``u = z^k/s`` on a Bernoulli flow at a shifted time.
 
@@ -78,7 +79,8 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         stretch: factor from the caller's ``h0`` to the map's.
 
     Raises:
-        ValueError: an order that the map does not have, or a map without a uniform law.
+        ValueError: an order that the map does not have, a map without a uniform law, or one whose law of this order
+            holds nowhere, as next to a point where its nonlinear coefficient vanishes.
     """
     form = local(m)
     if form is None:
@@ -115,6 +117,7 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     code = inputs, (prelude, solve, body)
     rules = BernoulliRules(law, *code, now, g, margin)
     trial = _Trial(m, order, rules, form.fixed_point, growth, size, power, stretch, compiled_in(states, *code))
+    trial.check()
     name = "u_0" if order else str(changed.first(x) ** power / size)
     domain, stays = measured_domain(rules, MEASURED, order, (str(g), name), cache(trial.region), lopsided)
 
@@ -137,6 +140,7 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         stays=stays,
         still=(*prelude.constants, *body.constants),
         focus=focus(growth, g, critical),
+        slip=(trial.slip, MEASURED.errors[order]),
     )
 
 
@@ -204,6 +208,31 @@ class _Trial:
     stretch: sp.Expr
     orbit: Callable[..., Any]
 
+    def check(self) -> None:
+        """Refuse a law that holds nowhere when it is made: the smallest range tells.
+
+        Raises:
+            ValueError: it does not hold there, nor in a larger one.
+        """
+        if not self._good(self._sized(2.0 ** (1 - HALVINGS))):
+            self.region()
+
+    def _good(self, region: Region) -> bool:
+        return self.error(region) < _SPARE * MEASURED.errors[self.order]
+
+    def slip(self, g: Any, h0: Any) -> Any:
+        """``|s_1² − f_g²|``: what the law's first sensitivity adds to A, or lacks.
+
+        Where ``f_g`` has a zero next to the fixed point the first terms of A all but vanish, and an error that is
+        small beside the rest is not beside them.
+        """
+        (p,), (h,) = self.map.parameters, self.map.states
+        step = 1e-6 * (1 + np.abs(g))
+        with np.errstate(all="ignore"):
+            found = (self.orbit(g + step, h0, 1) - self.orbit(g - step, h0, 1)) / (2 * step)
+            true = _slope(self.map.steps[0], p, h)(g, float(self.stretch) * h0) / float(self.stretch)
+            return np.abs(found**2 - true**2)
+
     def region(self) -> Region:
         """The largest one that is good enough of those that halve one another.
 
@@ -212,7 +241,7 @@ class _Trial:
         """
         for halvings in range(HALVINGS):
             region = self._sized(2.0**-halvings)
-            if self.error(region) < _SPARE * MEASURED.errors[self.order]:
+            if self._good(region):
                 return region
         raise ValueError(f"the uniform law of {self.map.step} holds nowhere next to the bifurcation")
 
@@ -249,6 +278,11 @@ class _Trial:
             kept = errors[horizon - 1][self.rules.stays(region, points, h0, horizon)]
             worst = max(worst, float(np.max(np.where(np.isnan(kept), np.inf, kept), initial=0.0)))
         return worst
+
+
+@cache
+def _slope(step: sp.Expr, parameter: sp.Symbol, state: sp.Symbol) -> Callable[..., Any]:
+    return sp.lambdify((parameter, state), step.diff(parameter), "numpy")
 
 
 def _two_cycle(form: Local, growth: sp.Expr) -> tuple[sp.Expr, sp.Expr]:

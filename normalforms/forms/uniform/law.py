@@ -40,6 +40,8 @@ class UniformLaw(Formula):
         relation: the equation that ``h_t`` solves, where the law is implicit.
         stays: whether the orbit stays, a predicate of the arguments; the value is ``nan`` where it does not.
         weight: what the sum over ``t`` is multiplied by.
+        slip: what the first step's error may add to the sum, a function of all arguments but the horizon, and the part
+            of A that it may be; a call warns where it is more.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
 
     >>> from normalforms import pitchfork
@@ -53,6 +55,7 @@ class UniformLaw(Formula):
     stays: Callable[..., Any] | None = field(default=None, kw_only=True)
     weight: sp.Expr = field(default=sp.S.One, kw_only=True)
     focus: Callable[[int], Focus] | None = field(default=None, kw_only=True)
+    slip: tuple[Callable[..., Any], float] | None = field(default=None, kw_only=True)
 
     def __call__(self, *arguments: Any) -> Any:
         """The value, elementwise over broadcast arguments; components of a planar state are a last axis."""
@@ -76,6 +79,14 @@ class UniformLaw(Formula):
             return self._on_grid(pieces, places, values, stays)
 
         return numbers
+
+    def _checked(self, value: np.ndarray, error: Any, values: list[Any]) -> np.ndarray:
+        if self.slip is None:
+            return super()._checked(value, error, values)
+        rule, part = self.slip
+        slip = float(self.weight) * rule(*values[:-1])
+        narrow = replace(self, domain=replace(self.domain, tolerance=part), slip=None)
+        return narrow._checked(value, slip, values)
 
     def _on_grid(self, pieces: list[Any], places: tuple[int, int], values: tuple[Any, ...], stays: Any) -> np.ndarray:
         """The sum over ``t`` where two arguments span a product grid and the others are numbers."""
@@ -173,6 +184,7 @@ def uniform_law(motion: Flow, weight: sp.Expr = sp.S.One) -> UniformLaw:
         stays=motion.stays,
         weight=motion.weight,
         focus=motion.focus,
+        slip=motion.slip,
     )
 
 
