@@ -541,7 +541,7 @@ def test_cusp_orbit_solves_the_implicit_equation(order, beta, g):
     """Partial fractions over the three roots, complex ones included, evaluated apart from the program."""
     uniform = nf.amplification(nf.cusp()).uniform(order)
     assert "implicit" in str(uniform.domain)
-    assert isinstance(uniform.relation, sp.Eq)
+    assert isinstance(uniform.orbit.relation, sp.Eq)
     h0, t = 0.15, 9
     with mp.workdps(30):
         h = uniform.orbit.lambdify("mpmath")(mp.mpf(beta), mp.mpf(g), mp.mpf(h0), t)
@@ -557,7 +557,7 @@ def test_cusp_orbit_solves_the_implicit_equation(order, beta, g):
 def test_cusp_matrix_and_its_top_eigenvalue():
     law = nf.amplification(nf.cusp())
     uniform, at = law.uniform(2), (0.01, 1.05, 0.1, 20)
-    matrix = np.array([[entry(*at) for entry in row] for row in uniform.matrix])
+    matrix = np.array([[entry(*at) for entry in row] for row in uniform.entries])
     assert np.max(np.abs(matrix / law.gram(at[:2], at[2], at[3]) - 1)) < 1e-3
     assert uniform(*at) == pytest.approx(np.linalg.eigvalsh(matrix)[-1], rel=1e-12)
 

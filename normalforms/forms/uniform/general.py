@@ -221,7 +221,7 @@ class _Trial:
         return self.error(region) < _SPARE * MEASURED.errors[self.order]
 
     def slip(self, g: Any, h0: Any) -> Any:
-        """``|s_1² − f_g²|``: what the law's first sensitivity adds to A, or lacks.
+        """``s_1² − f_g²``: what the law's first sensitivity adds to A, or lacks.
 
         Where ``f_g`` has a zero next to the fixed point the first terms of A all but vanish, and an error that is
         small beside the rest is not beside them.
@@ -231,7 +231,7 @@ class _Trial:
         with np.errstate(all="ignore"):
             found = (self.orbit(g + step, h0, 1) - self.orbit(g - step, h0, 1)) / (2 * step)
             true = _slope(self.map.steps[0], p, h)(g, float(self.stretch) * h0) / float(self.stretch)
-            return np.abs(found**2 - true**2)
+            return found**2 - true**2
 
     def region(self) -> Region:
         """The largest one that is good enough of those that halve one another.

@@ -84,9 +84,11 @@ class UniformLaw(Formula):
         if self.slip is None:
             return super()._checked(value, error, values)
         rule, part = self.slip
-        slip = float(self.weight) * rule(*values[:-1])
+        slip = np.broadcast_to(float(self.weight) * rule(*values[:-1]), value.shape)
+        with np.errstate(all="ignore"):
+            relative = np.abs(slip / (value - slip))  # to the sum without the slip, as the stated error is
         narrow = replace(self, domain=replace(self.domain, tolerance=part), slip=None)
-        return narrow._checked(value, slip, values)
+        return narrow._checked(value, relative * np.abs(value), values)
 
     def _on_grid(self, pieces: list[Any], places: tuple[int, int], values: tuple[Any, ...], stays: Any) -> np.ndarray:
         """The sum over ``t`` where two arguments span a product grid and the others are numbers."""
