@@ -23,4 +23,6 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-nitpicky = False
+default_role = "code"
+# names of attributes that several classes have, in docstrings
+suppress_warnings = ["ref.python"]

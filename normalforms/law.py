@@ -173,12 +173,12 @@ class AmplificationLaw:
         doubling              T (g − 1)            T h0²       T²             H' = x H − H³
         transcritical         T (g − 1)            T h0        T              H' = x H − H²
         saddle-node           T² (g − 1)           T h0        T³             H' = x − H²
-        Neimark–Sacker        T (g − 1)            c T |z0|²   T²/c           R' = x R − R³,
+        Neimark–Sacker        T (g − 1)            c T r0²     T²/c           R' = x R − R³,
                                                                               c = −Re d
         ====================  ===================  ==========  =============  =================
 
-        A coefficient c of the nonlinear term other than one enters ``y`` and ``prefactor``. The cusp's is a 2×2
-        matrix in three variables and without a closed form, see `normalforms.forms.limits.CuspScaling`.
+        Here ``r0 = |z0|``. A coefficient c of the nonlinear term other than one enters ``y`` and ``prefactor``. The
+        cusp's is a 2×2 matrix in three variables and without a closed form, see `normalforms.forms.limits.CuspScaling`.
 
         Raises:
             ValueError: the map is no family; reduce it to its normal form first.

@@ -12,12 +12,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "developing"
-FILES = {"family": 2, "cell": 3, "study": 2}  # how many files of the project each takes, at most
+FILES = {"family": 2, "cell": 3, "form": 2, "study": 2}  # how many files of the project each takes, at most
 
 _RUN = """
 import sys
 from normalforms.cli import main
 sys.exit(main(sys.argv[1:]))
+"""
+
+_MODULE = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
@@ -28,13 +34,14 @@ def blocks(page):
         yield language, named and named[1], code[named.end() :] if named else code
 
 
-def added(text, change):
-    """``text`` with the lines that a change marks with ``+`` after those that it repeats, which occur once."""
+def changed(text, change):
+    """``text`` after a change of whole lines; those that it repeats or marks ``-`` are there, once."""
     lines = change.splitlines()
-    context = "\n".join(line[1:] for line in lines if line.startswith(" "))
-    assert all(line[0] in " +" for line in lines)
-    assert len(re.findall(rf"^{re.escape(context)}$", text, re.M)) == 1, context
-    return re.sub(rf"^{re.escape(context)}$", lambda _: "\n".join(line[1:] for line in lines), text, flags=re.M)
+    assert all(line[0] in " +-" for line in lines)
+    before, after = ("\n".join(line[1:] for line in lines if line[0] in kinds) for kinds in (" -", " +"))
+    place = rf"^{re.escape(before)}$"
+    assert len(re.findall(place, text, re.M)) == 1, before
+    return re.sub(place, lambda _: after, text, flags=re.M)
 
 
 def copied(folder):
@@ -71,7 +78,7 @@ def test_what_a_page_says_is_enough(name, tmp_path):
             touched.add(path)
             target = tmp_path / path
             assert target.exists() == (language == "diff")
-            target.write_text(added(target.read_text(), code) if language == "diff" else code)
+            target.write_text(changed(target.read_text(), code) if language == "diff" else code)
             continue
         ran += 1
         for program in [(code,)] if language == "python" else [(_RUN, *line.split()[1:]) for line in code.splitlines()]:
@@ -79,3 +86,12 @@ def test_what_a_page_says_is_enough(name, tmp_path):
             assert done.returncode == 0, f"{program}\n{done.stdout}\n{done.stderr}"
     assert ran
     assert len(touched) <= FILES[name]
+    (tmp_path / "tests").mkdir()
+    for kept in ("pyproject.toml", "tests/test_architecture.py"):
+        shutil.copy(ROOT / kept, tmp_path / kept)
+    written = " or ".join(Path(path).stem for path in touched if not path.endswith("__init__.py"))
+    pytest_ = "pytest -q -x -p no:cacheprovider tests/test_architecture.py -k"
+    for tool in (["ruff", "check"], ["ruff", "format", "--check"], [*pytest_.split(), f"{written} or circle or floor"]):
+        module, *arguments = tool
+        done = started(tmp_path, _MODULE, module, *arguments, *(sorted(touched) if module == "ruff" else ()))
+        assert done.returncode == 0, f"{tool}\n{done.stdout}\n{done.stderr}"

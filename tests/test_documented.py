@@ -20,10 +20,15 @@ DOORS = {
 
 
 def members(owner):
-    """``(name, object)`` of the public methods and properties that a class of this project defines itself."""
+    """``(name, object)`` of the public methods and properties that a class of this project defines itself.
+
+    Functions that are a field's default are data: the class's own text names the field.
+    """
     for cls in owner.__mro__:
         if cls.__module__.split(".")[0] in {package.__name__ for package in PACKAGES}:
             for name, value in vars(cls).items():
+                if name in inspect.get_annotations(cls):
+                    continue
                 if not name.startswith("_") and (callable(value) or isinstance(value, (property, classmethod))):
                     yield name, value
 
@@ -60,7 +65,7 @@ def test_every_public_name_is_documented():
 
 
 def test_a_first_sentence_ends():
-    ragged = sorted(name for name, value in public() if sentence(value) and sentence(value)[-1] not in ".:;!?")
+    ragged = sorted(name for name, value in public() if sentence(value) and sentence(value)[-1] not in ".:;!?…")
     assert not ragged, ", ".join(ragged)
 
 

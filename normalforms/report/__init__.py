@@ -1,7 +1,7 @@
 """What both packages draw and write with: pages, figure style, progress, files written whole."""
 
+from normalforms.report import page
 from normalforms.report.files import save_figures, write_whole
-from normalforms.report.page import page
 from normalforms.report.progress import Meter, Report
 from normalforms.report.style import COLOURS, style
 

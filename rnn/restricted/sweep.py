@@ -34,7 +34,7 @@ class Sweep:
         direction: v, flat, unit length, turned so that the parameter grows with s; shape (m,).
         displacement: s, shape (count,).
         parameter: g(s), that of the named family and critical at 1, shape (count,), dimensionless: the multiplier λ of
-            the tracked fixed point (pitchfork, transcritical), −λ (period doubling), |λ| (Neimark–Sacker), and
+            the tracked fixed point (pitchfork, transcritical), −λ (period doubling), ``|λ|`` (Neimark–Sacker), and
             ``1 − c₀ c₂ s`` (saddle-node, whose fixed points exist where g > 1).
         slope: ``dg/ds`` there, shape (count,).
         amplification: ``‖J(s) v‖² = Σ_{b,t} ‖∂h_t/∂s‖²``, summed over the batch and steps 1 … T, shape (count,).

@@ -1,1 +1,5 @@
 """Figure 2: the laws of the named families."""
+
+from rnn.studies.laws.study import STUDY, Laws, figure2, laws
+
+__all__ = ["STUDY", "Laws", "figure2", "laws"]
