@@ -100,9 +100,9 @@ class NormalForm:
         """``(g, h0)`` of the law of this normal form at the map's own parameter and state.
 
         ``g`` is the multiplier of the fixed point ``h*`` that persists (with the sign, or the modulus, that makes it
-        critical at 1), ``h0 = ⟨p, h − h*⟩``; a pair has ``h0 = (Re z, Im z)`` with
-        ``z = ⟨p, h − h*⟩ + motion (g − 1)/dmodulus``, since its law keeps the axes where they are at the bifurcation. At a fold ``g = 1 − c0 c2 (r − r*)`` and
-        ``h0 = ⟨p, h − h*⟩`` with the critical ``h*``.
+        critical at 1), ``h0 = ⟨p, h − h*⟩``. A pair has ``h0 = (Re z, Im z)`` with
+        ``z = ⟨p, h − h*⟩ + motion (g − 1)/dmodulus``, since its law keeps the axes where they are at the bifurcation.
+        At a fold ``g = 1 − c0 c2 (r − r*)`` and ``h0 = ⟨p, h − h*⟩`` with the critical ``h*``.
 
         Args:
             parameter: value of the unfolding parameter, or an array.
