@@ -305,11 +305,13 @@ def amplification(
     """The amplification law of a map, or of a normal form.
 
     Args:
-        source: a `Map`, or a `NormalForm`. The law of a normal form is that of its family, rescaled by its
-            coefficients, in the critical multiplier and the coordinate along the critical eigenvector. That of a flip
-            keeps its quadratic term; that of a Neimark–Sacker point is in ``|λ|`` at fixed rotation and
-            ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` averaged over a turn; that of a
-            cusp is in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
+        source: a `Map`, whose law is in its own parameter and state, or a `NormalForm`. The law of a normal form is
+            that of its family, rescaled by its coefficients: ``g`` is the critical multiplier (at a fold
+            ``1 − c0 c2 m``), ``h0`` the coordinate along the critical eigenvector, and `NormalForm.coordinates` gives
+            both. That of a flip keeps its quadratic term; that of a Neimark–Sacker point is in ``|λ|`` and
+            ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` averaged over a turn, and where
+            the rotation or the fixed point moves with the parameter it has no series, uniform or scaling form; that
+            of a cusp is in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
         at: values of state and parameter at the bifurcation, for a map that does not carry them. Decimals are moved
             to the bifurcation next to them, as in `normalforms.reduce`.
         period: n, where ``at`` is a point of a cycle. The law is then that of the normal form of ``f^n``, a step of

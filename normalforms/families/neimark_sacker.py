@@ -73,13 +73,35 @@ def _recognise(m: Map) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def _reduced(form: NormalForm) -> Rescaled | None:
-    """In ``|λ|`` at fixed rotation and ``(Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` on
-    average over a turn."""
+    """In ``|λ|`` and ``(Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` on average over a turn."""
     if form.kind != "neimark_sacker":
         return None
     c = form.coefficients
-    family = neimark_sacker(exact_number(c["omega"]), exact_number(c["d"]))
-    return Rescaled(family, gain=2 * exact_number(c["dmodulus"]) ** 2)
+    omega, d, slope = (exact_number(c[name]) for name in ("omega", "d", "dmodulus"))
+    turn, motion = (exact_number(c.get(name, 0)) / slope for name in ("domega", "motion"))
+    if all(abs(complex(v)) < 1e-12 for v in (turn, motion)):
+        family = neimark_sacker(omega, d)
+    else:
+        family = _responding(omega, d, turn, motion)
+    return Rescaled(family, gain=2 * slope**2)
+
+
+def _responding(omega: sp.Expr, d: sp.Expr, turn: sp.Expr, motion: sp.Expr) -> Map:
+    """``z' = e^{i(ω + turn μ)} z (1 + μ + d |z|²)``, ``z = x + iy − motion μ``, ``μ = g − 1``.
+
+    The rotation and the fixed point answer to the parameter too: in the linear limit that makes ``|dλ|²`` of
+    ``d|λ|²``, and it does not fade with the horizon.
+    """
+    x, y, g = sp.symbols("x y g", real=True)
+    shift = [sp.re(motion) * (g - 1), sp.im(motion) * (g - 1)]
+    a, b = x - shift[0], y - shift[1]
+    radius = a**2 + b**2
+    growth, twist = g + sp.re(d) * radius, sp.im(d) * radius
+    u, v = a * growth - b * twist, a * twist + b * growth
+    angle = omega + turn * (g - 1)
+    c, s = sp.cos(angle), sp.sin(angle)
+    steps = (c * u - s * v + shift[0], s * u + c * v + shift[1])
+    return Map(steps, (x, y), g, {x: 0, y: 0, g: 1}, name="neimark_sacker with a moving pair")
 
 
 def _checked(member: Member) -> Member:

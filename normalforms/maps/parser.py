@@ -29,6 +29,7 @@ _MAX_ARGUMENT = 700  # of a function of a number: beyond it exp leaves the float
 _MAX_NESTED = 6
 """Functions and roots inside one another, where they contain a symbol."""
 _MAX_NESTED_NUMBER = 2
+_MAX_FUNCTION_DIGITS = 60
 _MAX_ROOT_DIGITS = 30
 """Of a number under a root: SymPy factors it."""
 
@@ -240,8 +241,22 @@ class _Reader:
             if name in ("log", "ln") and _is_zero(given[0]):
                 raise self.fail(node, "not a finite real number")
             value = self.checked(node, _NUMBERS[name](*(a.value for a in given)))
+            if max(map(_digits, given)) > _MAX_FUNCTION_DIGITS:
+                raise self.fail(node, f"a function of a number of more than {_MAX_FUNCTION_DIGITS} digits")
         self.shallow(node, nested, value)
-        return self.bounded(node, _Part(function(*(a.expr for a in given)), value, nested, min(size, 1), size))
+        return self.bounded(node, _Part(self.applied(name, function, given, value), value, nested, min(size, 1), size))
+
+    @staticmethod
+    def applied(name: str, function: Any, given: list[_Part], value: Any) -> sp.Expr:
+        """The function's value; SymPy does not try to decide which piece of a piecewise one is active."""
+        exprs = [a.expr for a in given]
+        if name in _SEVERAL:
+            if value is not None:
+                return next(a.expr for a in given if a.value == value)
+            return function(*dict.fromkeys(exprs), evaluate=False) if len(set(exprs)) > 1 else exprs[0]
+        if value is None and name in ("abs", "Abs", "sign"):
+            return function(*exprs, evaluate=False)
+        return function(*exprs)
 
     def shallow(self, node: ast.expr, nested: int, value: Any) -> None:
         limit = _MAX_NESTED if value is None else _MAX_NESTED_NUMBER

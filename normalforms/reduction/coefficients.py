@@ -83,6 +83,10 @@ class Frame:
         direct, moved = self.jet.mixed(self.q), self.jet.second(self.q, self.off(self.jet.parameter))
         return self.along(direct + moved, 1), self.size(direct, 1) + self.size(moved, 1)
 
+    def motion(self) -> Any:
+        """``⟨p, h*_μ⟩``, ``h*_μ = (I−A)^{-1} f_μ``: how the fixed point moves within the critical directions."""
+        return self.along(self.off(self.jet.parameter), 0)
+
     def drift(self) -> Any:
         """``½⟨p, f_μμ + 2A_μ h*_μ + B(h*_μ, h*_μ)⟩``: the constant term at second order in the parameter."""
         moved = self.off(self.jet.parameter)

@@ -13,7 +13,7 @@ from normalforms.exact import Series, taylor, tidy
 from normalforms.maps import Map
 from normalforms.reduction.jet import Jet, jet_of_series
 
-__all__ = ["cycle_jet", "cycle_points", "numeric_step", "smallest_period"]
+__all__ = ["chain", "cycle_jet", "cycle_points", "numeric_step", "smallest_period"]
 
 Point = dict[sp.Symbol, sp.Expr]
 
@@ -24,6 +24,21 @@ def numeric_step(m: Map) -> Any:
     inputs = (*m.states, *m.parameters)
     rows = [[f.diff(s) for s in inputs] for f in m.steps]
     return sp.lambdify(inputs, [list(m.steps), rows], "mpmath", cse=True)
+
+
+def chain(m: Map, state: Sequence[Any], others: Mapping[sp.Symbol, Any], period: int, parameter: sp.Symbol) -> Any:
+    """``f^n`` and its derivative by states and one parameter, an n × (n + 1) matrix, in mpmath by the chain rule."""
+    n = m.dimension
+    parameters = [others[s] for s in m.parameters]
+    place = n + m.parameters.index(parameter)
+    total = mpmath.eye(n + 1)[:n, :]
+    for _ in range(period):
+        values, rows = numeric_step(m)(*state, *parameters)
+        total = mpmath.matrix([row[:n] for row in rows]) * total
+        for i in range(n):
+            total[i, n] += rows[i][place]
+        state = list(values)
+    return state, total
 
 
 def smallest_period(m: Map, point: Mapping[sp.Symbol, Any], period: int, tolerance: float) -> int:

@@ -6,6 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import sympy as sp
+
+from normalforms.reduction.coordinates import Coordinates
+
 __all__ = ["Coefficients", "NormalForm"]
 
 
@@ -90,3 +95,55 @@ class NormalForm:
     period: int = 1
     map: Any = None
     correction: Mapping[Any, float] | None = None
+
+    def coordinates(self, parameter: Any, state: Any) -> tuple[Any, Any]:
+        """``(g, h0)`` of the law of this normal form at the map's own parameter and state.
+
+        ``g`` is the multiplier of the fixed point ``h*`` that persists (with the sign, or the modulus, that makes it
+        critical at 1), ``h0 = ⟨p, h − h*⟩``. A pair has ``h0 = (Re z, Im z)`` with
+        ``z = ⟨p, h − h*⟩ + motion (g − 1)/dmodulus``, since its law keeps the axes where they are at the bifurcation.
+        At a fold ``g = 1 − c0 c2 (r − r*)`` and ``h0 = ⟨p, h − h*⟩`` with the critical ``h*``.
+
+        Args:
+            parameter: value of the unfolding parameter, or an array.
+            state: state of the map, or an array; in R^n a tuple, or an array with n as last axis.
+
+        Raises:
+            ValueError: a reduced jet, which has no map; a degenerate point; a fixed point that cannot be followed.
+
+        >>> from normalforms.maps.map import parse_map
+        >>> from normalforms.reduction.reduce import reduce
+        >>> form = reduce(parse_map("r*x*(1-x)", state="x", parameter="r"), at={"x": "2/3", "r": 3})
+        >>> g, h0 = form.coordinates(3.02, 0.7)
+        >>> round(g, 12), round(h0, 12)
+        (1.02, 0.031125827815)
+        """
+        return self._frame().forward(parameter, state)
+
+    def originals(self, g: Any, h0: Any) -> tuple[Any, Any]:
+        """The map's own parameter and state at ``(g, h0)`` of the law: `coordinates` backwards, ``h = h* + h0 q``.
+
+        Raises:
+            ValueError: as `coordinates`.
+
+        >>> from normalforms.maps.map import parse_map
+        >>> from normalforms.reduction.reduce import reduce
+        >>> form = reduce(parse_map("x + r - x^2", state="x", parameter="r"), at={"x": 0, "r": 0})
+        >>> form.originals(1.01, 0.1)
+        (0.01, 0.1)
+        """
+        return self._frame().backward(g, h0)
+
+    def _frame(self) -> Coordinates:
+        if self.map is None:
+            raise ValueError("a reduced jet has no map, and so no coordinates of its own; reduce a Map")
+        if self.kind == "degenerate":
+            raise ValueError(f"a degenerate point has no law and no coordinates: {self.detail}")
+        q, p = (
+            np.array(v.evalf(20) if isinstance(v, sp.MatrixBase) else v, dtype=complex).ravel() for v in self._vectors
+        )
+        return Coordinates(self.map, self.period, self.point or {}, self.parameter, self.kind, self.coefficients, q, p)
+
+    @property
+    def _vectors(self) -> tuple[Any, Any]:
+        return self.critical_eigenvector, self.adjoint_eigenvector

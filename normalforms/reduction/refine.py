@@ -9,7 +9,7 @@ import mpmath
 import sympy as sp
 
 from normalforms.maps import Map
-from normalforms.reduction.cycle import numeric_step
+from normalforms.reduction.cycle import chain
 
 __all__ = ["distance", "refined"]
 
@@ -77,18 +77,8 @@ Vector = list[Any]
 
 def _round(m: Map, z: Vector, point: Mapping[sp.Symbol, Any], parameter: sp.Symbol, period: int) -> tuple[Vector, Any]:
     """``f^n`` and its derivative by states and the parameter, an n × (n + 1) matrix, by the chain rule."""
-    n = m.dimension
-    parameters = [z[n] if s == parameter else mpmath.mpmathify(sp.N(point[s], 60)) for s in m.parameters]
-    place = n + m.parameters.index(parameter)
-    state, total = z[:n], mpmath.eye(n + 1)[:n, :]
-    for _ in range(period):
-        values, rows = numeric_step(m)(*state, *parameters)
-        local = mpmath.matrix([row[:n] for row in rows])
-        total = local * total
-        for i in range(n):
-            total[i, n] += rows[i][place]
-        state = list(values)
-    return state, total
+    others = {s: mpmath.mpmathify(sp.N(point[s], 60)) for s in m.parameters} | {parameter: z[m.dimension]}
+    return chain(m, z[: m.dimension], others, period, parameter)
 
 
 def _sign(m: Map, point: Mapping[sp.Symbol, Any], parameter: sp.Symbol, period: int, z: Vector) -> int | None:

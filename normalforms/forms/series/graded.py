@@ -72,7 +72,8 @@ class Graded:
 def graded(m: Map) -> Graded:
     """``m`` about its critical point.
 
-    Irrational numbers become fractions that agree to 40 digits. A parameter has weight 2, or 3 when it moves the fixed point of a map without quadratic term (the cusp's β).
+    Irrational numbers become fractions that agree to 40 digits. A parameter has weight 2, or 3 when it moves the fixed
+    point of a map without quadratic term (the cusp's β).
 
     Raises:
         ValueError: see `critical_multiplier`.
