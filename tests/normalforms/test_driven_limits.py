@@ -7,11 +7,9 @@ import scipy.linalg
 import sympy as sp
 
 import normalforms as nf
-from normalforms.forms.driven import (
-    coefficients,
-    critical_series,
+from normalforms.forms.driven.moments import coefficients, critical_series, leading
+from normalforms.forms.driven.stationary import (
     exponent_formula,
-    leading,
     moment_exponent,
     stationary_moment,
     tail_index,
