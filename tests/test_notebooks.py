@@ -9,7 +9,7 @@ import jupytext
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-NAMES = ("figure1", "figure2", "natural_gradient")
+NAMES = ("figure1", "figure2", "natural_gradient", "noise")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,6 +24,12 @@ def test_script_and_notebook_are_paired_and_free_of_output(name):
 def test_figure2_runs(monkeypatch):
     monkeypatch.setenv("NOTEBOOK_NODES", "20")
     assert len(runpy.run_path(str(FOLDER / "figure2.py"))["figure"].axes) == 4
+
+
+def test_noise_runs(monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_NODES", "6")
+    shown = runpy.run_path(str(FOLDER / "noise.py"))
+    assert len(shown["figure"].axes) == 3
 
 
 def test_natural_gradient_runs(monkeypatch):

@@ -8,16 +8,9 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.forms.driven import (
-    DrivenLaw,
-    autoregressive_sum,
-    constant_sum,
-    driven,
-    law_moment,
-    law_nodes,
-    sinusoid_sum,
-    white_sum,
-)
+from normalforms.forms.driven import DrivenLaw, driven
+from normalforms.forms.driven.inputs import law_moment, law_nodes
+from normalforms.forms.driven.linear import autoregressive_sum, constant_sum, sinusoid_sum, white_sum
 
 LINEAR = nf.amplification(nf.stability_flip())
 CUBIC = nf.amplification(nf.pitchfork())

@@ -9,12 +9,17 @@ is ``a Z² + b Z + c`` with functions of ``H`` and of the time that is left:
 ``a`` and ``c`` are even, ``b`` is odd. On Chebyshev points of ``[0, R]``, beyond which no orbit gets but for a
 probability of 1e-35, it is a linear system with constant coefficients, solved by one matrix exponential. At R the
 drift points inwards, so the diffusion is left out there and no boundary value is invented.
+
+Above criticality weak noise chooses a side within ``ℓ = (x e^{−2x} + y/2x)^{1/2}`` of zero. The points
+``H = R sinh(κs)/sinh κ`` are ``sinh(κ)/κ`` times as dense there; without that 208 points do not reach three digits at
+``x = 5``, ``y = .01``, with it 44 reach seven.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+from scipy.optimize import brentq
 
 from normalforms.forms.driven.number import Number
 
@@ -32,12 +37,20 @@ def _chebyshev(n: int) -> tuple[np.ndarray, np.ndarray]:
     return z, D - np.diag(D.sum(axis=1))
 
 
+def _clustering(density: float) -> float:
+    """κ with ``sinh(κ)/κ = density``."""
+    return brentq(lambda k: np.sinh(k) / k - density, 1e-3, 50.0) if density > 1 + 1e-6 else 1e-3
+
+
 def _solve(x: float, y: float, starts: np.ndarray, n: int) -> np.ndarray:
     """``c(1, H(0))`` at each start."""
     m = x / np.sqrt(y)
     radius = max(y**0.25 * np.sqrt(m + np.sqrt(m * m + _SPAN)), 1.05 * float(np.max(np.abs(starts))))
     z, D = _chebyshev(n)
-    D, H = D / radius, z[:n] * radius
+    layer = np.sqrt(max(x, 1.0) * np.exp(-2 * max(x, 0.0)) + y / (2 * max(x, 1.0)))
+    kappa = _clustering(max(1.0, 0.15 * radius / layer))
+    unit = radius / np.sinh(kappa)
+    D, H = D / (unit * kappa * np.cosh(kappa * z))[:, None], unit * np.sinh(kappa * z[:n])
 
     def restricted(M: np.ndarray, sign: float) -> np.ndarray:  # to even or odd functions, on the positive half
         return M[:n, :n] + sign * M[:n, n:][:, ::-1]
@@ -54,10 +67,10 @@ def _solve(x: float, y: float, starts: np.ndarray, n: int) -> np.ndarray:
     M[b, b], M[b, a] = generator(-1.0) + slope, np.diag(2 * H)
     M[c, c], M[c, b] = generator(1.0), np.diag(H)
     half = scipy.linalg.expm(M)[c, -1]
-    values, points = np.concatenate([half, half[::-1]]), z * radius
+    values = np.concatenate([half, half[::-1]])
     weights = (-1.0) ** np.arange(2 * n)
     weights[[0, -1]] /= 2
-    apart = starts[:, None] - points
+    apart = (np.arcsinh(starts / unit) / kappa)[:, None] - z
     hit = np.argmin(np.abs(apart), axis=1)
     exact = apart[np.arange(len(starts)), hit] == 0
     terms = weights / np.where(apart == 0, 1.0, apart)
