@@ -21,6 +21,7 @@ from rnn.tasks import Task
 __all__ = ["FewSteps", "Flow", "flow", "loss_and_slope", "real_steps"]
 
 RTOL = 1e-3
+_SPACING = 10.0
 FEW = 50
 """With fewer steps than these to go they are taken one by one: descent lags its flow by about one."""
 
@@ -44,6 +45,7 @@ class Flow:
         crossing: step of the first crossing, ``nan`` for none.
         next_crossing: of the second.
         lost: the fixed point went away, as in a fold, at the last step.
+        inner: steps and parameters between the places.
     """
 
     steps: list[float] = field(default_factory=list)
@@ -54,13 +56,16 @@ class Flow:
     crossing: float = float("nan")
     next_crossing: float = float("nan")
     lost: bool = False
+    inner: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def path(self, task: Task) -> ModelPath | None:
         """The networks along the flow."""
         if len(self.steps) < 2:
             return None
-        dtype = task.h0.dtype
-        return ModelPath(np.asarray(self.steps), np.stack(self.parameters).astype(dtype), Rebuild(task.student))
+        steps = np.concatenate([self.steps, *(s for s, _ in self.inner)])
+        rows = np.concatenate([np.stack(self.parameters), *(r for _, r in self.inner)]).astype(task.h0.dtype)
+        order = np.argsort(steps)
+        return ModelPath(steps[order], rows[order], Rebuild(task.student))
 
 
 class _Point:
@@ -80,12 +85,21 @@ class _Point:
 
 
 def flow(
-    task: Task, start: np.ndarray, at: float, descent: HeavyBall, point: np.ndarray, ahead: float, after: float
+    task: Task,
+    start: np.ndarray,
+    at: float,
+    descent: HeavyBall,
+    point: np.ndarray,
+    ahead: float,
+    after: float,
+    velocity: np.ndarray | None = None,
 ) -> Flow:
-    """Follow ``dθ/dn = −η ∇L`` by a pair of orders 5 and 4 until ``after`` steps past the first crossing.
+    """Follow the optimizer's own equation by a pair of orders 5 and 4 until ``after`` steps past the first crossing.
 
-    Descent is late against its flow: along the way it loses ``½ ln |∇L(n)|/|∇L(0)|`` steps, as the unit-time map of
-    ``θ' = −η∇L`` is that of ``−η∇(L + η|∇L|²/4)`` (Barrett & Dherin 2021, arXiv:2009.11162). The steps count with it.
+    Plain descent is ``dθ/dn = −η ∇L``. It is late against that: along the way it loses ``½ ln |∇L(n)|/|∇L(0)|`` steps,
+    as the unit-time map of ``θ' = −η∇L`` is that of ``−η∇(L + η|∇L|²/4)`` (Barrett & Dherin 2021, arXiv:2009.11162).
+    The steps count with it. A heavy ball is ``dθ/dn = −η v``, ``dv/dn = ln m (v − ∇L/(1 − m))``, whose v relaxes by the
+    factor m in a step.
 
     Args:
         task: what is trained.
@@ -95,37 +109,60 @@ def flow(
         point: where the followed fixed point is.
         ahead: steps to look ahead at most.
         after: steps to go on after the first crossing.
+        velocity: v of the heavy ball; settled unless given, zero at step 0.
     """
-    found, where, rate = Flow(), _Point(task, point), descent.effective
+    found, where, count = Flow(), _Point(task, point), len(start)
     seen: dict[str, float] = {}
+    m, start = descent.momentum, start.astype(np.float64)
 
-    def field_(_: float, flat: np.ndarray) -> np.ndarray:
+    def push(flat: np.ndarray) -> np.ndarray:
         loss, slope = loss_and_slope(task, flat.astype(task.h0.dtype))
         found.gradients += 1
         seen["loss"] = float(loss)
-        return -rate * np.asarray(slope, np.float64)
+        return np.asarray(slope, np.float64)
 
-    scale = float(np.sqrt(np.mean(start**2)))
-    solver = RK45(field_, 0.0, start.astype(np.float64), ahead, rtol=RTOL, atol=RTOL * scale)
-    first_speed = float(np.linalg.norm(solver.f))
-    record(found, at, start, where(start), seen["loss"])
-    # a heavy ball at rest takes m/(1−m) steps to come up to speed
-    delay = descent.momentum / (1 - descent.momentum) if at == 0 else 0.0
-    while solver.status == "running" and found.moduli[-1] is not None:
+    def field_(_: float, y: np.ndarray) -> np.ndarray:
+        if not m:
+            return -descent.rate * push(y)
+        return np.concatenate([-descent.rate * y[count:], np.log(m) * (y[count:] - push(y[:count]) / (1 - m))])
+
+    y0, tolerance = start, RTOL * float(np.sqrt(np.mean(start**2))) * np.ones(count)
+    if m:
+        settled = push(start) / (1 - m)
+        v = (np.zeros(count) if at == 0 else settled) if velocity is None else velocity
+        y0 = np.concatenate([start, v])
+        tolerance = np.concatenate([tolerance, RTOL * np.full(count, max(np.sqrt(np.mean(settled**2)), 1e-12))])
+    solver = RK45(field_, 0.0, y0, ahead, rtol=RTOL, atol=tolerance)
+    first_speed = float(np.linalg.norm(solver.f[:count]))
+    values = where(start)
+    record(found, at, start, values, seen["loss"])
+    while solver.status == "running" and values is not None:
         solver.step()
-        if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
+        flat = solver.y[:count]
+        if solver.status == "failed" or not np.all(np.isfinite(flat)):
+            found.losses[-1] = float("nan")
             break
-        speed = float(np.linalg.norm(solver.f))
-        lag = 0.5 * np.log(speed / first_speed) if speed > 0 < first_speed else 0.0
-        values = where(solver.y)
+        speed = float(np.linalg.norm(solver.f[:count]))
+        lag = 0.5 * np.log(speed / first_speed) if not m and speed > 0 < first_speed else 0.0
+        values = where(flat)
         if values is None:
             found.lost = True
             break
-        record(found, at + solver.t + lag + delay, solver.y.copy(), values, seen["loss"])
-        _events(found, solver, where, at, first_speed)
+        record(found, at + solver.t + lag, flat.copy(), values, seen["loss"])
+        found.inner.append(_inner(solver, found.steps[-2:], count))
+        _events(found, solver, where, count)
         if found.steps[-1] > found.crossing + after:
             break
     return found
+
+
+def _inner(solver: Any, ends: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places between two of the solver's, on its interpolant, ten steps apart."""
+    pieces = int((solver.t - solver.t_old) // _SPACING)
+    shares = np.arange(1, pieces + 1) / (pieces + 1)
+    within = solver.dense_output()
+    rows = [within(solver.t_old + share * (solver.t - solver.t_old))[:count] for share in shares]
+    return ends[0] + shares * (ends[1] - ends[0]), np.array(rows).reshape(pieces, count)
 
 
 def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None, loss: float) -> None:
@@ -136,7 +173,7 @@ def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None
     found.losses.append(loss)
 
 
-def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], at: float, first_speed: float) -> None:
+def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], count: int) -> None:
     """Locate crossings within the last step of the solver, on its own interpolant."""
     for k, name in enumerate(("crossing", "next_crossing")):
         before, after = (abs(values[k]) for values in found.moduli[-2:])
@@ -145,7 +182,7 @@ def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], at: fl
         within = solver.dense_output()
 
         def gap(t: float, k: int = k, within: Any = within) -> float:
-            values = where(within(t))
+            values = where(within(t)[:count])
             return float("nan") if values is None else abs(values[k]) - 1
 
         t = brentq(gap, solver.t_old, solver.t, xtol=1e-3)
@@ -155,10 +192,11 @@ def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], at: fl
 
 @dataclass
 class FewSteps:
-    """Real steps: parameters and losses before each and after the last."""
+    """Real steps: parameters and losses before each of them, and the velocities that led there."""
 
     parameters: np.ndarray
     losses: np.ndarray
+    velocity: np.ndarray
 
 
 @eqx.filter_jit
@@ -166,19 +204,23 @@ def _scan(task: Task, flat: Array, velocity: Array, rate: Array, momentum: Array
     def step(carry: Any, _: None) -> Any:
         flat, velocity = carry
         loss, slope = loss_and_slope(task, flat)
-        velocity = momentum * velocity + slope
-        return (flat - rate * velocity, velocity), (flat, loss)
+        before, velocity = velocity, momentum * velocity + slope
+        return (flat - rate * velocity, velocity), (flat, loss, before)
 
     return jax.lax.scan(step, (flat, velocity), length=count)
 
 
-def real_steps(task: Task, start: np.ndarray, descent: HeavyBall, count: int) -> FewSteps:
-    """``count`` steps of the optimizer itself; a heavy ball begins at its settled speed."""
+def real_steps(
+    task: Task, start: np.ndarray, descent: HeavyBall, count: int, velocity: np.ndarray | None = None
+) -> FewSteps:
+    """``count`` steps of the optimizer itself; a heavy ball begins at its settled speed unless that is given."""
     dtype = task.h0.dtype
     flat = np.asarray(start, dtype)
-    velocity = np.zeros_like(flat)
-    if descent.momentum:
-        velocity = np.asarray(loss_and_slope(task, flat)[1]) / dtype.type(1 - descent.momentum)
+    if velocity is None:
+        velocity = np.zeros_like(flat)
+        if descent.momentum:
+            velocity = np.asarray(loss_and_slope(task, flat)[1]) / dtype.type(1 - descent.momentum)
+    velocity = np.asarray(velocity, dtype)
     rate, momentum = (np.asarray(v, dtype) for v in (descent.rate, descent.momentum))
-    _, (parameters, losses) = _scan(task, flat, velocity, rate, momentum, count)
-    return FewSteps(np.asarray(parameters), np.asarray(losses))
+    _, rows = _scan(task, flat, velocity, rate, momentum, count)
+    return FewSteps(*(np.asarray(row) for row in rows))

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rnn.dynamics import bifurcations
 from rnn.forecasting.flow import FEW, Flow, flow, loss_and_slope, real_steps
 from rnn.forecasting.law import NODES, critical_pair, law
 from rnn.forecasting.optimizer import HeavyBall, read_optimizer
 from rnn.forecasting.place import LOST, settle, top_two
 from rnn.forecasting.result import Cost, Forecast, Method, Status, passage
-from rnn.forecasting.twin import TwinRun, sharpness, small_states, train_twin, twin_of
+from rnn.forecasting.twin import TwinRun, rotated_velocity, sharpness, small_states, train_twin, twin_of
 from rnn.models import Model, Rebuild, VanillaRNN, flatten, partition
 from rnn.tasks import Task
 from rnn.training import Run
@@ -25,8 +26,9 @@ __all__ = ["forecast"]
 LAW_FROM = 0.7  # below, the critical vectors still mix with the other neurons
 GAP = 0.85  # next modulus over the critical one beyond which a single mode is not the story
 SMALL = 0.35  # root mean square of states beyond which tanh is no identity
-ERROR = {"flow": (1.5, 0.005), "law": (0.7, 0.05), "twin": (1.0, 0.03)}
+ERROR = {"flow": (1.5, 0.005), "law": (0.7, 0.025), "twin": (1.0, 0.04)}
 """Floor of the error bar, in steps, and as a share of the steps to go."""
+LAW_FAR = 0.055  # more of them for the law at λ = .7, none from .75 on
 
 
 class _Refusal(Exception):
@@ -93,6 +95,7 @@ def forecast(
         if isinstance(descent, str):
             raise _Refusal("refused", f"the optimizer's flow is not known: {descent}; take plain descent or momentum")
         view.begin(task, model, point)
+        view.velocity = _velocity(source, task, at, descent)
         makers = {"flow": _by_flow, "law": _by_law, "twin": _by_twin}
         return makers[method](view, task, model, descent, size, ahead, after)
     except _Refusal as reason:
@@ -112,6 +115,18 @@ def _given(source: Any, task: Task | None, at: float | None) -> tuple[Any, Task,
     return source, task, float(0 if at is None else at)
 
 
+def _velocity(source: Any, task: Task, at: float, descent: HeavyBall) -> np.ndarray | None:
+    """v of a heavy ball, from the last saved stretch of a run; zero at its beginning, ``None`` where it is not known."""
+    if not descent.momentum:
+        return None
+    if at == 0:
+        return np.zeros(flatten(task.student).size)
+    if not isinstance(source, Run):
+        return None
+    before = float(source.path.steps[np.searchsorted(source.path.steps, at) - 1])
+    return (source.path.flat(before) - source.path.flat(at)) / ((at - before) * descent.rate)
+
+
 class _View:
     """What is known while a forecast is being made."""
 
@@ -120,6 +135,7 @@ class _View:
         self.gradients = self.small = 0
         self.point = np.zeros(0)
         self.values = np.zeros(2, complex)
+        self.velocity: np.ndarray | None = None
 
     def begin(self, task: Task, model: Any, point: Any) -> None:
         """Find the fixed point and its multipliers."""
@@ -130,6 +146,11 @@ class _View:
                 "refused", "Newton's method finds no fixed point to follow from the given place; pass point= near one"
             )
         self.values = top_two(slope)
+
+    def point_at(self, found: Flow, task: Task) -> np.ndarray:
+        """The followed fixed point at the end of a flow."""
+        model = Rebuild(task.student)(found.parameters[-1].astype(task.h0.dtype))
+        return settle(model, self.point, task.h0.dtype)[0]
 
     @property
     def past(self) -> bool:
@@ -158,6 +179,8 @@ class _View:
 
     def error(self, crossing: float) -> float:
         floor, share = ERROR[self.method]
+        if self.method == "law":  # the critical vectors turn more, the farther the crossing
+            share += LAW_FAR * max(0.0, (0.75 - abs(self.values[0])) / (0.75 - LAW_FROM))
         return max(floor, share * (crossing - self.at))
 
 
@@ -175,7 +198,8 @@ def _by_flow(
         raise _Refusal(
             "diverging", f"one step at the rate {descent.rate:g} raises the loss: descent does not follow a flow"
         )
-    found = flow(task, start, view.at, descent, view.point, float(ahead), float("inf") if view.past else float(after))
+    stop = float("inf") if view.past else float(after)
+    found = flow(task, start, view.at, descent, view.point, float(ahead), stop, view.velocity)
     view.gradients = found.gradients + 2
     if 0 < found.crossing - view.at < FEW and not after:
         found = _stepwise(view, task, start, descent)
@@ -199,6 +223,8 @@ def _by_flow(
         return view.made("diverging", "the loss is not finite along the flow", **facts)
     if view.past:
         return view.made("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already", **facts)
+    if np.isnan(facts["crossing"]) and np.linalg.norm(view.point_at(found, task)) > 1e-4 and facts["path"] is not None:
+        return _elsewhere(view, task, found, facts, ahead)
     if np.isnan(facts["crossing"]):
         return view.made("none ahead", _wants(found, ahead), **facts)
     if found.lost:
@@ -206,6 +232,20 @@ def _by_flow(
     if not _falls(task, found.parameters[-1], descent):
         return view.made("flagged", "at the crossing the rate is beyond the edge: descent will leave its flow", **facts)
     return view.made("ok", f"the multiplier reaches 1 in {facts['crossing'] - view.at:.1f} steps", **facts)
+
+
+def _elsewhere(view: _View, task: Task, found: Flow, facts: dict[str, Any], ahead: int) -> Forecast:
+    """The first event of any fixed point along the foreseen path: with a bias that moves, a fold away from the followed
+    point takes a crossing's place."""
+    events = [e for e in bifurcations(facts["path"]) if np.isfinite(e.step)]
+    if not events:
+        return view.made("none ahead", _wants(found, ahead), **facts)
+    first = min(events, key=lambda e: e.step)
+    facts |= {"crossing": float(first.step), "error": 2 * view.error(float(first.step)), "kind": first.kind}
+    later = sorted(e.step for e in events if e.step > first.step + 1e-6)
+    facts["next_crossing"] = float(later[0]) if later else float("nan")
+    name = first.kind.replace("_", "-")
+    return view.made("ok", f"the followed point stays stable; the first event is a {name} of another point", **facts)
 
 
 def _wants(found: Flow, ahead: int) -> str:
@@ -225,7 +265,7 @@ def _falls(task: Task, flat: np.ndarray, descent: HeavyBall) -> bool:
 
 def _stepwise(view: _View, task: Task, start: np.ndarray, descent: HeavyBall) -> Flow:
     """The few steps that remain, taken."""
-    run = real_steps(task, start, descent, 2 * FEW)
+    run = real_steps(task, start, descent, 2 * FEW, view.velocity)
     found, point, rebuild = Flow(), view.point, Rebuild(task.student)
     for k, (flat, loss) in enumerate(zip(run.parameters, run.losses, strict=True)):
         point, slope, residual = settle(rebuild(flat), point, task.h0.dtype)
@@ -349,7 +389,8 @@ def _judged_twin(view: _View, small: Task, run: TwinRun, facts: dict[str, Any]) 
 def _trained(
     view: _View, task: Task, model: VanillaRNN, descent: HeavyBall, size: int, ahead: int, after: int
 ) -> tuple[TwinRun, Task]:
-    small = twin_of(task, model, size)
+    small, U = twin_of(task, model, size)
+    velocity = None if view.velocity is None else rotated_velocity(model, view.velocity, U)
     rebuild, dtype = Rebuild(small.student), task.h0.dtype
     where = {"point": np.zeros(len(small.student.weight))}
 
@@ -361,7 +402,7 @@ def _trained(
         return top_two(slope)
 
     stop = ahead if view.past else after
-    run = train_twin(small, view.at, descent, multipliers, ahead, stop)
+    run = train_twin(small, view.at, descent, multipliers, ahead, stop, velocity)
     view.small += run.gradients
     return run, small
 
