@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         normal_form,
         watch,
     )
+    from rnn.forecasting import Forecast, forecast
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
     from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
     from rnn.natural_gradient import (
@@ -44,6 +45,10 @@ _HOME = {
         "fixed_points",
         "normal_form",
         "watch",
+    ),
+    "forecasting": (
+        "Forecast",
+        "forecast",
     ),
     "kernel": (
         "SNTK",

@@ -1,1 +1,6 @@
 """Forecasts of training: the flow of descent, the law of the critical multiplier, a small twin of the network."""
+
+from rnn.forecasting.forecast import forecast
+from rnn.forecasting.result import Cost, Forecast, passage
+
+__all__ = ["Cost", "Forecast", "forecast", "passage"]

@@ -4,8 +4,8 @@ With p and q the critical eigenvectors at the checkpoint (``|q| = 1``, ``pᵀq =
 
     u_1 = λ p·φ(h_0),   u_{t+1} = λ p·tanh(q u_t),   read-out q_r u_t,
 
-φ the tanh for ``W tanh(h) + b`` and the identity for ``tanh(W h + b)``. Its loss against the true targets is ``L(λ)``, and
-descent is taken to move λ as it moves now, times how that changes with λ,
+φ the tanh for ``W tanh(h) + b`` and the identity for ``tanh(W h + b)``. Its loss against the true targets is
+``L(λ)``, and descent is taken to move λ as it moves now, times how that changes with λ,
 
     steps = ∫_{λ_0}^{±1} dλ / [ λ̇ · F(λ) m(λ) / (F(λ_0) m(λ_0)) ],   F = −dL/dλ,   m = (1 − g²/λ²)⁻²,
 

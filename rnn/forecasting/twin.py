@@ -112,7 +112,7 @@ def _rotated(task: Task, model: VanillaRNN, U: np.ndarray) -> Task:
 
 
 def small_states(task: Task, model: Any) -> float:
-    """Root mean square of the states that are not read out, over the batch and the horizon: where tanh is the identity."""
+    """Root mean square of the states that are not read out, over batch and horizon: tanh is the identity there."""
     return float(_bulk(task, model))
 
 
