@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 from scipy.integrate import RK45
+from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
 from rnn.forecasting.optimizer import HeavyBall
@@ -45,7 +46,6 @@ class Flow:
         crossing: step of the first crossing, ``nan`` for none.
         next_crossing: of the second.
         lost: the fixed point went away, as in a fold, at the last step.
-        inner: steps and parameters between the places.
     """
 
     steps: list[float] = field(default_factory=list)
@@ -56,16 +56,13 @@ class Flow:
     crossing: float = float("nan")
     next_crossing: float = float("nan")
     lost: bool = False
-    inner: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def path(self, task: Task) -> ModelPath | None:
         """The networks along the flow."""
         if len(self.steps) < 2:
             return None
-        steps = np.concatenate([self.steps, *(s for s, _ in self.inner)])
-        rows = np.concatenate([np.stack(self.parameters), *(r for _, r in self.inner)]).astype(task.h0.dtype)
-        order = np.argsort(steps)
-        return ModelPath(steps[order], rows[order], Rebuild(task.student))
+        dtype = task.h0.dtype
+        return ModelPath(np.asarray(self.steps), np.stack(self.parameters).astype(dtype), Rebuild(task.student))
 
 
 class _Point:
@@ -136,6 +133,7 @@ def flow(
     first_speed = float(np.linalg.norm(solver.f[:count]))
     values = where(start)
     record(found, at, start, values, seen["loss"])
+    bend = -(first_speed**2) / descent.effective
     while solver.status == "running" and values is not None:
         solver.step()
         flat = solver.y[:count]
@@ -144,25 +142,39 @@ def flow(
             break
         speed = float(np.linalg.norm(solver.f[:count]))
         lag = 0.5 * np.log(speed / first_speed) if not m and speed > 0 < first_speed else 0.0
+        before, ends, bend = len(found.steps), (found.losses[-1], seen["loss"]), (bend, -(speed**2) / descent.effective)
+        _between(found, solver, where, ends, bend)
+        bend = bend[1]
         values = where(flat)
         if values is None:
             found.lost = True
             break
         record(found, at + solver.t + lag, flat.copy(), values, seen["loss"])
-        found.inner.append(_inner(solver, found.steps[-2:], count))
-        _events(found, solver, where, count)
+        # the lag grows along the step as the places between are counted
+        known = np.asarray(found.steps[before - 1 :])
+        drift = (found.steps[-1] - known[0]) / (solver.t - solver.t_old)
+        found.steps[before:-1] = list(known[0] + drift * (known[1:-1] - known[0]))
+        _events(found, solver, where, count, before - 1)
         if found.steps[-1] > found.crossing + after:
             break
     return found
 
 
-def _inner(solver: Any, ends: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places between two of the solver's, on its interpolant, ten steps apart."""
-    pieces = int((solver.t - solver.t_old) // _SPACING)
-    shares = np.arange(1, pieces + 1) / (pieces + 1)
-    within = solver.dense_output()
-    rows = [within(solver.t_old + share * (solver.t - solver.t_old))[:count] for share in shares]
-    return ends[0] + shares * (ends[1] - ends[0]), np.array(rows).reshape(pieces, count)
+def _between(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], ends: Any, slopes: Any) -> None:
+    """Places within the solver's last step, on its interpolant: three at most, ten steps apart at least.
+
+    The loss there is the cubic through its values and slopes ``−η‖∇L‖²`` at both ends.
+    """
+    pieces = min(3, int((solver.t - solver.t_old) // _SPACING))
+    within, count = solver.dense_output(), len(found.parameters[0])
+    loss = CubicHermiteSpline([solver.t_old, solver.t], ends, slopes)
+    start, first = found.steps[-1], solver.t_old
+    for k in range(1, pieces + 1):
+        t = first + k / (pieces + 1) * (solver.t - first)
+        flat = within(t)[:count]
+        values = where(flat)
+        if values is not None:
+            record(found, start + t - first, flat, values, float(loss(t)))
 
 
 def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None, loss: float) -> None:
@@ -173,21 +185,24 @@ def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None
     found.losses.append(loss)
 
 
-def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], count: int) -> None:
+def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], count: int, first: int) -> None:
     """Locate crossings within the last step of the solver, on its own interpolant."""
-    for k, name in enumerate(("crossing", "next_crossing")):
-        before, after = (abs(values[k]) for values in found.moduli[-2:])
-        if not (before < 1 <= after and np.isnan(getattr(found, name))):
+    places = np.asarray(found.steps[first:])
+    times = solver.t_old + (places - places[0]) / (places[-1] - places[0]) * (solver.t - solver.t_old)
+    within = solver.dense_output()
+    for mode, name in enumerate(("crossing", "next_crossing")):
+        moduli = np.array([abs(values[mode]) for values in found.moduli[first:]])
+        over = np.flatnonzero((moduli[:-1] < 1) & (moduli[1:] >= 1))
+        if not len(over) or not np.isnan(getattr(found, name)):
             continue
-        within = solver.dense_output()
+        k = int(over[0])
 
-        def gap(t: float, k: int = k, within: Any = within) -> float:
+        def gap(t: float, mode: int = mode) -> float:
             values = where(within(t)[:count])
-            return float("nan") if values is None else abs(values[k]) - 1
+            return float("nan") if values is None else abs(values[mode]) - 1
 
-        t = brentq(gap, solver.t_old, solver.t, xtol=1e-3)
-        share = (t - solver.t_old) / (solver.t - solver.t_old)
-        setattr(found, name, (1 - share) * found.steps[-2] + share * found.steps[-1])
+        t = brentq(gap, times[k], times[k + 1], xtol=1e-3)
+        setattr(found, name, float(np.interp(t, times, places)))
 
 
 @dataclass

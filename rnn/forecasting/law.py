@@ -134,7 +134,8 @@ def law(task: Task, model: VanillaRNN, rate: float, pair: Critical) -> Law:
     pace = pushed[0] / (speed * pushed[1:])
     lag = 0.5 * np.log(pushed[-1] / pushed[0])  # of descent behind its flow, see rnn.forecasting.flow.flow
     steps = float((1 - here) / 2 * (weights @ pace)) + lag
-    # running integral at the nodes, by the polynomial through them
+    # running integral at the nodes, by the polynomial through them, and the lag so far
     inner = np.polynomial.Legendre.fit(nodes, pace, NODES - 1).integ(lbnd=-1)
-    times = (1 - here) / 2 * inner(np.concatenate([[-1.0], nodes, [1.0]]))
+    lags = 0.5 * np.log(pushed[1:] / pushed[0])
+    times = np.concatenate([[0.0], (1 - here) / 2 * inner(nodes) + lags, [steps]])
     return Law(steps, speed, float("nan"), sign * np.concatenate([[here], places, [1.0]]), times)
