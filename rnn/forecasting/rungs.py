@@ -24,6 +24,7 @@ __all__ = ["by_flow", "by_law", "by_twin"]
 def by_flow(
     view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
 ) -> Forecast:
+    """By the optimizer's own flow, with real steps where few remain; see :func:`rnn.forecasting.flow.flow`."""
     start = np.asarray(flatten(model), np.float64)
     if not _falls(task, start, descent):
         raise RefusedError(
@@ -127,6 +128,7 @@ def _vanilla(view: View, task: Task, model: Any, name: str) -> VanillaRNN:
 def by_law(
     view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
 ) -> Forecast:
+    """By one quadrature; see :mod:`rnn.forecasting.law`."""
     model = _vanilla(view, task, model, "law")
     if model.bias is not None:
         raise RefusedError(
@@ -163,6 +165,7 @@ def by_law(
 def by_twin(
     view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
 ) -> Forecast:
+    """By a small network in the large one's place; see :mod:`rnn.forecasting.twin`."""
     model = _vanilla(view, task, model, "twin")
     r = task.outputs
     size = min(r + 6 * r if size is None else size, len(model.weight))

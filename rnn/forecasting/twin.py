@@ -24,7 +24,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from rnn.forecasting.flow import loss_and_slope, real_steps
 from rnn.forecasting.optimizer import HeavyBall
 from rnn.forecasting.result import passage
-from rnn.models import Form, ModelPath, Rebuild, VanillaRNN, flatten
+from rnn.models import Form, ModelPath, Rebuild, VanillaRNN, flatten, trajectory
 from rnn.tasks import Task
 
 __all__ = ["Twin", "TwinRun", "rotated_velocity", "sharpness", "small_states", "train_twin", "twin_of"]
@@ -118,8 +118,6 @@ def small_states(task: Task, model: Any) -> float:
 
 @eqx.filter_jit
 def _bulk(task: Task, model: Any) -> Array:
-    from rnn.models import trajectory
-
     states = trajectory(model, task.h0, task.horizon)[..., task.outputs :]
     return jnp.sqrt(jnp.mean(states**2)) if states.size else jnp.zeros(())
 

@@ -59,6 +59,7 @@ class View:
 
     @property
     def past(self) -> bool:
+        """The multiplier is beyond 1 already."""
         return bool(abs(self.values[0]) >= 1)
 
     @property
@@ -83,6 +84,7 @@ class View:
         return Forecast(method=self.method, at=self.at, status=status, detail=detail, cost=cost, **(known | facts))
 
     def error(self, crossing: float) -> float:
+        """Half-width of the error bar of a crossing, in steps."""
         floor, share = ERROR[self.method]
         if self.method == "law":  # the critical vectors turn more, the farther the crossing
             share += LAW_FAR * max(0.0, (0.75 - abs(self.values[0])) / (0.75 - LAW_FROM))
@@ -90,6 +92,7 @@ class View:
 
 
 def kind_of(value: complex) -> str:
+    """The kind of a crossing, by its multiplier."""
     if abs(value.imag) > 1e-6 * abs(value):
         return "neimark_sacker"
     return "steady" if value.real >= 0 else "period_doubling"
