@@ -8,31 +8,18 @@ if TYPE_CHECKING:
         Bifurcations,
         Branch,
         Event,
-        Exponents,
         FixedPoints,
         Notice,
         Place,
         Watch,
         bifurcations,
-        exponents,
         fixed_points,
         normal_form,
         watch,
     )
     from rnn.forecasting import Forecast, forecast
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-    from rnn.models import (
-        GRU,
-        LSTM,
-        LeakyRNN,
-        ModelPath,
-        VanillaRNN,
-        held,
-        partition,
-        path,
-        stroboscopic,
-        trajectory,
-    )
+    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
     from rnn.natural_gradient import (
         GaussNewtonState,
         ImplicitState,
@@ -42,37 +29,27 @@ if TYPE_CHECKING:
         low_rank_natural_gradient,
     )
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
-    from rnn.tasks import (
-        Batch,
-        Task,
-        adding,
-        context_integration,
-        delayed_recall,
-        embed_fixed_points,
-        flip_flop,
-        sine,
-        student_teacher,
-    )
+    from rnn.tasks import Task, embed_fixed_points, student_teacher
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
-    from rnn.weights import AssumptionWarning, LoadReport, load, load_report, save
 
 _HOME = {
     "dynamics": (
         "Bifurcations",
         "Branch",
         "Event",
-        "Exponents",
         "FixedPoints",
         "Notice",
         "Place",
         "Watch",
         "bifurcations",
-        "exponents",
         "fixed_points",
         "normal_form",
         "watch",
     ),
-    "forecasting": ("Forecast", "forecast"),
+    "forecasting": (
+        "Forecast",
+        "forecast",
+    ),
     "kernel": (
         "SNTK",
         "Estimate",
@@ -86,10 +63,8 @@ _HOME = {
         "LeakyRNN",
         "ModelPath",
         "VanillaRNN",
-        "held",
+        "load",
         "partition",
-        "path",
-        "stroboscopic",
         "trajectory",
     ),
     "natural_gradient": (
@@ -110,14 +85,8 @@ _HOME = {
         "restrict",
     ),
     "tasks": (
-        "Batch",
         "Task",
-        "adding",
-        "context_integration",
-        "delayed_recall",
         "embed_fixed_points",
-        "flip_flop",
-        "sine",
         "student_teacher",
     ),
     "training": (
@@ -127,13 +96,6 @@ _HOME = {
         "Run",
         "train",
         "train_all",
-    ),
-    "weights": (
-        "AssumptionWarning",
-        "LoadReport",
-        "load",
-        "load_report",
-        "save",
     ),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -1,4 +1,4 @@
-"""The commands ``reproduce`` and ``analyze``, which ``normalforms`` finds as entry points.
+"""The commands ``reproduce``, ``analyze`` and ``forecast``, which ``normalforms`` finds as entry points.
 
 Nothing heavy is imported before one of them runs.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from normalforms.report import Meter
 from rnn.studies import PRESETS, Made, Settings, chosen, find, make
 
-__all__ = ["analyze", "reproduce"]
+__all__ = ["analyze", "forecast", "reproduce"]
 
 
 def reproduce(commands: Any) -> None:
@@ -42,6 +42,33 @@ def analyze(commands: Any) -> None:
     parser.add_argument("--out", default="analysis", help="output folder")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     parser.set_defaults(run=_analyze)
+
+
+def forecast(commands: Any) -> None:
+    """Add ``normalforms forecast`` to the subcommands of a parser."""
+    parser = commands.add_parser("forecast", help="when a training run will cross its next bifurcation")
+    parser.add_argument("folder", metavar="RUN", help="folder of a reproduction, or of one of its runs")
+    parser.add_argument("--at", type=int, metavar="STEP", help="training step to forecast from, the last unless given")
+    parser.add_argument("--method", choices=("flow", "law", "twin"), default="flow")
+    parser.add_argument("--size", type=int, help="neurons of the twin")
+    parser.add_argument("--rate", type=float, help="learning rate of plain descent, 5e-3 unless given")
+    parser.add_argument("--ahead", type=int, default=5000, help="steps to look ahead at most")
+    parser.add_argument("--after", type=int, default=0, help="steps to go on past the crossing")
+    parser.add_argument("--seed", type=int, help="of the task, where the folder does not say it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_forecast)
+
+
+def _forecast(arguments: argparse.Namespace) -> int:
+    from rnn.forecasting import run_in, told  # here, because it starts JAX
+
+    if arguments.rate is not None and not arguments.rate > 0:
+        raise ValueError(f"--rate must be positive, got {arguments.rate}")
+    run = run_in(arguments.folder, arguments.seed)
+    options = {"at": arguments.at, "method": arguments.method, "size": arguments.size}
+    facts, sentence = told(run, arguments.rate, ahead=arguments.ahead, after=arguments.after, **options)
+    print(json.dumps(facts, allow_nan=False) if arguments.json else sentence)
+    return 0
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -155,9 +156,7 @@ class DeepLinear:
         goal = check_real(target, "target")
         if len(layers) != self.depth:
             raise ValueError(f"weights are {len(layers)} layers and depth is {self.depth}")
-        if any(w.ndim != 2 for w in layers) or any(
-            a.shape[0] != b.shape[1] for a, b in zip(layers, layers[1:], strict=False)
-        ):
+        if any(w.ndim != 2 for w in layers) or any(a.shape[0] != b.shape[1] for a, b in pairwise(layers)):
             raise ValueError(f"weights have shapes {[w.shape for w in layers]}, which do not follow each other")
         before, after = [np.eye(layers[0].shape[1])], [np.eye(layers[-1].shape[0])]
         for w in layers[:-1]:

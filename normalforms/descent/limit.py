@@ -28,7 +28,7 @@ from normalforms.maps import Map
 __all__ = ["LearningScaling", "learning_scaling"]
 
 _x, _y, _tau = symbols("x y tau")
-_x_T, _eta = symbols("x_T eta")
+_master, _eta = symbols("x_T eta")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 _FAR = 500.0  # beyond, the flow's layers are resolved no further
 _REACH = 16.0  # |x| that one panel of nodes resolves: the flow's layers are 1/|x| wide
@@ -83,8 +83,8 @@ class LearningScaling:
     ``η < 4/T`` is always stable. Transcritical: the critical rate does not depend on T.
 
     Λ is elementary for the stability flip, for a pitchfork's teacher that starts on its own branch (``y = x_T``) and
-    for one at rest (``x_T → −∞``); see `closed`. The general cross term ``∫ H H̄ dτ`` has incommensurate exponents and no
-    elementary form is known: it is a quadrature, of Gauss–Legendre panels of width ``16/|x|``.
+    for one at rest (``x_T → −∞``); see `closed`. The general cross term ``∫ H H̄ dτ`` has incommensurate exponents and
+    no elementary form is known: it is a quadrature, of Gauss–Legendre panels of width ``16/|x|``.
 
     Args:
         kind: of the family.
@@ -117,7 +117,7 @@ class LearningScaling:
         return _number(unit * check_real(rate, "rate"))
 
     def derivatives(self, x: Any, x_T: Any, y: Any, order: int) -> np.ndarray:
-        """``Λ, Λ_x, …`` through ``order`` as the first axis; ``inf``, then ``nan``, where a flow escapes before τ = 1."""
+        """``Λ, Λ_x, …`` through ``order`` as the first axis; ``inf``, then ``nan``, where a flow escapes."""
         return self._derivatives(*(check_real(v, n) for v, n in ((x, "x"), (x_T, "x_T"), (y, "y"))), order)
 
     def _derivatives(self, x: Any, x_T: Any, y: Any, order: int) -> np.ndarray:
@@ -199,19 +199,19 @@ class LearningScaling:
         if self.kind == "stability_flip":
             return self.closed["every teacher"]
         H = _FLOWS[self.kind]()
-        return sp.Integral((H - H.xreplace({_x: _x_T})) ** 2, (_tau, 0, 1))
+        return sp.Integral((H - H.xreplace({_x: _master})) ** 2, (_tau, 0, 1))
 
     @property
     def closed(self) -> dict[str, sp.Expr]:
         """The elementary cases of Λ by name, in ``x, x_T, y``; empty where none is known.
 
-        ``∫ H² dτ = ½ ln D``, ``D = 1 + y (e^{2x} − 1)/x``. With ``b = y/x``, ``a = 1 − b`` and a teacher on its own branch
-        the cross term is ``√y J``, ``J = ∫ H dτ = [asinh(√(b/a) e^x) − asinh √(b/a)]/√x`` for ``0 < y < x``; the same
-        expression continues to every other x.
+        ``∫ H² dτ = ½ ln D``, ``D = 1 + y (e^{2x} − 1)/x``. With ``b = y/x``, ``a = 1 − b`` and a teacher on its own
+        branch the cross term is ``√y J``, ``J = ∫ H dτ = [asinh(√(b/a) e^x) − asinh √(b/a)]/√x`` for ``0 < y < x``; the
+        same expression continues to every other x.
         """
         if self.kind == "stability_flip":
             e = lambda s: ExpMoment(0, s)  # noqa: E731
-            return {"every teacher": _y * (e(2 * _x) + e(2 * _x_T) - 2 * e(_x + _x_T))}
+            return {"every teacher": _y * (e(2 * _x) + e(2 * _master) - 2 * e(_x + _master))}
         if self.kind not in ("pitchfork", "period_doubling", "neimark_sacker"):
             return {}
         D = 1 + 2 * _y * ExpMoment(0, 2 * _x)
@@ -228,13 +228,12 @@ class LearningScaling:
         if self.kind == "stability_flip":
             return "Λ = ∫ (H − H̄)² dτ over 0 ≤ τ ≤ 1 for H' = x H: elementary."
         return (
-            "Λ = ∫ (H − H̄)² dτ over 0 ≤ τ ≤ 1, H and H̄ the flow at x and at x_T. No elementary form of the cross term is"
-            " known: a quadrature" + (", elementary in the cases of `closed`." if self.closed else ".")
+            "Λ = ∫ (H − H̄)² dτ over 0 ≤ τ ≤ 1, H and H̄ the flow at x and at x_T. No elementary form of the cross term"
+            " is known: a quadrature" + (", elementary in the cases of `closed`." if self.closed else ".")
         )
 
 
 def _escapes(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-
     if kind == "saddle_node":
         root = np.sqrt(np.maximum(-x, 0))
         last = clifford(-1, x) + y * clifford(0, x)

@@ -50,7 +50,7 @@ class Criticality:
         return self.coefficient > 0
 
     def amplitude(self, rate: float) -> float:
-        """``√((η L'' − 2)/(a² + b))``, half the distance between the cycle's points to leading order; ``nan`` for none."""
+        """``√((η L'' − 2)/(a² + b))``, half the distance of the cycle's points to leading order; or ``nan``."""
         square = (rate * self.second - 2) / self.coefficient
         return float(np.sqrt(square)) if square >= 0 else float("nan")
 

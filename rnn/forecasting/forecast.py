@@ -5,36 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rnn.forecasting.flow import FEW, Flow, flow, loss_and_slope, real_steps
-from rnn.forecasting.law import NODES, critical_pair, law
 from rnn.forecasting.optimizer import HeavyBall, read_optimizer
-from rnn.forecasting.place import LOST, settle, top_two
-from rnn.forecasting.result import Cost, Forecast, Method, Status, passage
-from rnn.forecasting.twin import TwinRun, sharpness, small_states, train_twin, twin_of
-from rnn.models import Model, Rebuild, VanillaRNN, flatten, partition
+from rnn.forecasting.result import Forecast, Method
+from rnn.forecasting.rungs import by_flow, by_law, by_twin
+from rnn.forecasting.view import RefusedError, View
+from rnn.models import Model, flatten, partition
 from rnn.tasks import Task
 from rnn.training import Run
 
 __all__ = ["forecast"]
-
-# Thresholds and error bars were chosen on seeds 0 to 4 of the student–teacher task and tested on 5 to 9.
-LAW_FROM = 0.7  # below, the critical vectors still mix with the other neurons
-GAP = 0.85  # next modulus over the critical one beyond which a single mode is not the story
-SMALL = 0.35  # root mean square of states beyond which tanh is no identity
-ERROR = {"flow": (1.5, 0.005), "law": (0.7, 0.05), "twin": (1.0, 0.03)}
-"""Floor of the error bar, in steps, and as a share of the steps to go."""
-
-
-class _Refusal(Exception):
-    """Carries a status and its sentence."""
-
-    def __init__(self, status: Status, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
 
 
 def forecast(
@@ -66,7 +48,8 @@ def forecast(
         at: step of the run to forecast from, its last unless given; of a model, the step to count from (0).
         method: ``"flow"``, ``"law"`` or ``"twin"``.
         size: neurons of the twin; the read-out's r and ``2 r j`` more, ``j = 3`` unless given.
-        optimizer: an Optax transformation; plain SGD at 5e-3 unless given. Plain descent and momentum have a known flow.
+        optimizer: an Optax transformation; plain SGD at 5e-3 unless given. Plain descent and momentum have a known
+            flow.
         point: near which fixed point to follow, shape (state,); the origin unless given.
         ahead: steps to look ahead at most.
         after: steps to go on past the crossing; ``"flow"`` and ``"twin"``.
@@ -86,16 +69,19 @@ def forecast(
             raise ValueError(f"{name} must be a whole number of steps, got {value!r}")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size <= task.outputs):
         raise ValueError(f"size must be an integer beyond the {task.outputs} neurons that are read out, got {size!r}")
-    view = _View(method, at, began)
+    view = View(method, at, began)
     try:
         chosen = optax.sgd(5e-3) if optimizer is None else optimizer
         descent = read_optimizer(chosen, task, partition(task.student)[0])
         if isinstance(descent, str):
-            raise _Refusal("refused", f"the optimizer's flow is not known: {descent}; take plain descent or momentum")
+            raise RefusedError(
+                "refused", f"the optimizer's flow is not known: {descent}; take plain descent or momentum"
+            )
         view.begin(task, model, point)
-        makers = {"flow": _by_flow, "law": _by_law, "twin": _by_twin}
+        view.velocity = _velocity(source, task, at, descent)
+        makers = {"flow": by_flow, "law": by_law, "twin": by_twin}
         return makers[method](view, task, model, descent, size, ahead, after)
-    except _Refusal as reason:
+    except RefusedError as reason:
         return view.made(reason.status, reason.detail)
 
 
@@ -112,271 +98,13 @@ def _given(source: Any, task: Task | None, at: float | None) -> tuple[Any, Task,
     return source, task, float(0 if at is None else at)
 
 
-class _View:
-    """What is known while a forecast is being made."""
-
-    def __init__(self, method: Method, at: float, began: float) -> None:
-        self.method, self.at, self.began = method, at, began
-        self.gradients = self.small = 0
-        self.point = np.zeros(0)
-        self.values = np.zeros(2, complex)
-
-    def begin(self, task: Task, model: Any, point: Any) -> None:
-        """Find the fixed point and its multipliers."""
-        start = np.zeros(task.h0.shape[1]) if point is None else np.asarray(point, np.float64)
-        self.point, slope, residual = settle(model, start, task.h0.dtype)
-        if not residual <= LOST * (1 + np.linalg.norm(self.point)):
-            raise _Refusal(
-                "refused", "Newton's method finds no fixed point to follow from the given place; pass point= near one"
-            )
-        self.values = top_two(slope)
-
-    @property
-    def past(self) -> bool:
-        return bool(abs(self.values[0]) >= 1)
-
-    @property
-    def crowded(self) -> bool:
-        """The next multiplier is close to the critical one."""
-        return bool(abs(self.values[1]) > GAP * abs(self.values[0]))
-
-    def made(self, status: Status, detail: str, **facts: Any) -> Forecast:
-        """The forecast, with nothing foreseen but what is given."""
-        nothing = np.zeros(0)
-        known = {
-            "crossing": float("nan"),
-            "error": float("nan"),
-            "kind": _kind(self.values[0]),
-            "next_crossing": float("nan"),
-            "edge": float("nan"),
-            "steps": nothing,
-            "moduli": np.zeros((0, 2), complex),
-            "losses": nothing,
-        }
-        cost = Cost(self.gradients, self.small, time.perf_counter() - self.began)
-        return Forecast(method=self.method, at=self.at, status=status, detail=detail, cost=cost, **(known | facts))
-
-    def error(self, crossing: float) -> float:
-        floor, share = ERROR[self.method]
-        return max(floor, share * (crossing - self.at))
-
-
-def _kind(value: complex) -> str:
-    if abs(value.imag) > 1e-6 * abs(value):
-        return "neimark_sacker"
-    return "steady" if value.real >= 0 else "period_doubling"
-
-
-def _by_flow(
-    view: _View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
-) -> Forecast:
-    start = np.asarray(flatten(model), np.float64)
-    if not _falls(task, start, descent):
-        raise _Refusal(
-            "diverging", f"one step at the rate {descent.rate:g} raises the loss: descent does not follow a flow"
-        )
-    found = flow(task, start, view.at, descent, view.point, float(ahead), float("inf") if view.past else float(after))
-    view.gradients = found.gradients + 2
-    if 0 < found.crossing - view.at < FEW and not after:
-        found = _stepwise(view, task, start, descent)
-        view.gradients += len(found.steps)
-    steps = np.asarray(found.steps)
-    facts = {
-        "crossing": found.crossing,
-        "next_crossing": found.next_crossing,
-        "steps": steps,
-        "moduli": np.stack(found.moduli),
-        "losses": np.asarray(found.losses),
-        "path": found.path(task),
-    }
-    if found.lost and np.isnan(found.crossing):
-        facts["crossing"] = float(steps[-1])
-    if np.isfinite(facts["crossing"]):
-        facts["error"] = view.error(facts["crossing"])
-        place = int(np.argmin(np.abs(steps - facts["crossing"])))
-        facts["kind"] = _kind(found.moduli[place][0])
-    if not np.all(np.isfinite(facts["losses"])):
-        return view.made("diverging", "the loss is not finite along the flow", **facts)
-    if view.past:
-        return view.made("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already", **facts)
-    if np.isnan(facts["crossing"]):
-        return view.made("none ahead", _wants(found, ahead), **facts)
-    if found.lost:
-        return view.made("flagged", "the followed fixed point goes away there, as in a fold", **facts)
-    if not _falls(task, found.parameters[-1], descent):
-        return view.made("flagged", "at the crossing the rate is beyond the edge: descent will leave its flow", **facts)
-    return view.made("ok", f"the multiplier reaches 1 in {facts['crossing'] - view.at:.1f} steps", **facts)
-
-
-def _wants(found: Flow, ahead: int) -> str:
-    last = abs(found.moduli[-1][0])
-    return f"within {ahead} steps the multiplier comes to {last:.3f} and the loss to {found.losses[-1]:.3g}: " + (
-        "it has settled there" if abs(last - abs(found.moduli[-2][0])) < 1e-3 else "look further ahead"
-    )
-
-
-def _falls(task: Task, flat: np.ndarray, descent: HeavyBall) -> bool:
-    """Whether one step of plain descent lowers the loss, or leaves it as it is."""
-    dtype = task.h0.dtype
-    loss, slope = loss_and_slope(task, jnp.asarray(flat, dtype))
-    moved, _ = loss_and_slope(task, jnp.asarray(flat - descent.rate * np.asarray(slope, np.float64), dtype))
-    return bool(moved <= loss * (1 + 1e-5))
-
-
-def _stepwise(view: _View, task: Task, start: np.ndarray, descent: HeavyBall) -> Flow:
-    """The few steps that remain, taken."""
-    run = real_steps(task, start, descent, 2 * FEW)
-    found, point, rebuild = Flow(), view.point, Rebuild(task.student)
-    for k, (flat, loss) in enumerate(zip(run.parameters, run.losses, strict=True)):
-        point, slope, residual = settle(rebuild(flat), point, task.h0.dtype)
-        if not residual <= LOST * (1 + np.linalg.norm(point)):
-            found.lost = True
-            break
-        found.steps.append(view.at + k)
-        found.parameters.append(np.asarray(flat, np.float64))
-        found.moduli.append(top_two(slope))
-        found.losses.append(float(loss))
-        if abs(found.moduli[-1][0]) >= 1:
-            break
-    found.crossing = passage(np.asarray(found.steps), np.abs(np.stack(found.moduli)[:, 0]))
-    return found
-
-
-def _vanilla(view: _View, task: Task, model: Any, name: str) -> VanillaRNN:
-    if type(model) is not VanillaRNN:
-        raise _Refusal("refused", f"the {name} is for vanilla networks, not {type(model).__name__}; use the flow")
-    rest = np.asarray(task.h0)[:, task.outputs :]
-    if name == "twin" and np.any(rest != 0):
-        raise _Refusal(
-            "refused", "initial states reach beyond the neurons that are read out, so that no few axes hold them"
-        )
-    return model
-
-
-def _by_law(
-    view: _View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
-) -> Forecast:
-    model = _vanilla(view, task, model, "law")
-    if model.bias is not None:
-        raise _Refusal(
-            "refused", "the law is for networks without a bias, whose origin stays a fixed point; use the flow"
-        )
-    pair = critical_pair(np.asarray(model.weight, np.float64))
-    if pair is None:
-        raise _Refusal("refused", "the leading multiplier is one of a complex pair; the law is for a real one")
-    if view.past:
-        raise _Refusal("past", f"the multiplier is {abs(pair.value):.3f}, beyond 1 already")
-    if abs(pair.value) < LAW_FROM:
-        raise _Refusal(
-            "refused",
-            f"at |λ| = {abs(pair.value):.3f} < {LAW_FROM} the critical vectors still mix with the other neurons; use the flow",
-        )
-    found = law(task, model, descent.effective, pair)
-    view.gradients, view.small = 1, NODES + 1
-    steps = view.at + found.times
-    moduli = np.stack([found.places.astype(complex), np.full(len(found.places), pair.next, complex)], axis=1)
-    facts = {"steps": steps, "moduli": moduli, "losses": np.full(len(steps), np.nan)}
-    if not np.isfinite(found.steps):
-        wants = "the multiplier falls" if found.speed <= 0 else f"the loss wants it at {found.wants:.3f}"
-        return view.made("none ahead", f"along the critical vectors {wants}", **facts)
-    facts |= {"crossing": view.at + found.steps, "error": view.error(view.at + found.steps)}
-    if view.crowded:
-        share = abs(view.values[1]) / abs(view.values[0])
-        return view.made(
-            "flagged", f"the next multiplier is {share:.2f} of the critical one: more than one mode", **facts
-        )
-    return view.made("ok", f"the multiplier reaches 1 in {found.steps:.1f} steps", **facts)
-
-
-def _by_twin(
-    view: _View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
-) -> Forecast:
-    model = _vanilla(view, task, model, "twin")
-    r = task.outputs
-    size = min(r + 6 * r if size is None else size, len(model.weight))
-    run, small = _trained(view, task, model, descent, size, ahead, after)
-    moduli = np.abs(run.moduli)
-    steps = run.steps
-    losses = np.interp(steps, view.at + np.arange(len(run.losses)), run.losses)
-    nothing = np.zeros(0)
-    times, curvature, edge = (
-        _edge(view, small, run, descent) if after or view.past else (nothing, nothing, float("nan"))
-    )
-    facts = {
-        "crossing": run.crossings[0],
-        "next_crossing": run.crossings[1],
-        "steps": steps,
-        "moduli": run.moduli,
-        "losses": losses,
-        "edge": edge,
-        "sharpness_steps": times,
-        "sharpness": curvature,
-        "path": run.path(small),
-    }
-    if not np.all(np.isfinite(run.losses)):
-        return view.made("diverging", "the twin's loss is not finite: lower the rate", **facts)
-    if view.past:
-        return view.made("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already", **facts)
-    if np.isnan(facts["crossing"]):
-        last = moduli[-1, 0]
-        return view.made("none ahead", f"within {ahead} steps the twin's multiplier comes to {last:.3f}", **facts)
-    facts["kind"] = _kind(run.moduli[int(np.argmin(np.abs(steps - facts["crossing"])))][0])
-    fewer = max(size - 2 * r, r + 1)
-    other, _ = _trained(view, task, model, descent, fewer, int(1.5 * (facts["crossing"] - view.at)) + 50, 0)
-    second = other.crossings[0]
-    apart = abs(second - facts["crossing"]) if np.isfinite(second) else 0.5 * (facts["crossing"] - view.at)
-    facts["error"] = max(view.error(facts["crossing"]), apart)
-    return _judged_twin(view, small, run, facts)
-
-
-def _judged_twin(view: _View, small: Task, run: TwinRun, facts: dict[str, Any]) -> Forecast:
-    to_go = facts["crossing"] - view.at
-    place = int(np.argmin(np.abs(run.steps - facts["crossing"])))
-    bulk = small_states(small, Rebuild(small.student)(run.parameters[place]))
-    if view.crowded and view.at > 0:
-        share = abs(view.values[1]) / abs(view.values[0])
-        detail = f"the next multiplier is {share:.2f} of the critical one: a strong bulk, which a few axes do not hold"
-        return view.made("flagged", detail, **facts)
-    if bulk > SMALL:
-        return view.made(
-            "flagged", f"states that are not read out reach {bulk:.2f}, where tanh is no identity", **facts
-        )
-    if facts["error"] > 0.15 * to_go + 3:
-        return view.made("flagged", f"a twin of fewer neurons says {facts['error']:.0f} steps otherwise", **facts)
-    return view.made("ok", f"the multiplier reaches 1 in {to_go:.1f} steps", **facts)
-
-
-def _trained(
-    view: _View, task: Task, model: VanillaRNN, descent: HeavyBall, size: int, ahead: int, after: int
-) -> tuple[TwinRun, Task]:
-    small = twin_of(task, model, size)
-    rebuild, dtype = Rebuild(small.student), task.h0.dtype
-    where = {"point": np.zeros(len(small.student.weight))}
-
-    def multipliers(flat: np.ndarray) -> np.ndarray | None:
-        point, slope, residual = settle(rebuild(flat), where["point"], dtype)
-        if not residual <= LOST * (1 + np.linalg.norm(point)):
-            return None
-        where["point"] = point
-        return top_two(slope)
-
-    stop = ahead if view.past else after
-    run = train_twin(small, view.at, descent, multipliers, ahead, stop)
-    view.small += run.gradients
-    return run, small
-
-
-def _edge(view: _View, small: Task, run: TwinRun, descent: HeavyBall) -> tuple[np.ndarray, np.ndarray, float]:
-    """Sharpness every hundred steps, and where ``η λ_1`` reaches 2 (``2(1 + m)`` with momentum)."""
-    picked = [k for k in range(0, len(run.steps), 10) if np.all(np.isfinite(run.parameters[k]))]
-    values = []
-    for k in picked:
-        values.append(sharpness(small, run.parameters[k]))
-        view.small += 20
-        if descent.rate * values[-1] >= 2 * (1 + descent.momentum):
-            break
-    steps, found = run.steps[picked[: len(values)]], np.asarray(values)
-    level = 2 * (1 + descent.momentum) / descent.rate
-    if len(found) and found[0] >= level:
-        return steps, found, float(steps[0])
-    return steps, found, passage(steps, found, level)
+def _velocity(source: Any, task: Task, at: float, descent: HeavyBall) -> np.ndarray | None:
+    """v of a heavy ball, from the last saved stretch of a run; zero at its beginning, else ``None``."""
+    if not descent.momentum:
+        return None
+    if at == 0:
+        return np.zeros(flatten(task.student).size)
+    if not isinstance(source, Run):
+        return None
+    before = float(source.path.steps[np.searchsorted(source.path.steps, at) - 1])
+    return (source.path.flat(before) - source.path.flat(at)) / ((at - before) * descent.rate)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from rnn.models import ModelPath
 
@@ -86,10 +87,10 @@ class Forecast:
 
     def _at(self, steps: Any, values: np.ndarray) -> Any:
         steps = np.asarray(steps, dtype=float)
-        if not len(self.steps):
+        if len(self.steps) < 2:
             found = np.full(steps.shape, np.nan)
         else:
-            found = np.interp(steps, self.steps, values, left=np.nan, right=np.nan)
+            found = PchipInterpolator(self.steps, values, extrapolate=False)(steps)
         return float(found) if found.ndim == 0 else found
 
 

@@ -27,7 +27,7 @@ from rnn.forecasting.result import passage
 from rnn.models import Form, ModelPath, Rebuild, VanillaRNN, flatten, trajectory
 from rnn.tasks import Task
 
-__all__ = ["Twin", "TwinRun", "sharpness", "small_states", "train_twin", "twin_of"]
+__all__ = ["Twin", "TwinRun", "rotated_velocity", "sharpness", "small_states", "train_twin", "twin_of"]
 
 _CHUNK = 100
 _SAVE = 10
@@ -76,8 +76,8 @@ def krylov(weight: np.ndarray, seeds: np.ndarray, size: int) -> np.ndarray:
     return basis
 
 
-def twin_of(task: Task, model: VanillaRNN, size: int) -> Task:
-    """The task with the small network in the large one's place.
+def twin_of(task: Task, model: VanillaRNN, size: int) -> tuple[Task, np.ndarray]:
+    """The task with the small network in the large one's place, and the basis U, shape (state, ≤ size).
 
     Args:
         task: whose loss reads the first neurons; initial states must lie in them.
@@ -93,7 +93,18 @@ def twin_of(task: Task, model: VanillaRNN, size: int) -> Task:
         if np.linalg.norm(bias) > 1e-12:
             seeds = np.concatenate([seeds, (bias / np.linalg.norm(bias))[:, None]], axis=1)
     U = krylov(weight, seeds, size)
-    dtype = task.h0.dtype
+    return _rotated(task, model, U), U
+
+
+def rotated_velocity(model: VanillaRNN, flat: np.ndarray, U: np.ndarray) -> np.ndarray:
+    """A velocity of the large network's parameters, as the twin's."""
+    n = len(U)
+    moved = U.T @ flat[: n * n].reshape(n, n) @ U
+    return moved.ravel() if model.bias is None else np.concatenate([moved.ravel(), U.T @ flat[n * n :]])
+
+
+def _rotated(task: Task, model: VanillaRNN, U: np.ndarray) -> Task:
+    r, dtype, weight = task.outputs, task.h0.dtype, np.asarray(model.weight, np.float64)
     bias = None if model.bias is None else jnp.asarray(U.T @ np.asarray(model.bias, np.float64), dtype)
     small = Twin(jnp.asarray(U.T @ weight @ U, dtype), bias, model.form, r)
     h0 = jnp.asarray(np.asarray(task.h0, np.float64) @ U, dtype)
@@ -101,13 +112,12 @@ def twin_of(task: Task, model: VanillaRNN, size: int) -> Task:
 
 
 def small_states(task: Task, model: Any) -> float:
-    """Root mean square of the states that are not read out, over the batch and the horizon: where tanh is the identity."""
+    """Root mean square of the states that are not read out, over batch and horizon: tanh is the identity there."""
     return float(_bulk(task, model))
 
 
 @eqx.filter_jit
 def _bulk(task: Task, model: Any) -> Array:
-
     states = trajectory(model, task.h0, task.horizon)[..., task.outputs :]
     return jnp.sqrt(jnp.mean(states**2)) if states.size else jnp.zeros(())
 
@@ -137,7 +147,15 @@ class TwinRun:
         return ModelPath(self.steps, self.parameters, Rebuild(task.student))
 
 
-def train_twin(small: Task, at: float, descent: HeavyBall, multipliers: Any, ahead: int, after: int) -> TwinRun:
+def train_twin(
+    small: Task,
+    at: float,
+    descent: HeavyBall,
+    multipliers: Any,
+    ahead: int,
+    after: int,
+    velocity: np.ndarray | None = None,
+) -> TwinRun:
     """Train a twin until ``after`` steps past its first crossing, at most ``ahead`` steps.
 
     Args:
@@ -146,14 +164,15 @@ def train_twin(small: Task, at: float, descent: HeavyBall, multipliers: Any, ahe
         descent: the optimizer.
         multipliers: ``flat ↦`` leading two multipliers, or ``None`` where the point is lost.
         ahead, after: steps.
+        velocity: of a heavy ball, where it is known.
     """
     flat, done, stop, lost = np.asarray(flatten(small.student)), 0, ahead, False
     steps, kept, moduli, losses, found = [], [], [], [], [float("nan")] * 2
     recent = flat[None][:0]
     while done < stop and not lost:
         count = min(_CHUNK, ahead - done)
-        run = real_steps(small, flat, descent, _CHUNK + 1)  # one length, so that it is compiled once
-        flat = run.parameters[count]
+        run = real_steps(small, flat, descent, _CHUNK + 1, velocity)  # one length, so that it is compiled once
+        flat, velocity = run.parameters[count], run.velocity[count]
         losses.append(run.losses[:count])
         known = np.concatenate([recent, run.parameters[:count]])
         for k in range(0, count, _SAVE):

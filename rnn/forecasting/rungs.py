@@ -1,0 +1,258 @@
+"""The three methods: each makes a forecast, or says why there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from rnn.dynamics import bifurcations
+from rnn.forecasting.flow import FEW, Flow, flow, loss_and_slope, real_steps
+from rnn.forecasting.law import NODES, critical_pair, law
+from rnn.forecasting.optimizer import HeavyBall
+from rnn.forecasting.place import LOST, settle, top_two
+from rnn.forecasting.result import Forecast, passage
+from rnn.forecasting.twin import TwinRun, rotated_velocity, sharpness, small_states, train_twin, twin_of
+from rnn.forecasting.view import LAW_FROM, SMALL, RefusedError, View, kind_of
+from rnn.models import Rebuild, VanillaRNN, flatten
+from rnn.tasks import Task
+
+__all__ = ["by_flow", "by_law", "by_twin"]
+
+
+def by_flow(
+    view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
+) -> Forecast:
+    """By the optimizer's own flow, with real steps where few remain; see :func:`rnn.forecasting.flow.flow`."""
+    start = np.asarray(flatten(model), np.float64)
+    if not _falls(task, start, descent):
+        raise RefusedError(
+            "diverging", f"one step at the rate {descent.rate:g} raises the loss: descent does not follow a flow"
+        )
+    stop = float("inf") if view.past else float(after)
+    found = flow(task, start, view.at, descent, view.point, float(ahead), stop, view.velocity)
+    view.gradients = found.gradients + 2
+    if 0 < found.crossing - view.at < FEW and not after:
+        found = _stepwise(view, task, start, descent)
+        view.gradients += len(found.steps)
+    steps = np.asarray(found.steps)
+    facts = {
+        "crossing": found.crossing,
+        "next_crossing": found.next_crossing,
+        "steps": steps,
+        "moduli": np.stack(found.moduli),
+        "losses": np.asarray(found.losses),
+        "path": found.path(task),
+    }
+    if found.lost and np.isnan(found.crossing):
+        facts["crossing"] = float(steps[-1])
+    if np.isfinite(facts["crossing"]):
+        facts["error"] = view.error(facts["crossing"])
+        place = int(np.argmin(np.abs(steps - facts["crossing"])))
+        facts["kind"] = kind_of(found.moduli[place][0])
+    if not np.all(np.isfinite(facts["losses"])):
+        return view.made("diverging", "the loss is not finite along the flow", **facts)
+    if view.past:
+        return view.made("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already", **facts)
+    if np.isnan(facts["crossing"]) and np.linalg.norm(view.point_at(found, task)) > 1e-4 and facts["path"] is not None:
+        return _elsewhere(view, task, found, facts, ahead)
+    if np.isnan(facts["crossing"]):
+        return view.made("none ahead", _wants(found, ahead), **facts)
+    if found.lost:
+        return view.made("flagged", "the followed fixed point goes away there, as in a fold", **facts)
+    if not _falls(task, found.parameters[-1], descent):
+        return view.made("flagged", "at the crossing the rate is beyond the edge: descent will leave its flow", **facts)
+    return view.made("ok", f"the multiplier reaches 1 in {facts['crossing'] - view.at:.1f} steps", **facts)
+
+
+def _elsewhere(view: View, task: Task, found: Flow, facts: dict[str, Any], ahead: int) -> Forecast:
+    """The first event of any fixed point along the foreseen path: with a bias that moves, a fold away from the followed
+    point takes a crossing's place."""
+    events = [e for e in bifurcations(facts["path"]) if np.isfinite(e.step)]
+    if not events:
+        return view.made("none ahead", _wants(found, ahead), **facts)
+    first = min(events, key=lambda e: e.step)
+    facts |= {"crossing": float(first.step), "error": 2 * view.error(float(first.step)), "kind": first.kind}
+    later = sorted(e.step for e in events if e.step > first.step + 1e-6)
+    facts["next_crossing"] = float(later[0]) if later else float("nan")
+    name = first.kind.replace("_", "-")
+    return view.made("ok", f"the followed point stays stable; the first event is a {name} of another point", **facts)
+
+
+def _wants(found: Flow, ahead: int) -> str:
+    last = abs(found.moduli[-1][0])
+    return f"within {ahead} steps the multiplier comes to {last:.3f} and the loss to {found.losses[-1]:.3g}: " + (
+        "it has settled there" if abs(last - abs(found.moduli[-2][0])) < 1e-3 else "look further ahead"
+    )
+
+
+def _falls(task: Task, flat: np.ndarray, descent: HeavyBall) -> bool:
+    """Whether one step of plain descent lowers the loss, or leaves it as it is."""
+    dtype = task.h0.dtype
+    loss, slope = loss_and_slope(task, jnp.asarray(flat, dtype))
+    moved, _ = loss_and_slope(task, jnp.asarray(flat - descent.rate * np.asarray(slope, np.float64), dtype))
+    return bool(moved <= loss * (1 + 1e-5))
+
+
+def _stepwise(view: View, task: Task, start: np.ndarray, descent: HeavyBall) -> Flow:
+    """The few steps that remain, taken."""
+    run = real_steps(task, start, descent, 2 * FEW, view.velocity)
+    found, point, rebuild = Flow(), view.point, Rebuild(task.student)
+    for k, (flat, loss) in enumerate(zip(run.parameters, run.losses, strict=True)):
+        point, slope, residual = settle(rebuild(flat), point, task.h0.dtype)
+        if not residual <= LOST * (1 + np.linalg.norm(point)):
+            found.lost = True
+            break
+        found.steps.append(view.at + k)
+        found.parameters.append(np.asarray(flat, np.float64))
+        found.moduli.append(top_two(slope))
+        found.losses.append(float(loss))
+        if abs(found.moduli[-1][0]) >= 1:
+            break
+    found.crossing = passage(np.asarray(found.steps), np.abs(np.stack(found.moduli)[:, 0]))
+    return found
+
+
+def _vanilla(view: View, task: Task, model: Any, name: str) -> VanillaRNN:
+    if type(model) is not VanillaRNN:
+        raise RefusedError("refused", f"the {name} is for vanilla networks, not {type(model).__name__}; use the flow")
+    rest = np.asarray(task.h0)[:, task.outputs :]
+    if name == "twin" and np.any(rest != 0):
+        raise RefusedError(
+            "refused", "initial states reach beyond the neurons that are read out, so that no few axes hold them"
+        )
+    return model
+
+
+def by_law(
+    view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
+) -> Forecast:
+    """By one quadrature; see :mod:`rnn.forecasting.law`."""
+    model = _vanilla(view, task, model, "law")
+    if model.bias is not None:
+        raise RefusedError(
+            "refused", "the law is for networks without a bias, whose origin stays a fixed point; use the flow"
+        )
+    pair = critical_pair(np.asarray(model.weight, np.float64))
+    if pair is None:
+        raise RefusedError("refused", "the leading multiplier is one of a complex pair; the law is for a real one")
+    if view.past:
+        raise RefusedError("past", f"the multiplier is {abs(pair.value):.3f}, beyond 1 already")
+    if abs(pair.value) < LAW_FROM:
+        raise RefusedError(
+            "refused",
+            f"at |λ| = {abs(pair.value):.3f} < {LAW_FROM} the critical vectors still mix with the other neurons;"
+            " use the flow",
+        )
+    found = law(task, model, descent.effective, pair)
+    view.gradients, view.small = 1, NODES + 1
+    steps = view.at + found.times
+    moduli = np.stack([found.places.astype(complex), np.full(len(found.places), pair.next, complex)], axis=1)
+    facts = {"steps": steps, "moduli": moduli, "losses": np.full(len(steps), np.nan)}
+    if not np.isfinite(found.steps):
+        wants = "the multiplier falls" if found.speed <= 0 else f"the loss wants it at {found.wants:.3f}"
+        return view.made("none ahead", f"along the critical vectors {wants}", **facts)
+    facts |= {"crossing": view.at + found.steps, "error": view.error(view.at + found.steps)}
+    if view.crowded:
+        share = abs(view.values[1]) / abs(view.values[0])
+        return view.made(
+            "flagged", f"the next multiplier is {share:.2f} of the critical one: more than one mode", **facts
+        )
+    return view.made("ok", f"the multiplier reaches 1 in {found.steps:.1f} steps", **facts)
+
+
+def by_twin(
+    view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
+) -> Forecast:
+    """By a small network in the large one's place; see :mod:`rnn.forecasting.twin`."""
+    model = _vanilla(view, task, model, "twin")
+    r = task.outputs
+    size = min(r + 6 * r if size is None else size, len(model.weight))
+    run, small = _trained(view, task, model, descent, size, ahead, after)
+    moduli = np.abs(run.moduli)
+    steps = run.steps
+    losses = np.interp(steps, view.at + np.arange(len(run.losses)), run.losses)
+    nothing = np.zeros(0)
+    times, curvature, edge = (
+        _edge(view, small, run, descent) if after or view.past else (nothing, nothing, float("nan"))
+    )
+    facts = {
+        "crossing": run.crossings[0],
+        "next_crossing": run.crossings[1],
+        "steps": steps,
+        "moduli": run.moduli,
+        "losses": losses,
+        "edge": edge,
+        "sharpness_steps": times,
+        "sharpness": curvature,
+        "path": run.path(small),
+    }
+    if not np.all(np.isfinite(run.losses)):
+        return view.made("diverging", "the twin's loss is not finite: lower the rate", **facts)
+    if view.past:
+        return view.made("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already", **facts)
+    if np.isnan(facts["crossing"]):
+        last = moduli[-1, 0]
+        return view.made("none ahead", f"within {ahead} steps the twin's multiplier comes to {last:.3f}", **facts)
+    facts["kind"] = kind_of(run.moduli[int(np.argmin(np.abs(steps - facts["crossing"])))][0])
+    fewer = max(size - 2 * r, r + 1)
+    other, _ = _trained(view, task, model, descent, fewer, int(1.5 * (facts["crossing"] - view.at)) + 50, 0)
+    second = other.crossings[0]
+    apart = abs(second - facts["crossing"]) if np.isfinite(second) else 0.5 * (facts["crossing"] - view.at)
+    facts["error"] = max(view.error(facts["crossing"]), apart)
+    return _judged_twin(view, small, run, facts)
+
+
+def _judged_twin(view: View, small: Task, run: TwinRun, facts: dict[str, Any]) -> Forecast:
+    to_go = facts["crossing"] - view.at
+    place = int(np.argmin(np.abs(run.steps - facts["crossing"])))
+    bulk = small_states(small, Rebuild(small.student)(run.parameters[place]))
+    if view.crowded and view.at > 0:
+        share = abs(view.values[1]) / abs(view.values[0])
+        detail = f"the next multiplier is {share:.2f} of the critical one: a strong bulk, which a few axes do not hold"
+        return view.made("flagged", detail, **facts)
+    if bulk > SMALL:
+        return view.made(
+            "flagged", f"states that are not read out reach {bulk:.2f}, where tanh is no identity", **facts
+        )
+    if facts["error"] > 0.15 * to_go + 3:
+        return view.made("flagged", f"a twin of fewer neurons says {facts['error']:.0f} steps otherwise", **facts)
+    return view.made("ok", f"the multiplier reaches 1 in {to_go:.1f} steps", **facts)
+
+
+def _trained(
+    view: View, task: Task, model: VanillaRNN, descent: HeavyBall, size: int, ahead: int, after: int
+) -> tuple[TwinRun, Task]:
+    small, U = twin_of(task, model, size)
+    velocity = None if view.velocity is None else rotated_velocity(model, view.velocity, U)
+    rebuild, dtype = Rebuild(small.student), task.h0.dtype
+    where = {"point": np.zeros(len(small.student.weight))}
+
+    def multipliers(flat: np.ndarray) -> np.ndarray | None:
+        point, slope, residual = settle(rebuild(flat), where["point"], dtype)
+        if not residual <= LOST * (1 + np.linalg.norm(point)):
+            return None
+        where["point"] = point
+        return top_two(slope)
+
+    stop = ahead if view.past else after
+    run = train_twin(small, view.at, descent, multipliers, ahead, stop, velocity)
+    view.small += run.gradients
+    return run, small
+
+
+def _edge(view: View, small: Task, run: TwinRun, descent: HeavyBall) -> tuple[np.ndarray, np.ndarray, float]:
+    """Sharpness every hundred steps, and where ``η λ_1`` reaches 2 (``2(1 + m)`` with momentum)."""
+    picked = [k for k in range(0, len(run.steps), 10) if np.all(np.isfinite(run.parameters[k]))]
+    values = []
+    for k in picked:
+        values.append(sharpness(small, run.parameters[k]))
+        view.small += 20
+        if descent.rate * values[-1] >= 2 * (1 + descent.momentum):
+            break
+    steps, found = run.steps[picked[: len(values)]], np.asarray(values)
+    level = 2 * (1 + descent.momentum) / descent.rate
+    if len(found) and found[0] >= level:
+        return steps, found, float(steps[0])
+    return steps, found, passage(steps, found, level)
