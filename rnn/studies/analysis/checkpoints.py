@@ -77,7 +77,7 @@ def find_files(paths: Sequence[str]) -> list[Path]:
 
 
 def steps_of(files: Sequence[Path]) -> tuple[np.ndarray, str]:
-    """Training steps, read from names that differ in one number alone; else 0, 1, 2, …
+    """Training steps, read from names that differ in one number alone; else the places 0, 1, 2 and so on.
 
     Returns:
         The steps, shape (count,), and where they come from.
