@@ -8,18 +8,31 @@ if TYPE_CHECKING:
         Bifurcations,
         Branch,
         Event,
+        Exponents,
         FixedPoints,
         Notice,
         Place,
         Watch,
         bifurcations,
+        exponents,
         fixed_points,
         normal_form,
         watch,
     )
     from rnn.forecasting import Forecast, forecast
     from rnn.kernel import SNTK, Estimate, Modes, Spectrum, sntk
-    from rnn.models import GRU, LSTM, LeakyRNN, ModelPath, VanillaRNN, load, partition, trajectory
+    from rnn.models import (
+        GRU,
+        LSTM,
+        LeakyRNN,
+        ModelPath,
+        VanillaRNN,
+        held,
+        partition,
+        path,
+        stroboscopic,
+        trajectory,
+    )
     from rnn.natural_gradient import (
         GaussNewtonState,
         ImplicitState,
@@ -29,27 +42,37 @@ if TYPE_CHECKING:
         low_rank_natural_gradient,
     )
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
-    from rnn.tasks import Task, embed_fixed_points, student_teacher
+    from rnn.tasks import (
+        Batch,
+        Task,
+        adding,
+        context_integration,
+        delayed_recall,
+        embed_fixed_points,
+        flip_flop,
+        sine,
+        student_teacher,
+    )
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
+    from rnn.weights import AssumptionWarning, LoadReport, load, load_report, save
 
 _HOME = {
     "dynamics": (
         "Bifurcations",
         "Branch",
         "Event",
+        "Exponents",
         "FixedPoints",
         "Notice",
         "Place",
         "Watch",
         "bifurcations",
+        "exponents",
         "fixed_points",
         "normal_form",
         "watch",
     ),
-    "forecasting": (
-        "Forecast",
-        "forecast",
-    ),
+    "forecasting": ("Forecast", "forecast"),
     "kernel": (
         "SNTK",
         "Estimate",
@@ -63,8 +86,10 @@ _HOME = {
         "LeakyRNN",
         "ModelPath",
         "VanillaRNN",
-        "load",
+        "held",
         "partition",
+        "path",
+        "stroboscopic",
         "trajectory",
     ),
     "natural_gradient": (
@@ -85,8 +110,14 @@ _HOME = {
         "restrict",
     ),
     "tasks": (
+        "Batch",
         "Task",
+        "adding",
+        "context_integration",
+        "delayed_recall",
         "embed_fixed_points",
+        "flip_flop",
+        "sine",
         "student_teacher",
     ),
     "training": (
@@ -96,6 +127,13 @@ _HOME = {
         "Run",
         "train",
         "train_all",
+    ),
+    "weights": (
+        "AssumptionWarning",
+        "LoadReport",
+        "load",
+        "load_report",
+        "save",
     ),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -16,6 +16,14 @@ from rnn.studies import PRESETS, Made, Settings, chosen, find, make
 
 __all__ = ["analyze", "forecast", "reproduce"]
 
+_ANALYZE = ("paths", "cell", "activation", "leak", "layers", "input", "inputs", "states", "horizon")
+_ANALYZE_HELP = """examples:
+  normalforms analyze model.safetensors --activation relu
+  normalforms analyze checkpoints/                     (steps are read from the names)
+  normalforms analyze 'run/step_*.npz' --input 1,0,0
+  normalforms analyze model.npz --inputs sweep.npy     (one network along held inputs)
+"""
+
 
 def reproduce(commands: Any) -> None:
     """Add ``normalforms reproduce`` to the subcommands of a parser."""
@@ -34,9 +42,20 @@ def reproduce(commands: Any) -> None:
 
 def analyze(commands: Any) -> None:
     """Add ``normalforms analyze`` to the subcommands of a parser."""
-    parser = commands.add_parser("analyze", help="fixed points and bifurcations of your own network's checkpoints")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help=".safetensors or .npz, in the order of training")
-    parser.add_argument("--cell", help="vanilla, W@tanh(h)+b, gru or lstm; told from the weights unless given")
+    parser = commands.add_parser(
+        "analyze",
+        help="fixed points and bifurcations of your own network's checkpoints",
+        epilog=_ANALYZE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files of weights, folders, patterns: natural order")
+    parser.add_argument("--cell", help="vanilla, W@tanh(h)+b, W@phi(h)+b, gru, lstm or mgu; told from the weights")
+    parser.add_argument("--activation", help="of an RNN: tanh, relu, sigmoid, softplus or identity")
+    parser.add_argument("--leak", type=float, help="α of h' = (1 − α) h + α …, where the file does not say")
+    parser.add_argument("--layers", help="which of several layers, by number or name, with commas; all of a module")
+    parser.add_argument("--input", metavar="X", help="constant input, numbers with commas; zero unless given")
+    parser.add_argument("--inputs", metavar="FILE", help="constant inputs to go through, .npy of shape (count, inputs)")
+    parser.add_argument("--states", metavar="FILE", help="states to search from, .npy of shape (count, state)")
     parser.add_argument("--horizon", type=int, default=25, help="T of the kernel, in steps")
     parser.add_argument("--devices", type=int, metavar="N", help="share the kernel's batch among N local devices")
     parser.add_argument("--out", default="analysis", help="output folder")
@@ -102,7 +121,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
     settings = Settings(
         devices=_devices(arguments),
         meter=_meter(arguments),
-        options={"paths": arguments.paths, "cell": arguments.cell, "horizon": arguments.horizon},
+        options={name: getattr(arguments, name) for name in _ANALYZE},
     )
     return _tell(make("analyze", chosen("analyze"), settings, Path(arguments.out), "analysis"), arguments)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from normalforms import __version__
-from normalforms.report import page as report
+from normalforms.report import html as report
 from normalforms.report import save_figures, write_whole
 from rnn.studies.study import Entry, Settings, Study, find
 

@@ -26,6 +26,15 @@ PRESETS = ("paper", "quick")
 P = TypeVar("P")
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _as_given(settings: Settings) -> Settings:
+    """Accept what was given."""
+    return settings
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a study is asked for.
@@ -47,7 +56,7 @@ class Settings:
     resume: bool = False
     devices: Sequence[Any] | None = None
     meter: Meter = field(default_factory=lambda: Meter(quiet=True))
-    meanwhile: Callable[[], None] = lambda: None
+    meanwhile: Callable[[], None] = _nothing
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,7 +84,7 @@ class Study:
     facts: Callable[[Any], Mapping[str, Any]]
     section: Callable[[Any, Mapping[str, bytes]], str]
     headline: Callable[[Any], Sequence[str]]
-    prepare: Callable[[Settings], Settings] = lambda settings: settings
+    prepare: Callable[[Settings], Settings] = _as_given
     brief: bool = False
     devices: bool = False
 

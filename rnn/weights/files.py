@@ -190,7 +190,7 @@ def write(path: Path, values: dict[str, np.ndarray], meta: dict[str, Any]) -> by
         return buffer.getvalue()
     if suffix == ".safetensors":
         try:
-            from safetensors.numpy import save
+            from safetensors.numpy import save  # an optional dependency
         except ImportError:
             raise ValueError(
                 "writing .safetensors needs the package safetensors: install normalforms[weights]"

@@ -11,11 +11,12 @@ import pytest
 
 import rnn
 from normalforms.cli import main
-from rnn.studies import Entry, Settings, Study, chosen, find, make
+from rnn.studies import Settings, Study, chosen, find, make
 from rnn.studies import descents as figure_four
 from rnn.studies import study as registry
 from rnn.studies import two_modes as figure_three
 from rnn.studies.descents import Descent, Descents, Entrant, descents
+from rnn.studies.study import Entry
 from rnn.studies.two_modes import SETTINGS, Crossings, TwoModes, two_mode_task, two_modes
 from rnn.studies.two_modes import study as two_modes_module
 
@@ -113,7 +114,7 @@ def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
 
 TOY = """
 from matplotlib.figure import Figure
-from normalforms.report import page
+from normalforms.report import html
 from rnn.studies import Settings, Study
 
 def run(settings):
@@ -130,7 +131,7 @@ STUDY = Study(
     run=run,
     figures=lambda count: {"counted": figure(count)},
     facts=lambda count: {"count": {"value": count, "lost": float("nan")}},
-    section=lambda count, images: page.section("Counting", page.figure(images["counted"], "a line")),
+    section=lambda count, images: html.section("Counting", html.figure(images["counted"], "a line")),
     headline=lambda count: [f"counted to {count}"],
 )
 """

@@ -3,55 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from normalforms.report import page as report
+from normalforms.report import html as report
 from rnn.kernel import check_count
-from rnn.models import ModelPath, state_size
 from rnn.studies import Settings, Study
+from rnn.studies.analysis.checkpoints import Checkpoints, checkpoints
 from rnn.studies.analysis.figures import figure
 from rnn.studies.analysis.study import Analysis, analyze
-from rnn.weights import load
 
-__all__ = ["STUDY", "headline", "section", "summary"]
+__all__ = ["STUDY", "Read", "headline", "section", "summary"]
 
 
-def summary(found: Analysis) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Read:
+    """An analysis, and the files that it is of."""
+
+    files: Checkpoints
+    analysis: Analysis
+
+
+def summary(found: Read) -> dict[str, Any]:
     """The numbers of an analysis, ready for JSON."""
-    places = (found.names[0], found.names[-1])
+    a, files = found.analysis, found.files
+    ends = (0, len(a.names) - 1)[: len(a.points)]
+    ranks = dict(zip(a.ranked, a.ranks, strict=True))
     models = [
         {
-            "name": name,
+            "name": a.names[k],
+            "step": float(a.steps[k]),
             "fixed_points": len(points),
             "stable": int(np.sum(points.stable)),
             "index_sum": points.index_sum,
+            "status": points.status,
             "points": points.points.tolist(),
             "multipliers": [[[z.real, z.imag] for z in row] for row in points.multipliers],
             "residuals": points.residuals.tolist(),
-            "stable_rank": float(rank.value),
-            "standard_error": float(rank.standard_error),
+            "stable_rank": float(ranks[k].value),
+            "standard_error": float(ranks[k].standard_error),
         }
-        for name, points, rank in zip(places, found.points, found.ranks, strict=False)
+        for k, points in zip(ends, a.points, strict=True)
     ]
-    events = found.events
+    events = a.events
     return {
         "models": models,
-        "horizon": found.horizon,
-        "batch": found.batch,
-        "bifurcations": None if events is None else [_event(found, e) for e in events],
+        "horizon": a.horizon,
+        "batch": a.batch,
+        "steps": a.steps.tolist(),
+        "steps_source": files.source,
+        "stable_rank": [
+            {"step": float(a.steps[k]), "value": float(r.value), "standard_error": float(r.standard_error)}
+            for k, r in ranks.items()
+        ],
+        "bifurcations": None if events is None else [_event(a, e) for e in events],
         "unresolved": [] if events is None else list(events.unresolved),
+        "read": files.loaded[0].facts(),
+        "skipped": dict(files.skipped),
     }
 
 
 def _event(found: Analysis, event: Any) -> dict[str, Any]:
     c = event.normal_form.coefficients
+    k = int(np.clip(np.searchsorted(found.steps, event.step, side="right") - 1, 0, len(found.names) - 2))
     return {
         "kind": event.kind,
         "step": event.step,
-        "between": list(found.names[int(event.step) : int(event.step) + 2]),
+        "between": list(found.names[k : k + 2]),
         "period": event.period,
         "multiplier": [event.multiplier.real, event.multiplier.imag],
         "coefficients": {name: [complex(v).real, complex(v).imag] for name, v in c.items()},
@@ -59,78 +79,175 @@ def _event(found: Analysis, event: Any) -> dict[str, Any]:
     }
 
 
-def section(found: Analysis, images: Mapping[str, bytes]) -> str:
-    """The report's sections."""
+def headline(found: Read) -> list[str]:
+    """The answer in a sentence, then how the files were read and what was left out."""
     facts = summary(found)
+    lines = [_answer(facts), *found.files.loaded[0].lines]
+    if len(found.analysis.names) > 1:
+        lines.append(f"{len(found.analysis.names)} models, steps from {facts['steps_source']}")
+    lines += [f"search in {m['name']}: {m['status']}" for m in facts["models"] if m["status"] != "found"]
+    lines += [f"not resolved: {text}" for text in facts["unresolved"]]
+    return lines + [f"skipped {name}: {why}" for name, why in facts["skipped"].items()]
+
+
+def _answer(facts: dict[str, Any]) -> str:
+    models, events = facts["models"], facts["bifurcations"]
+    counts = " → ".join(str(m["fixed_points"]) for m in models)
+    stable = " → ".join(str(m["stable"]) for m in models)
+    if models[-1]["fixed_points"] == 0:
+        return "no fixed point was found, which says nothing of whether there is one: the search failed"
+    parts = [f"{counts} fixed points, {stable} stable"]
+    if events is not None:
+        told = [f"{e['kind'].replace('_', ' ')} at step {e['step']:.6g}" for e in events]
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        parts.append("no bifurcation on the way" if not told else f"by {', '.join(told[:3])}{more}")
+    ranks = " → ".join(f"{m['stable_rank']:.3g}" for m in models)
+    parts.append(
+        f"the kernel's stable rank is {ranks}" if len(models) == 1 else f"the kernel's stable rank goes {ranks}"
+    )
+    return "; ".join(parts)
+
+
+def section(found: Read, images: Mapping[str, bytes]) -> str:
+    """The report's sections."""
+    facts, a = summary(found), found.analysis
     rows = [
-        (
-            m["name"],
-            m["fixed_points"],
-            m["stable"],
-            m["index_sum"],
-            f"{m['stable_rank']:.3g} ± {m['standard_error']:.1g}",
-        )
-        for m in facts["models"]
+        (m["name"], m["step"], m["fixed_points"], m["stable"], m["index_sum"], m["status"]) for m in facts["models"]
     ]
     parts = [
         report.section(
             "Fixed points",
-            report.table(("model", "fixed points", "stable", "index sum", "stable rank of the sNTK"), rows),
-            report.paragraph(
-                "An index sum other than 1 says that fixed points of a bounded map are missing. The stable rank is "
-                f"that of {found.batch} standard normal initial states over {found.horizon} steps."
-            ),
+            report.table(("model", "step", "fixed points", "stable", "index sum", "search"), rows),
+            report.paragraph("An index sum other than 1 says that fixed points of a bounded map are missing."),
             report.figure(
-                images["analysis"], "Left: multipliers of the last model. Right: fixed points along the checkpoints."
+                images["analysis"], "Left: multipliers of the last model. Right: fixed points along the way."
             ),
+            report.table(("point", "state (first entries)", "leading multipliers", "stable"), _point_rows(a)),
         )
     ]
-    if found.events is not None:
+    if a.events is not None:
         events = [
-            (e["kind"], f"{e['step']:.4f}", " → ".join(e["between"]), e["period"], e["status"])
+            (
+                e["kind"],
+                f"{e['step']:.6g}",
+                " → ".join(e["between"]),
+                e["period"],
+                _told(e["coefficients"]),
+                e["status"],
+            )
             for e in facts["bifurcations"]
         ]
-        head = ("kind", "step", "between", "period", "status")
+        head = ("kind", "step", "between", "period", "normal form", "status")
         table = report.table(head, events) if events else report.paragraph("No bifurcation was found.")
-        notes = [report.paragraph("Not resolved: " + text) for text in found.events.unresolved]
+        notes = [report.paragraph("Not resolved: " + text) for text in a.events.unresolved]
         parts.append(report.section("Bifurcations", table, *notes))
+    ranks = [(r["step"], f"{r['value']:.4g} ± {r['standard_error']:.1g}") for r in facts["stable_rank"]]
+    parts.append(
+        report.section(
+            "Stable rank of the state-space NTK",
+            report.table(("step", "stable rank"), ranks),
+            report.paragraph(f"Over {a.batch} initial states and {a.horizon} steps, all parameters counted."),
+        )
+    )
+    skipped = [report.table(("skipped", "because"), list(facts["skipped"].items()))] if facts["skipped"] else []
+    read = [report.paragraph(line) for line in found.files.loaded[0].lines]
+    parts.append(report.section("How the files were read", *read, *skipped))
     return "\n".join(parts)
 
 
-def headline(found: Analysis) -> list[str]:
-    """A sentence for each model looked at, and one for each bifurcation."""
-    facts = summary(found)
-    lines = [f"{m['name']}: {m['fixed_points']} fixed points, {m['stable']} stable" for m in facts["models"]]
-    return lines + [f"{e['kind'].replace('_', ' ')} at step {e['step']:.3f}" for e in facts["bifurcations"] or []]
+def _point_rows(a: Analysis) -> list[tuple[Any, ...]]:
+    points = a.points[-1]
+    rows = []
+    for k in range(min(len(points), 40)):
+        state = ", ".join(f"{v:.4g}" for v in points.points[k][:4]) + (", …" if points.points.shape[1] > 4 else "")
+        leading = ", ".join(_complex(z) for z in points.multipliers[k][:3])
+        rows.append((k + 1, state, leading, "yes" if points.stable[k] else "no"))
+    return rows
+
+
+def _complex(z: complex) -> str:
+    return f"{z.real:.4g}" if z.imag == 0 else f"{z.real:.4g} {'+' if z.imag > 0 else '−'} {abs(z.imag):.4g}i"
+
+
+def _told(coefficients: Mapping[str, list[float]]) -> str:
+    return ", ".join(f"{name} = {_complex(complex(*value))}" for name, value in coefficients.items())
 
 
 def _prepare(settings: Settings) -> Settings:
+    """The models, before anything is written."""
     options = dict(settings.options)
     check_count("horizon", options["horizon"])
-    options["models"] = [load(path, options["cell"]) for path in options["paths"]]
-    if len(options["models"]) > 1:
-        ModelPath.of(options["models"])  # refuses models of different shapes
-    return replace(settings, options=options)
-
-
-def _run(settings: Settings) -> Analysis:
-    options = settings.options
-    models = options["models"]
-    return analyze(
-        models,
+    layers = options["layers"]
+    files = checkpoints(
         options["paths"],
-        size=state_size(models[0]),
+        inputs=_array("--inputs", options["inputs"]),
+        x=_vector(options["input"]),
+        cell=options["cell"],
+        activation=options["activation"],
+        leak=options["leak"],
+        layers=None if layers is None else layers.split(","),
+    )
+    states = _array("--states", options["states"])
+    size = files.loaded[0].size
+    if states is not None and (states.ndim != 2 or states.shape[1] != size or not len(states)):
+        raise ValueError(f"--states must hold an array of shape (count, {size}), got {states.shape}")
+    return replace(settings, options=options | {"files": files, "start": states})
+
+
+def _vector(text: str | None) -> np.ndarray | None:
+    if text is None:
+        return None
+    try:
+        return np.asarray([float(part) for part in text.split(",")])
+    except ValueError:
+        raise ValueError(f"--input {text!r} must be numbers with commas between them") from None
+
+
+def _array(option: str, path: str | None) -> np.ndarray | None:
+    if path is None:
+        return None
+    try:
+        values = np.load(path, allow_pickle=False)
+        array = np.asarray(values, np.float64)
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise ValueError(f"{option} {path} cannot be read as a .npy file of numbers: {error}") from None
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{option} {path} contains NaN or infinity")
+    return array
+
+
+def _run(settings: Settings) -> Read:
+    options = settings.options
+    files: Checkpoints = options["files"]
+    found = analyze(
+        files.models,
+        files.names,
+        size=files.loaded[0].size,
+        steps=files.steps,
+        states=options["start"],
         horizon=options["horizon"],
         devices=settings.devices,
         progress=settings.meter,
     )
+    return Read(files, found)
 
 
 STUDY = Study(
     title="Fixed points and bifurcations of a recurrent network",
-    keys=("models", "horizon", "batch", "bifurcations", "unresolved"),
+    keys=(
+        "models",
+        "horizon",
+        "batch",
+        "steps",
+        "steps_source",
+        "stable_rank",
+        "bifurcations",
+        "unresolved",
+        "read",
+        "skipped",
+    ),
     run=_run,
-    figures=lambda found: {"analysis": figure(found)},
+    figures=lambda found: {"analysis": figure(found.analysis)},
     facts=summary,
     section=section,
     headline=headline,

@@ -13,9 +13,12 @@ import numpy as np
 from normalforms.report import Meter, Report
 from rnn.dynamics import Bifurcations, FixedPoints, bifurcations, fixed_points
 from rnn.kernel import Estimate, sntk
-from rnn.models import Model, ModelPath, partition
+from rnn.models import Model, ModelPath, partition, trajectory
 
 __all__ = ["Analysis", "analyze"]
+
+
+_RANKS, _LONG = 9, 2_000  # models whose kernel is looked at; steps of a simulation that leads to an attractor
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,19 @@ class Analysis:
 
     Attributes:
         names: of the models, in order.
+        steps: theirs, shape (count,).
         points: fixed points of the first and of the last model (of the one, where there is one).
-        ranks: stable rank of the state-space NTK of the same models, all parameters counted.
+        ranked: which models' kernels were looked at, as indices; the first and the last among them.
+        ranks: stable rank of the state-space NTK of those, all parameters counted.
         events: bifurcations on the straight lines between successive models; ``None`` for a single one.
         horizon: T of the kernel, in steps.
-        batch: number of its initial states, standard normal.
+        batch: number of its initial states.
     """
 
     names: tuple[str, ...]
+    steps: np.ndarray
     points: tuple[FixedPoints, ...]
+    ranked: tuple[int, ...]
     ranks: tuple[Estimate, ...]
     events: Bifurcations | None
     horizon: int
@@ -44,46 +51,80 @@ def analyze(
     names: Sequence[str],
     *,
     size: int,
+    steps: Sequence[float] | np.ndarray | None = None,
+    states: np.ndarray | None = None,
     horizon: int = 25,
     batch: int = 64,
     seed: int = 0,
     devices: Sequence[Any] | None = None,
     progress: Meter | None = None,
 ) -> Analysis:
-    """Fixed points and stable rank of the first and the last model, and the bifurcations between all of them.
+    """Fixed points of the first and the last model, stable ranks on the way, and the bifurcations between all of them.
 
     Args:
         models: one, or a path of them in the order of training.
         names: one for each.
         size: length of the state.
+        steps: training steps of the models, increasing; 0, 1, 2, … unless given.
+        states: states from which is searched and that the kernel starts from, shape (count, size); standard normal
+            unless given.
         horizon: T of the kernel, in steps.
-        batch: initial states of the kernel, drawn from the standard normal distribution.
-        seed: of that draw.
+        batch: initial states of the kernel, where none are given.
+        seed: of the draw.
         devices: share those states among these devices, as in :func:`rnn.sntk`.
         progress: shows how far it is.
 
     Raises:
-        ValueError: no model, models that differ in shape, or a first one without a fixed point.
+        ValueError: no model, models that differ in shape, or states that do not fit.
     """
     if not models or len(models) != len(names):
         raise ValueError(f"models and names must be as many, at least one; got {len(models)} and {len(names)}")
     meter = progress or Meter(quiet=True)
-    path = ModelPath.of(models) if len(models) > 1 else None
-    h0 = np.random.default_rng(seed).normal(size=(batch, size))
+    at = np.arange(len(models), dtype=float) if steps is None else np.asarray(steps, float)
+    path = ModelPath.of(models, at) if len(models) > 1 else None
+    h0 = np.random.default_rng(seed).normal(size=(batch, size)) if states is None else _checked(states, size)
     ends = models if path is None else (models[0], models[-1])
-    points: list[FixedPoints] = []
-    ranks: list[Estimate] = []
+    dtype = jax.tree.leaves(partition(models[0])[0])[0].dtype
 
-    def look(report: Report) -> None:
+    def look(report: Report) -> list[FixedPoints]:
+        found = []
         for k, model in enumerate(ends):
-            points.append(fixed_points(model, size=size))
-            dtype = jax.tree.leaves(partition(model)[0])[0].dtype
-            ranks.append(sntk(model, jnp.asarray(h0, dtype), horizon, devices=devices).stable_rank())
+            found.append(_search(model, size, None if states is None else h0, h0, dtype))
             report((k + 1) / len(ends))
+        return found
 
-    meter.run("fixed points", look)
+    points = meter.run("fixed points", look)
+    ranked = sorted({round(k) for k in np.linspace(0, len(models) - 1, min(len(models), _RANKS))})
+
+    def rank(report: Report) -> list[Estimate]:
+        found = []
+        for k, which in enumerate(ranked):
+            kernel = sntk(models[which], jnp.asarray(h0, dtype), horizon, devices=devices)
+            found.append(kernel.stable_rank())
+            report((k + 1) / len(ranked))
+        return found
+
+    ranks = meter.run("stable rank", rank)
     events = None
     if path is not None:
         track = path
         events = meter.run("bifurcations", lambda report: bifurcations(track, every=1, starts=h0, progress=report))
-    return Analysis(tuple(names), tuple(points), tuple(ranks), events, horizon, batch)
+    return Analysis(tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), events, horizon, len(h0))
+
+
+def _search(model: Model, size: int, starts: np.ndarray | None, h0: np.ndarray, dtype: Any) -> FixedPoints:
+    """Fixed points; where Newton finds none from afar, once more from where long simulations end."""
+    found = fixed_points(model, starts, size=size)
+    if len(found):
+        return found
+    ends = np.asarray(trajectory(model, jnp.asarray(h0, dtype), _LONG)[:, -64:], np.float64)
+    tried = np.concatenate([ends[:, -1], ends.mean(axis=1)])
+    tried = tried[np.all(np.isfinite(tried), axis=1)]
+    again = fixed_points(model, tried, size=size) if len(tried) else found
+    return again if len(again) else found
+
+
+def _checked(states: np.ndarray, size: int) -> np.ndarray:
+    if states.ndim != 2 or states.shape[1] != size or not len(states) or not np.all(np.isfinite(states)):
+        raise ValueError(f"states must be finite numbers of shape (count, {size}), got shape {states.shape}")
+    return states.astype(np.float64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from normalforms.report import page as report
+from normalforms.report import html as report
 from rnn.studies import Settings, Study
 from rnn.studies.descents.figures import figure4
 from rnn.studies.descents.optimizers import PAIR

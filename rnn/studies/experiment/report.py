@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 from matplotlib.figure import Figure
 
-from normalforms.report import page as report
+from normalforms.report import html as report
 from rnn.studies import Settings, Study
 from rnn.studies.experiment.figures import figure1, figure_bias
 from rnn.studies.experiment.study import BiasStory, Restricted, Story, reproduce

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import normalforms as nf
 from normalforms.families import Family, families
 from normalforms.report import COLOURS, style
-from normalforms.report import page as report
+from normalforms.report import html as report
 from rnn.studies import Settings, Study, plan
 
 __all__ = ["STUDY", "Curve", "Laws", "curve", "figure2", "laws"]

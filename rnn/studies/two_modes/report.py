@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from normalforms.report import page as report
+from normalforms.report import html as report
 from rnn.studies import Settings, Study
 from rnn.studies.two_modes.figures import figure3
 from rnn.studies.two_modes.study import SETTINGS, TwoModes, two_modes
