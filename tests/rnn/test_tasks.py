@@ -13,6 +13,15 @@ import rnn
 from rnn.training import Folder
 
 QUICK = {"save_every": 3, "diagnose_every": 0, "chunk": 10}
+
+
+@pytest.fixture(autouse=True)
+def _promotion():
+    """Optax's own arithmetic mixes dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 SMALL = {
     "flip_flop": lambda **o: rnn.flip_flop(0, bits=2, size=8, batch=6, horizon=12, **o),
     "context_integration": lambda **o: rnn.context_integration(0, size=8, batch=6, horizon=12, **o),
