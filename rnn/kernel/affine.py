@@ -169,7 +169,7 @@ class AffineCell(NamedTuple):
             overlap = overlap + jnp.einsum("bpkn,bn->pkb", rows, left[:, 0])
         if self.wrt_bias:
             overlap = overlap + jnp.einsum("bpn,kn->pkb", bias, directions.affine().bias)
-        weights, left, right, bias = _rows(shared), left.T, right.T, bias.T
+        weights, left, right, bias = _rows(shared) if width else None, left.T, right.T, bias.T
 
         def force(site):
             total = jnp.zeros((state, count, batch), dtype)

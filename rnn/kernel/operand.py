@@ -103,6 +103,8 @@ class Operand:
 
     def flatten(self, directions: Any) -> Float[Array, "... m"]:
         """Parameter directions as flat vectors (m,), or (k, m) for a block with leading axis k."""
+        if eqx.is_array(directions) and jax.tree.structure(directions) != jax.tree.structure(self.parameters):
+            return directions  # flat already
         leaves, shapes = jax.tree.leaves(directions), jax.tree.leaves(self.parameters)
         return Leaves.of(self.parameters, self.dtype).flatten(directions, leaves[0].ndim - shapes[0].ndim)
 

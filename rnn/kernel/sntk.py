@@ -192,8 +192,8 @@ def sntk(
 
     Raises:
         ValueError: the batch is empty, ``horizon``, ``chunk`` or ``remat`` is no positive integer, the inputs do not
-            fit, ``wrt`` selects nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or states are not finite
-            (which is not checked inside ``jax.jit``).
+            fit, ``wrt`` selects nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or
+            states are not finite (which is not checked inside ``jax.jit``).
     """
     return build(
         SNTK, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout, chunk=chunk, remat=remat, devices=devices

@@ -136,6 +136,11 @@ class Line:
         s = np.where(np.abs(s) < 1e-12 * reach, 0.0, s)  # rounding; next to the event I − A is as good as singular
         return s, self._multipliers(self._follow(follower, s)), CubicSpline(grid, path)(s, 1)
 
+    def places(self, s: np.ndarray) -> list[Place]:
+        """The tracked fixed point at every displacement."""
+        ends = np.array([min(s.min(), 0.0) * 1.01 - 1e-9, 0.0, max(s.max(), 0.0) * 1.01 + 1e-9])
+        return self._follow(Follower(ModelPath(ends, self.origin + ends[:, None] * self.v, self.rebuild), 1e-12), s)
+
     def _follow(self, follower: Follower, grid: np.ndarray) -> list[Place]:
         found: dict[float, Place] = {}
         for side in (grid[grid >= 0], grid[grid < 0]):

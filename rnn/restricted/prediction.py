@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import equinox as eqx
@@ -14,12 +15,13 @@ import numpy as np
 import normalforms as nf
 from rnn.dynamics import float64
 from rnn.models import Model, moved
+from rnn.restricted.driven import DRIVEN_RUNGS, driven_curve, frames
 from rnn.restricted.line import critical_basis, tangent_of
 from rnn.restricted.sweep import Sweep
 
 __all__ = ["CORRECTIONS", "RUNGS", "Prediction", "predict"]
 
-Rung = Literal["cubic", "scalar", "response"]
+Rung = Literal["cubic", "scalar", "response", "second"]
 Correction = Literal["projection", "curvature", "frame", "bending", "transients", "quintic"]
 RUNGS: tuple[Rung, ...] = ("cubic", "scalar", "response")
 CORRECTIONS: tuple[Correction, ...] = ("projection", "curvature", "frame", "bending", "transients", "quintic")
@@ -83,10 +85,11 @@ def _error(curve: np.ndarray, measured: np.ndarray) -> float:
 
 def predict(
     sweep: Sweep,
-    rungs: tuple[Rung, ...] = RUNGS,
+    rungs: tuple[Rung, ...] | None = None,
     corrections: tuple[Correction, ...] = CORRECTIONS,
     *,
     gains: bool = False,
+    frame: Literal["moving", "fixed"] = "moving",
 ) -> Prediction:
     """The curve of ``sweep`` from the normal form and its corrections, with no free parameter.
 
@@ -102,7 +105,8 @@ def predict(
 
     Args:
         sweep: through a fixed point.
-        rungs: which to compute.
+        rungs: which to compute; all unless given. Of a driven network ``"scalar"``, ``"response"`` and ``"second"``
+            about the orbit that the input forces; see :mod:`rnn.restricted.driven`.
         corrections: all that the rung ``"response"`` has beyond the map ``x'`` with w = 0, cut off after ``x³``:
             ``"projection"``: the exact first step, by which initial states far out reach the centre manifold; without
             it ``x_0 = Pᵀ(h_0 − h*)``;
@@ -114,11 +118,15 @@ def predict(
             g(s) in place of ``1 + g_s s``;
             ``"quintic"``: all orders in x beyond the third, c₅ foremost.
         gains: also compute the rung ``"response"`` without each of them in turn.
+        frame: of a driven network: fixed point, eigenvectors and forced orbit of each s, or of s = 0 alone. The
+            ``corrections`` are for networks without input.
 
     Raises:
-        ValueError: an unknown rung or correction, or a sweep of a cycle.
+        ValueError: an unknown rung, correction or frame, a sweep of a cycle, or a driven one of a complex pair.
     """
-    for name, chosen, known in (("rungs", rungs, RUNGS), ("corrections", corrections, CORRECTIONS)):
+    every = RUNGS if sweep.inputs is None else DRIVEN_RUNGS
+    rungs = every if rungs is None else rungs
+    for name, chosen, known in (("rungs", rungs, every), ("corrections", corrections, CORRECTIONS)):
         if set(chosen) - set(known):
             raise ValueError(f"{name} must be among {known}, got {sorted(set(chosen) - set(known))}")
     if sweep.event.period != 1:
@@ -127,6 +135,10 @@ def predict(
             "of the iterated model, one that takes that many steps at once"
         )
     curves: dict[str, np.ndarray] = {}
+    if sweep.inputs is not None:
+        if frame not in ("moving", "fixed"):
+            raise ValueError(f'frame must be "moving" or "fixed", got {frame!r}')
+        return Prediction(_driven_curves(sweep, rungs, frame == "moving"), sweep.amplification, _status(sweep.gap))
     if "cubic" in rungs:
         curves["cubic"] = _law_curve(sweep, "curvature" in corrections)
     if "scalar" in rungs:
@@ -136,6 +148,15 @@ def predict(
     rest = corrections if gains else ()
     without = {name: _reduced_curve(sweep, tuple(c for c in corrections if c != name)) for name in rest}
     return Prediction(curves, sweep.amplification, _status(sweep.gap), without)
+
+
+def _driven_curves(sweep: Sweep, rungs: tuple[Rung, ...], moving: bool) -> dict[str, np.ndarray]:
+    """The curve of every rung about the forced orbit."""
+    with jax.enable_x64(True):
+        model, s = float64(sweep.event.model), sweep.displacement
+        along = frames(sweep.event, sweep.direction, sweep.kind, s, moving)
+        curve = partial(driven_curve, model, sweep.direction, along, s, sweep.h0, sweep.inputs, moving=moving)
+        return {rung: curve(rung) for rung in rungs}
 
 
 def _status(gap: float) -> str:

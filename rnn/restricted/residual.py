@@ -43,7 +43,9 @@ class Residual:
             return self.split.rest(y)
 
 
-def residual(model: Model, direction: Any, s: float, h0: Any, horizon: int, *, tolerance: float = 1e-8) -> Residual:
+def residual(
+    model: Model, direction: Any, s: float, h0: Any, horizon: int, *, inputs: Any = None, tolerance: float = 1e-8
+) -> Residual:
     """The residual channel at ``θ + s v``, in float64.
 
     Args:
@@ -52,10 +54,11 @@ def residual(model: Model, direction: Any, s: float, h0: Any, horizon: int, *, t
         s: displacement along v.
         h0: initial states, shape (batch, state).
         horizon: T, in steps.
+        inputs: shape (batch, horizon, inputs), or ``None``.
         tolerance: relative, of the two norms (Lanczos on JᵀJ).
     """
     with jax.enable_x64(True):
-        split = _split(model, direction, s, h0, horizon)
+        split = _split(model, direction, s, h0, horizon, inputs)
         kernel, carried = split.kernel, _carried(split)
         v = np.asarray(split.directions[0])
 
@@ -70,15 +73,16 @@ def residual(model: Model, direction: Any, s: float, h0: Any, horizon: int, *, t
         return Residual(split, 1 - carried, other / whole)
 
 
-def share_of(model: Model, direction: Any, h0: Any, horizon: int) -> float:
+def share_of(model: Model, direction: Any, h0: Any, horizon: int, inputs: Any = None) -> float:
     """``tr(sNTK_g) / tr(sNTK)`` alone, in float64."""
     with jax.enable_x64(True):
-        return _carried(_split(model, direction, 0.0, h0, horizon))
+        return _carried(_split(model, direction, 0.0, h0, horizon, inputs))
 
 
-def _split(model: Model, direction: Any, s: float, h0: Any, horizon: int) -> Split:
+def _split(model: Model, direction: Any, s: float, h0: Any, horizon: int, inputs: Any) -> Split:
     there = moved(float64(model), tangent_of(model, np.asarray(direction)), jnp.asarray(s))
-    return sntk(there, jnp.asarray(np.asarray(h0, np.float64)), horizon).split(jnp.asarray(direction))
+    given = None if inputs is None else jnp.asarray(np.asarray(inputs, np.float64))
+    return sntk(there, jnp.asarray(np.asarray(h0, np.float64)), horizon, inputs=given).split(jnp.asarray(direction))
 
 
 def _carried(split: Split) -> float:

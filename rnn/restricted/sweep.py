@@ -14,7 +14,7 @@ from jaxtyping import Float
 import normalforms as nf
 from rnn.dynamics import Event, float64, normal_form
 from rnn.kernel import Modes, sntk
-from rnn.models import Model, flatten, moved, trajectory
+from rnn.models import Held, Model, check_inputs, flatten, moved, trajectory
 from rnn.restricted.line import Line, critical_basis, force_gradient, multiplier_gradient, tangent_of
 from rnn.restricted.residual import Residual, residual, share_of
 
@@ -45,6 +45,7 @@ class Sweep:
         gap: modulus of the largest multiplier beside the critical ones, at the event. Prediction needs it well below 1.
         turn: ``d arg(λ)/ds``, in radians, shape (count,); zero where λ is real.
         share: part of ``tr(sNTK)`` that the direction carries at the event, ``‖J v‖² / ‖J‖_F²``; NaN if not asked for.
+        inputs: of the driven network, shape (batch, horizon, inputs), or ``None``.
     """
 
     event: Event
@@ -60,6 +61,7 @@ class Sweep:
     gap: float
     turn: np.ndarray
     share: float = float("nan")
+    inputs: np.ndarray | None = None
 
     @property
     def kind(self) -> str:
@@ -88,32 +90,36 @@ class Sweep:
 
     def residual(self, s: float = 0.0) -> Residual:
         """``sNTK_R = sNTK − sNTK_g`` at ``θ* + s v`` and the shares that it carries."""
-        return residual(self.event.model, self.direction, s, self.h0, self.horizon)
+        return residual(self.event.model, self.direction, s, self.h0, self.horizon, inputs=self.inputs)
 
 
-def dominant(model: Model, h0: Any, horizon: int, *, wrt: Any = None, key: int = 0) -> Modes:
+def dominant(model: Model, h0: Any, horizon: int | None, *, inputs: Any = None, wrt: Any = None, key: int = 0) -> Modes:
     """The leading singular value and direction of J among the parameters ``wrt``, in float64."""
     with jax.enable_x64(True):
-        kernel = sntk(float64(model), jnp.asarray(np.asarray(h0, np.float64)), horizon, wrt=wrt)
+        kernel = sntk(float64(model), _wide(h0), horizon, inputs=_wide(inputs), wrt=wrt)
         return kernel.leading(1, key=jax.random.key(key))
 
 
+def _wide(array: Any) -> Any:
+    return None if array is None else jnp.asarray(np.asarray(array, np.float64))
+
+
 def amplification_along(
-    model: Model, direction: np.ndarray, displacement: np.ndarray, h0: Any, horizon: int
+    model: Model, direction: np.ndarray, displacement: np.ndarray, h0: Any, horizon: int | None, inputs: Any = None
 ) -> np.ndarray:
     """``‖J(s) v‖²`` at ``θ + s v`` for a flat ``direction`` v and every s of ``displacement``, in float64."""
     with jax.enable_x64(True):
         tangent = tangent_of(model, direction)
-        states = jnp.asarray(np.asarray(h0, np.float64))
-        return np.asarray(_measure(float64(model), tangent, jnp.asarray(displacement), states, horizon))
+        at = jnp.asarray(displacement)
+        return np.asarray(_measure(float64(model), tangent, at, _wide(h0), horizon, _wide(inputs)))
 
 
 @eqx.filter_jit
-def _measure(model: Model, tangent: Any, s: Any, h0: Any, horizon: int) -> Any:
+def _measure(model: Model, tangent: Any, s: Any, h0: Any, horizon: int | None, inputs: Any) -> Any:
     """``‖J(s) v‖²`` for every s, one after the other."""
 
     def one(shift: Any) -> Any:
-        states = lambda x: trajectory(moved(model, tangent, x), h0, horizon)  # noqa: E731
+        states = lambda x: trajectory(moved(model, tangent, x), h0, horizon, inputs)  # noqa: E731
         return jnp.sum(jax.jvp(states, (shift,), (jnp.ones_like(shift),))[1] ** 2)
 
     return jax.lax.map(one, s)
@@ -125,6 +131,7 @@ def restrict(
     *,
     h0: Any = None,
     horizon: int | None = None,
+    inputs: Any = None,
     span: tuple[float, float] | None = None,
     count: int = 81,
     key: int = 0,
@@ -138,6 +145,8 @@ def restrict(
             parameter g, see `Sweep`), ``"training"`` (the path's own tangent), or v itself, flat or a pytree.
         h0: initial states, shape (batch, state); those of the training run unless given.
         horizon: T, in steps; the training run's unless given.
+        inputs: of the driven network, shape (batch, horizon, inputs) or (horizon, inputs); the training run's unless
+            given, where the event is of the network without input. The bifurcation itself is that without input.
         span: values of g between which to measure; 0.8 to 1.2 unless given, and ``1 ± 1/T²`` at a saddle-node, whose
             fixed points are gone on one side: the orbits there pass its ghost in ``π/√(1 − g)`` steps and run away.
         count: how many points.
@@ -151,13 +160,20 @@ def restrict(
     """
     if event.run is not None:
         h0 = event.run.task.h0 if h0 is None else h0
-        horizon = event.run.task.horizon if horizon is None else horizon
-    if h0 is None or horizon is None:
+        if inputs is None and not isinstance(event.model, Held):
+            inputs = event.run.task.inputs
+        horizon = event.run.task.horizon if horizon is None and inputs is None else horizon
+    if h0 is None or (horizon is None and inputs is None):
         raise ValueError("the event has no training run; pass h0= and horizon=")
+    if inputs is not None and isinstance(event.model, Held):
+        raise ValueError("the event is of a network held at a constant input; leave inputs out")
     states = np.asarray(h0, np.float64)
     if states.ndim != 2 or states.shape[1] != np.size(event.point):
         raise ValueError(f"h0 must have shape (batch, {np.size(event.point)}), got {states.shape}")
-    v = _direction(event, direction, states, horizon, key)
+    with jax.enable_x64(True):
+        given, horizon = check_inputs(_wide(inputs), horizon, len(states), jnp.float64)
+    inputs = None if given is None else np.asarray(given)
+    v = _direction(event, direction, states, horizon, key, inputs)
     form = normal_form(event.model, event.point, v, period=event.period, critical=1e-5)
     if form.kind not in KINDS:
         raise ValueError(f"along direction the bifurcation is {form.kind} ({form.detail}); choose another direction")
@@ -176,14 +192,15 @@ def restrict(
         displacement=s,
         parameter=g,
         slope=rate,
-        amplification=amplification_along(event.model, v, s, states, horizon),
+        amplification=amplification_along(event.model, v, s, states, horizon, inputs),
         normal_form=form,
         h0=states,
         horizon=horizon,
         alignment=slope / float(np.linalg.norm(gradient)),
         gap=gap,
         turn=turn,
-        share=share_of(event.model, v, states, horizon) if share else float("nan"),
+        share=share_of(event.model, v, states, horizon, inputs) if share else float("nan"),
+        inputs=inputs,
     )
 
 
@@ -210,10 +227,12 @@ def _gradient(event: Event, form: nf.NormalForm) -> np.ndarray:
     return -gradient if form.kind == "period_doubling" else gradient
 
 
-def _direction(event: Event, direction: Any, h0: np.ndarray, horizon: int, key: int) -> np.ndarray:
+def _direction(
+    event: Event, direction: Any, h0: np.ndarray, horizon: int, key: int, inputs: np.ndarray | None
+) -> np.ndarray:
     if isinstance(direction, str):
         if direction == "dominant":
-            flat = np.asarray(dominant(event.model, h0, horizon, key=key).vectors[0])
+            flat = np.asarray(dominant(event.model, h0, horizon, inputs=inputs, key=key).vectors[0])
         elif direction == "gradient":
             flat = _gradient(event, event.normal_form)
         elif direction == "training":
