@@ -20,7 +20,7 @@ GROUP = "normalforms.commands"
 """Entry points of this group are functions that add one subcommand to argparse's subparsers. Such a subcommand sets
 ``run``, a function of the parsed arguments that returns the exit status; a ``ValueError`` of it is bad input."""
 
-_OWN = ("law", "reduce", "learn")
+_OWN = ("law", "reduce", "data", "learn")
 # argparse takes a value that begins with a minus for an option, but "-r*x" is a map and "-1/2" a number
 _SIGNED = ("--map", "--at", "--evaluate", "--omega", "--d", "--teacher", "--initial", "--start")
 

@@ -1,6 +1,9 @@
 """Laws and maps fitted to data."""
 
-from normalforms.data.discover import Discovery, discover
+from normalforms.data.agreement import Agreement
 from normalforms.data.fit import Fit, fit
+from normalforms.data.goodness import Goodness
+from normalforms.data.orbits import Discovery, Rival, discover
+from normalforms.data.profile import Combination
 
-__all__ = ["Discovery", "Fit", "discover", "fit"]
+__all__ = ["Agreement", "Combination", "Discovery", "Fit", "Goodness", "Rival", "discover", "fit"]

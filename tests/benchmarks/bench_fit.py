@@ -61,12 +61,14 @@ def curve(kind, window, T, noise, rng):
     return x, y, h, {"amplitude": a, "parameter_scale": b, "state_scale": c}
 
 
-def curves(seeds, first):
-    """One row for each curve."""
+def curves(seeds, first, cells=None, out=None):
+    """One row for each curve; with ``cells`` only so many of a seed's 135, drawn by chance."""
     rows = []
     for seed in range(first, first + seeds):
         rng = np.random.default_rng([17, seed])
-        for kind, noise, T, window in product(FAMILIES, NOISES, HORIZONS, WINDOWS):
+        every = list(product(FAMILIES, NOISES, HORIZONS, WINDOWS))
+        for i in rng.permutation(len(every))[:cells]:
+            kind, noise, T, window = every[i]
             x, y, h, truth = curve(kind, window, T, noise, rng)
             began = time.process_time()
             f = nf.fit(x, y, horizon=T, initial=h)
@@ -88,6 +90,9 @@ def curves(seeds, first):
                     "own_p": own.goodness.p_value, "competition": middle - began, "single": done - middle,
                 }
             )  # fmt: skip
+            if out:
+                with open(out, "a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
     return rows
 
 
@@ -130,13 +135,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first", type=int, default=1000)
-    parser.add_argument("--out", help="write the rows here, as JSON")
+    parser.add_argument("--cells", type=int, help="so many curves of each seed, drawn by chance")
+    parser.add_argument("--out", help="append the rows to this file, one JSON object a line")
+    parser.add_argument("--read", help="print the table of such a file")
     arguments = parser.parse_args()
-    rows = curves(arguments.seeds, arguments.first)
-    if arguments.out:
-        with open(arguments.out, "w") as file:
-            json.dump(rows, file)
-    print(table(rows))
+    if arguments.read:
+        with open(arguments.read) as file:
+            print(table([json.loads(line) for line in file]))
+        return
+    print(table(curves(arguments.seeds, arguments.first, arguments.cells, arguments.out)))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,25 @@ import normalforms as nf
 
 # --- formulas for the parser --------------------------------------------------------------------------------------
 
-FUNCTIONS = (
-    "exp log sqrt sin cos tan sinh cosh tanh atan asinh erf ln abs sign max min".split()
-)  # all that the parser knows
+FUNCTIONS = [
+    "exp",
+    "log",
+    "sqrt",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "atan",
+    "asinh",
+    "erf",
+    "ln",
+    "abs",
+    "sign",
+    "max",
+    "min",
+]  # all that the parser knows
 
 
 def number(rng: random.Random) -> str:

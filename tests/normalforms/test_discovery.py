@@ -5,7 +5,7 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.data.discover import Discovery, discover
+from normalforms.data import Discovery, discover
 
 SCALAR = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from normalforms.data.shooting import Estimate
+from normalforms.data.orbits.shooting import Estimate
 
 __all__ = ["criterion", "improved", "price", "removals"]
 

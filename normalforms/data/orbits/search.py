@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from normalforms.data.filtering import Filter
-from normalforms.data.library import Library
-from normalforms.data.regression import Regression
-from normalforms.data.selection import criterion, improved, price, removals
-from normalforms.data.shooting import Estimate, Shooting, scales_of
+from normalforms.data.orbits.filtering import Filter
+from normalforms.data.orbits.library import Library
+from normalforms.data.orbits.regression import Regression
+from normalforms.data.orbits.selection import criterion, improved, price, removals
+from normalforms.data.orbits.shooting import Estimate, Shooting, scales_of
 
 __all__ = ["Found", "along_orbits", "filtered", "step_by_step"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from normalforms.data.library import Library
-from normalforms.data.shooting import Estimate
+from normalforms.data.orbits.library import Library
+from normalforms.data.orbits.shooting import Estimate
 
 __all__ = ["Regression"]
 

@@ -11,11 +11,11 @@ import numpy as np
 import scipy.stats
 import sympy as sp
 
-from normalforms.data.library import Library, monomials
-from normalforms.data.regression import Regression
-from normalforms.data.rounding import rational_within
-from normalforms.data.search import Found, along_orbits, filtered, step_by_step
-from normalforms.data.shooting import Estimate
+from normalforms.data.orbits.library import Library, monomials
+from normalforms.data.orbits.regression import Regression
+from normalforms.data.orbits.rounding import rational_within
+from normalforms.data.orbits.search import Found, along_orbits, filtered, step_by_step
+from normalforms.data.orbits.shooting import Estimate
 from normalforms.families import find
 from normalforms.maps import Map
 
@@ -260,7 +260,7 @@ def _status(
 
 
 def _ranking(found: Found, terms: tuple[sp.Expr, ...]) -> tuple[Rival, ...]:
-    from normalforms.data.selection import criterion
+    from normalforms.data.orbits.selection import criterion
 
     total = found.best.active.size
     score = lambda e: criterion(e, found.problem.points, total)  # noqa: E731

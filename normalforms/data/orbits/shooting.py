@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from normalforms.data.library import Library
+from normalforms.data.orbits.library import Library
 
 __all__ = ["Estimate", "Shooting", "scales_of"]
 
