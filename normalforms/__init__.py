@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from normalforms.families import NAMES
 
 if TYPE_CHECKING:
-    from normalforms.data import Discovery, Fit, discover, fit
+    from normalforms.data import Fit, fit
+    from normalforms.data.orbits import Discovery, discover
     from normalforms.descent import deep_linear, learning
     from normalforms.forms.averages import Empirical, Normal, Uniform
     from normalforms.forms.driven import Autoregressive, Constant, DrivenLaw, Sinusoid, White
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "data": ("Discovery", "Fit", "discover", "fit"),
+    "data": ("Fit", "fit"),
+    "data.orbits": ("Discovery", "discover"),
     "descent": ("deep_linear", "learning"),
     "forms.averages": ("Empirical", "Normal", "Uniform"),
     "forms.driven": ("Autoregressive", "Constant", "DrivenLaw", "Sinusoid", "White"),

@@ -29,7 +29,7 @@ FLOORS = {
         ("families",),
         ("forms.driven",),
         ("law",),
-        ("data", "descent", "gallery", "testing"),
+        ("data", "data.orbits", "descent", "gallery", "testing"),
         ("cli",),
     ),
     "rnn": (

@@ -3,7 +3,6 @@
 from normalforms.data.agreement import Agreement
 from normalforms.data.fit import Fit, fit
 from normalforms.data.goodness import Goodness
-from normalforms.data.orbits import Discovery, Rival, discover
 from normalforms.data.profile import Combination
 
-__all__ = ["Agreement", "Combination", "Discovery", "Fit", "Goodness", "Rival", "discover", "fit"]
+__all__ = ["Agreement", "Combination", "Fit", "Goodness", "fit"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from scipy.special import gammaln
 
 from normalforms.data.agreement import Agreement, compare
 from normalforms.data.candidates import Candidate, candidates
@@ -332,8 +333,6 @@ def _score(c: Contender, data: Measurement, points: float, least: float) -> floa
     """ln evidence; of laws far behind the bound ``ln L`` alone, which is enough to rule them out."""
     behind = points / 2 * np.log(max(c.cost, 1e-24 * data.count) / max(least, 1e-24 * data.count))
     if behind > _HOPELESS:
-        from scipy.special import gammaln
-
         return float(gammaln(points / 2) - points / 2 * np.log(c.cost))
     return evidence(c, data, points)
 

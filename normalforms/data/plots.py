@@ -29,6 +29,7 @@ def draw(found: Fit, axes: Any = None) -> Any:
     Returns:
         The figure.
     """
+    # Matplotlib takes a second to load
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 

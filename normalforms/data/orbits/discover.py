@@ -15,6 +15,7 @@ from normalforms.data.orbits.library import Library, monomials
 from normalforms.data.orbits.regression import Regression
 from normalforms.data.orbits.rounding import rational_within
 from normalforms.data.orbits.search import Found, along_orbits, filtered, step_by_step
+from normalforms.data.orbits.selection import criterion
 from normalforms.data.orbits.shooting import Estimate
 from normalforms.families import find
 from normalforms.maps import Map
@@ -260,8 +261,6 @@ def _status(
 
 
 def _ranking(found: Found, terms: tuple[sp.Expr, ...]) -> tuple[Rival, ...]:
-    from normalforms.data.orbits.selection import criterion
-
     total = found.best.active.size
     score = lambda e: criterion(e, found.problem.points, total)  # noqa: E731
     order = [found.best, *(e for e in found.rivals if not np.array_equal(e.active, found.best.active))]
