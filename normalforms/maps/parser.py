@@ -203,6 +203,8 @@ class _Reader:
         if _is_zero(base) and exponent.value < 0:
             raise self.fail(node, "division by zero")
         whole = bool(exponent.expr.is_Integer)
+        if not whole:
+            self.rootable(node, base)
         value = None
         if base.value is not None:
             if whole and _digits(base) * size > _MAX_DIGITS:
@@ -226,18 +228,19 @@ class _Reader:
         if base.value is not None and not base.value > 0:
             raise self.fail(node, "a power with a symbol in its exponent needs a positive base")
         self.shallow(node, nested, None)
+        self.rootable(node, base)
         if exponent.expr.free_symbols & base.expr.free_symbols:
             raise self.fail(node, "an exponent must not contain the symbols of its base")
         return self.bounded(node, _Part(base.expr**exponent.expr, None, nested, 1, base.size + exponent.size))
 
     def call(self, node: ast.expr, name: str, function: Any, given: list[_Part]) -> _Part:
         nested, size = 1 + max(a.nested for a in given), sum(a.size for a in given)
+        if name == "sqrt":
+            self.rootable(node, given[0])
         value = None
         if all(a.value is not None for a in given):
             if not all(abs(a.value) <= _MAX_ARGUMENT for a in given):
                 raise self.fail(node, f"a function of a number of size above {_MAX_ARGUMENT}")
-            if name == "sqrt" and max(map(_digits, given)) > _MAX_ROOT_DIGITS:
-                raise self.fail(node, f"a root of a number of more than {_MAX_ROOT_DIGITS} digits")
             if name in ("log", "ln") and _is_zero(given[0]):
                 raise self.fail(node, "not a finite real number")
             value = self.checked(node, _NUMBERS[name](*(a.value for a in given)))
@@ -257,6 +260,12 @@ class _Reader:
         if value is None and name in ("abs", "Abs", "sign"):
             return function(*exprs, evaluate=False)
         return function(*exprs)
+
+    def rootable(self, node: ast.expr, base: _Part) -> None:
+        """SymPy factors the numbers under a root."""
+        longest = max((max(abs(r.p), r.q) for r in base.expr.atoms(sp.Rational)), default=1)
+        if longest > 10**_MAX_ROOT_DIGITS:
+            raise self.fail(node, f"a root of a number of more than {_MAX_ROOT_DIGITS} digits")
 
     def shallow(self, node: ast.expr, nested: int, value: Any) -> None:
         limit = _MAX_NESTED if value is None else _MAX_NESTED_NUMBER
