@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import sympy as sp
@@ -59,30 +59,17 @@ class _Python(_Plain, PythonCodePrinter):
     pass
 
 
-class _Pairwise:
-    """Maxima and minima of two at a time, which need no import."""
-
-    module = "numpy"
-
-    def _print_Max(self, expr: Any) -> str:
-        return self._paired("maximum", expr)
-
-    def _print_Min(self, expr: Any) -> str:
-        return self._paired("minimum", expr)
-
-    def _paired(self, name: str, expr: Any) -> str:
-        first, *rest = map(self._print, expr.args)  # type: ignore[attr-defined]
-        for other in rest:
-            first = f"{self.module}.{name}({first}, {other})"
-        return first
+def _pairwise(name: str) -> Any:
+    """Printer of a maximum or minimum, two at a time: NumPy's printer would need an import."""
+    return lambda self, expr: reduce(lambda a, b: f"{self._module}.{name}({a}, {b})", map(self._print, expr.args))
 
 
-class _NumPy(_Pairwise, _Plain, NumPyPrinter):
-    pass
+class _NumPy(_Plain, NumPyPrinter):
+    _print_Max, _print_Min = _pairwise("maximum"), _pairwise("minimum")  # noqa: N815 - SymPy's names
 
 
-class _Jax(_Pairwise, _Plain, JaxPrinter):
-    module = "jax.numpy"
+class _Jax(_Plain, JaxPrinter):
+    _print_Max, _print_Min = _pairwise("maximum"), _pairwise("minimum")  # noqa: N815 - SymPy's names
 
 
 class _Mpmath(_Plain, MpmathPrinter):

@@ -21,7 +21,7 @@ from normalforms import (
 )
 from normalforms.forms.enclosure.balls import to_ball
 from normalforms.forms.enclosure.enclosure import Ball, enclosure, gram_enclosure
-from normalforms.forms.iteration import gram
+from normalforms.forms import gram
 from normalforms.law import amplification
 
 FAMILIES = {

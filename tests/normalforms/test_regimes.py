@@ -19,7 +19,7 @@ from normalforms import (
     stability_flip,
     transcritical,
 )
-from normalforms.forms.iteration import amplify
+from normalforms.forms import amplify
 from normalforms.forms.limits.regimes import Regime
 from normalforms.formulas.formula import DomainWarning, Formula
 from normalforms.law import AmplificationLaw

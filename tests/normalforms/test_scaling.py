@@ -19,7 +19,7 @@ from normalforms import (
     transcritical,
 )
 from normalforms.families import recognise as unfolding
-from normalforms.forms.iteration import amplify, gram
+from normalforms.forms import amplify, gram
 from normalforms.forms.limits.cusp import CuspScaling
 from normalforms.forms.limits.numerics import PHASE, PITCHFORK, SADDLE_NODE, STABILITY_FLIP, TRANSCRITICAL
 from normalforms.formulas.formula import DomainWarning
