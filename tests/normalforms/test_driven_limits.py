@@ -1,5 +1,7 @@
 """Limits of driven laws: scaling functions, the strongly driven law, exponents, thresholds, each done a second way."""
 
+import itertools
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -179,7 +181,7 @@ def test_scaling_function_is_the_limit_of_expectations_to_four_digits(x, y, z):
     for T in (40, 80, 160):
         law = CUBIC.driven(nf.White(np.sqrt(y) / T, law="binary"))
         found.append(law(1 + x / T, z / np.sqrt(T), T) / T**2)
-    first = [2 * after - before for before, after in zip(found[:-1], found[1:], strict=True)]
+    first = [2 * after - before for before, after in itertools.pairwise(found)]
     assert (4 * first[1] - first[0]) / 3 == pytest.approx(SCALING.evaluate(x, y, z), rel=3e-4 if x < 3 else 5e-3)
 
 
@@ -310,6 +312,24 @@ def test_a_periodic_input_shifts_the_pitchfork(a):
         return abs(first + u)
 
     assert asymmetry(1 + 0.7 * (found - 1)) < 1e-3 < asymmetry(1 + 1.6 * (found - 1))
+
+
+def test_a_period_doubling_sees_its_input_through_alternating_signs():
+    doubling, omega = nf.amplification(nf.period_doubling()), 2 * sp.pi / 16
+    shifted = doubling.driven(nf.Sinusoid(0.02, sp.pi - omega, 0)).threshold()  # cos((π − ω)t) = (−1)^t cos ωt
+    assert shifted == pytest.approx(CUBIC.driven(nf.Sinusoid(0.02, omega, 0)).threshold(), rel=1e-12)
+    assert doubling.driven(nf.White(0.01)).threshold() == WHITE.threshold()
+    coloured = doubling.driven(nf.Autoregressive(0.01, -0.5))
+    assert coloured.strength == CUBIC.driven(nf.Autoregressive(0.01, 0.5)).strength
+    constant = doubling.driven(nf.Constant(0.02)).threshold()
+    assert constant == pytest.approx(1 + 3 * 0.01**2, abs=1e-6)  # ω = π: ⟨r²⟩ = R²
+
+
+def test_an_input_of_three_steps_leaves_no_pitchfork():
+    with pytest.raises(ValueError, match="three steps"):
+        CUBIC.driven(nf.Sinusoid(0.01, 2 * sp.pi / 3)).threshold()
+    with pytest.raises(ValueError, match="fix the phase"):
+        CUBIC.driven(nf.Sinusoid(0.01, sp.pi)).threshold()
 
 
 def test_shift_to_first_order_where_the_period_is_no_whole_number():

@@ -10,12 +10,12 @@ import sympy as sp
 
 from normalforms.forms.driven import stationary
 from normalforms.forms.driven.expectation import white_expectation
-from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, law_nodes
 from normalforms.forms.driven.linear import linear_law, settled
 from normalforms.forms.driven.number import Number
 from normalforms.forms.driven.orbits import Drive, Window, simulate, window_of
 from normalforms.forms.driven.polynomial import exact_polynomial
-from normalforms.forms.driven.scaling import DrivenScaling, driven_scaling
+from normalforms.forms.driven.scaling import DrivenScaling, alternated, driven_scaling
 from normalforms.forms.driven.threshold import half_period
 from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
 from normalforms.maps import Map
@@ -284,27 +284,34 @@ class DrivenLaw:
             raise ValueError("scaling laws belong to a normal form; reduce the map and ask the law of its normal form")
         return driven_scaling(found, self.noise, self.stretch, self.gain)
 
-    def _white_cubic(self) -> None:
+    def _supercritical(self) -> sp.Expr:
+        """c of ``±(g h − c h³)``, where it is positive."""
         found = self._drive.member
-        if self._kind not in _CUBIC or not found.coefficient > 0:
-            raise ValueError(
-                f"stationary laws belong to a supercritical pitchfork or period doubling, not {self._kind}"
-            )
-        if not isinstance(self.noise, (White, Autoregressive)):
-            raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
+        if found is None or found.kind not in _CUBIC or not found.coefficient > 0:
+            kind = "a map of no family" if found is None else f"this {found.kind}"
+            raise ValueError(f"such laws belong to a supercritical pitchfork or period doubling, not to {kind}")
+        return found.coefficient
+
+    @property
+    def _as_pitchfork(self) -> Input:
+        """The input as the pitchfork sees it, of which a period doubling is every other sign."""
+        return alternated(self._inner) if self._kind == "period_doubling" else self._inner
 
     @property
     def strength(self) -> sp.Expr:
         """``σ`` of the equivalent white noise in units where the map is ``g u − u³``: the unit of ``m = (g − 1)/σ``.
 
         ``√c σ`` for White, ``√c σ √((1+ρ)/(1−ρ))`` for Autoregressive (ρ changes sign in a period doubling).
+
+        Raises:
+            ValueError: no noise on a supercritical pitchfork or period doubling.
         """
-        self._white_cubic()
-        noise = self._inner
-        if isinstance(noise, Autoregressive) and self._kind == "period_doubling":
-            noise = Autoregressive(noise.sigma, -exact_number(noise.rho, "rho"))
-        variance = noise.covariance(0) if isinstance(noise, White) else noise.intensity
-        return sp.sqrt(self._drive.member.coefficient * variance)
+        c, noise = self._supercritical(), self._as_pitchfork
+        if isinstance(noise, White):
+            return sp.sqrt(c * noise.covariance(0))
+        if isinstance(noise, Autoregressive):
+            return sp.sqrt(c * noise.intensity)
+        raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
 
     def stationary(self, m: float) -> Number:
         """``κ(m)``, ``m = (g − 1)/σ``: strongly driven (``T σ ≫ 1``) ``E A_T → rate κ(m) T``; see `rate`.
@@ -312,14 +319,13 @@ class DrivenLaw:
         Raises:
             ValueError: no noise on a supercritical pitchfork or period doubling.
         """
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         return stationary.stationary_moment(m)
 
     @property
     def rate(self) -> sp.Expr:
         """``gain/(c σ)``, σ that of `strength`: ``E A_T → rate · κ(m) · T`` as ``T σ → ∞``."""
-        self._white_cubic()
-        return self.gain / (self._drive.member.coefficient * self.strength)
+        return self.gain / (self._supercritical() * self.strength)
 
     def exponent(self, m: float) -> Number:
         """``Λ(m) = E(m − 3v²)``, every orbit's exponent in units of σ per step; see `stationary.exponent_formula`.
@@ -328,18 +334,18 @@ class DrivenLaw:
         >>> round(driven(nf.pitchfork(), 1, 1, White(0.1)).exponent(0), 10)
         -1.4339663925
         """
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         value = stationary.exponent_formula()(m)
         return Number(value, error=4e-15 * max(1.0, abs(value)), status="closed form")
 
     def moment_exponent(self, m: float, order: float = 2.0) -> Number:
         """``L(q; m)`` of ``E |s|^q ~ e^{L σ t}``, in units of σ per step; for ``E A_T`` the order q is 2."""
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         return stationary.moment_exponent(m, order)
 
     def tail(self, m: float) -> Number:
         """``α(m)`` of ``P(|s| > S) ~ S^{−α}``; a batch of n orbits sums to ``n^{2/α}`` where ``α < 2``."""
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         return stationary.tail_index(m)
 
     def threshold(self) -> Number:
@@ -354,20 +360,15 @@ class DrivenLaw:
             ValueError: no supercritical pitchfork or period doubling, or a period of three steps, which breaks the
                 symmetry.
         """
-        found = self._drive.member
-        if self._kind not in _CUBIC or not found.coefficient > 0:
-            raise ValueError(f"thresholds belong to a supercritical pitchfork or period doubling, not {self._kind}")
-        noise = self._inner
+        c, noise = float(self._supercritical()), self._as_pitchfork
         if isinstance(noise, (White, Autoregressive)):
             ratio, unit = stationary.threshold_ratio(), float(self.strength)
             return Number(1 + ratio * unit, error=unit * unit, status="moment instability, to first order in σ")
-        if self._kind == "period_doubling":
-            raise ValueError("the threshold of a period doubling under a constant or periodic input is not computed")
-        c = float(found.coefficient)
         if isinstance(noise, Constant):
             value = 1 + 3 * c ** (1 / 3) * (abs(float(noise.b)) / 2) ** (2 / 3)
             return Number(value, error=1e-15 * value, status="fold of the imperfect pitchfork")
-        return half_period(self._drive, noise, c)
+        sign = -1 if self._kind == "period_doubling" else 1
+        return half_period(Drive(Map(sign * self.map.steps[0], self.map.state, self.map.parameter)), noise, c)
 
 
 def driven(
