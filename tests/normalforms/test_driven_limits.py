@@ -125,6 +125,17 @@ def test_tail_of_sensitivities():
     assert 1 / np.mean(np.log(top / top[0])) == pytest.approx(tail_index(m), rel=0.25)
 
 
+def test_sums_over_a_batch_grow_with_the_tail():
+    """The typical sum of n amplifications grows like ``n^{2/α}`` where α < 2."""
+    rng, sigma, u, s = np.random.default_rng(2), 0.05, np.zeros(2**15), 0.0
+    A = np.zeros(u.size)
+    for _ in range(500):
+        u, s = 1.1 * u - u**3 + sigma * (2.0 * rng.integers(0, 2, u.size) - 1), (1.1 - 3 * u * u) * s + u
+        A += s * s
+    typical = [np.median(A.reshape(-1, n).sum(axis=1)) for n in (16, 256)]
+    assert np.log(typical[1] / typical[0]) / np.log(16) == pytest.approx(2 / tail_index(2.0), rel=0.12)
+
+
 SCALING = WHITE.scaling()
 
 
@@ -214,6 +225,24 @@ def test_scaling_is_the_limit_of_the_map(x):
             errors.append(law(g, size / T**power, T) / law.scaling()(g, size / T**power, T) - 1)
         assert abs(errors[1]) < 0.03, (family, noise(1))
         assert abs(errors[1]) < 0.45 * abs(errors[0]) + 1e-3, (family, noise(1))
+
+
+@pytest.mark.parametrize("c", [3, sp.Rational(-1, 2)])
+def test_coefficients_of_the_nonlinear_term_enter_the_scales(c):
+    h, g = sp.symbols("h g", real=True)
+    T = 1600
+    for step, power in ((g * h - abs(c) * h**3, 0.5), (g * h - c * h**2, 1), (h + g - 1 - c * h**2, 1)):
+        law = nf.amplification(nf.Map(step, h, g, {h: 0, g: 1}))
+        start = 0.3 / T**power / float(abs(c))
+        for noise in (
+            nf.Constant(0.5 / T ** (3 * power if power < 1 else 2) / 3),
+            nf.Sinusoid(0.5 / T**power, 1.1, 0.3),
+        ):
+            driven = law.driven(noise)
+            start = start if c > 0 or power < 1 else -start
+            assert driven(1.0, start, T) == pytest.approx(driven.scaling()(1.0, start, T), rel=0.015)
+    subcritical = nf.amplification(nf.Map(g * h + 2 * h**3, h, g, {h: 0, g: 1})).driven(nf.Sinusoid(0.2 / T**0.5, 1.1))
+    assert subcritical(1 - 2 / T, 0.0, T) == pytest.approx(subcritical.scaling()(1 - 2 / T, 0.0, T), rel=0.015)
 
 
 def test_constant_input_has_the_known_values_and_is_the_cusps():
