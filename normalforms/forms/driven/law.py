@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -178,41 +179,34 @@ class DrivenLaw:
             out[i] = self._drawn(g, float(starts[i]), horizon, window, removed)
         return out
 
-    def _ensemble(self, horizon: int) -> tuple[np.ndarray, np.ndarray, float, str]:
-        """Inputs, their weights, how an error is judged (0 exact, 1 by halving, 2 by scatter), and a word for it."""
-        noise = self._inner
-        if isinstance(noise, Constant):
-            nodes, weights = law_nodes(noise.law, 64)
-            judged = 1.0 if noise.law == "normal" else 0.0
-            return np.tile(float(noise.b) * nodes, (horizon, 1)), weights, judged, "iteration"
-        if isinstance(noise, Sinusoid):
-            count = 256 if noise.phase is None else 1
-            shift = 2 * np.pi * np.arange(count) / count + float(noise.phase or 0.0)
-            waves = float(noise.a) * np.cos(float(noise.omega) * np.arange(horizon)[:, None] + shift)
-            return waves, np.full(count, 1 / count), float(count > 1), "iteration"
-        x = noise.sample(np.random.default_rng(self.seed), horizon, self.samples)
-        return x, np.full(self.samples, 1 / self.samples), 2.0, "draws"
-
     def _drawn(self, g: float, start: float, horizon: int, window: Window, removed: bool) -> Number:
-        inputs, weights, judged, word = self._ensemble(horizon)
-        total, kept = simulate(self._drive, g, start, inputs, window)
-        mass = float(np.sum(weights[kept]))
-        left = max(0.0, 1 - mass)
-        if left > 1e-12 and (mass < 1e-12 or not removed):
+        """By iteration: of every trial where they are few, of a rule over phases or sizes, else of draws."""
+        noise = self._inner
+
+        def mean(inputs: Any, weights: np.ndarray) -> tuple[float, float, float]:
+            total, kept = simulate(self._drive, g, start, inputs, len(weights), window)
+            mass = float(np.sum(weights[kept]))
+            value = float(np.sum((weights * total)[kept])) / mass if mass > 1e-12 else np.inf
+            scatter = 2 * float(np.std(total[kept]) / np.sqrt(max(1, np.count_nonzero(kept)))) if kept.any() else np.inf
+            return value, max(0.0, 1 - mass), scatter
+
+        if isinstance(noise, Constant):
+            rules = [law_nodes(noise.law, count) for count in (64, 48)]
+            trials = [mean(repeat(float(noise.b) * nodes, horizon), weights) for nodes, weights in rules]
+        elif isinstance(noise, Sinusoid):
+            sizes = (256, 128) if noise.phase is None else (1, 1)
+            trials = [mean(noise.waves(2 * np.pi * np.arange(n) / n, horizon), np.full(n, 1 / n)) for n in sizes]
+        else:
+            stream = noise.stream(np.random.default_rng(self.seed), horizon, self.samples)
+            trials = [mean(stream, np.full(self.samples, 1 / self.samples))]
+        value, left, scatter = trials[0]
+        if (left > 1e-12 and not removed) or not np.isfinite(value):
             return Number(np.inf, escaped=left, status="orbits leave, and none is removed: give a radius")
         gain = float(self.gain)
-        value = float(np.sum((weights * total)[kept])) / mass
-        if judged == 2:
-            error = 2 * float(np.std(total[kept])) / np.sqrt(np.count_nonzero(kept))
-            return Number(gain * value, gain * error, left, f"{self.samples} draws, two standard errors")
-        error = 1e-15 * (horizon + 10) * value
-        if judged == 1 and isinstance(self.noise, Sinusoid):
-            error += abs(value - float(np.mean(total[::2][kept[::2]])))
-        elif judged == 1:
-            n, w = law_nodes("normal", 48)
-            other, stays = simulate(self._drive, g, start, np.tile(float(self._inner.b) * n, (horizon, 1)), window)
-            error += abs(value - float(np.sum((w * other)[stays]) / np.sum(w[stays])))
-        return Number(gain * value, gain * error, left if left > 1e-13 else 0.0, word)
+        if len(trials) == 1:
+            return Number(gain * value, gain * scatter, left, f"{self.samples} draws, two standard errors")
+        error = 1e-15 * (horizon + 10) * value + abs(value - trials[1][0])
+        return Number(gain * value, gain * error, left if left > 1e-13 else 0.0, "iteration")
 
     def spread(self, g: float, h0: float, horizon: int, trajectories: int = 20_000, batch: int = 128) -> Spread:
         """Mean, median, quantiles and the mean of a finite batch, by draws.
@@ -228,9 +222,9 @@ class DrivenLaw:
             batch: orbits in one batch.
         """
         g, horizon = float(check_real(g, "g")), check_horizon(horizon)
-        inputs = self._inner.sample(np.random.default_rng(self.seed), horizon, trajectories)
+        inputs = self._inner.stream(np.random.default_rng(self.seed), horizon, trajectories)
         start = float(check_real(h0, "h0")) * float(self.stretch)
-        total, kept = simulate(self._drive, g, start, inputs, self._window(g)[0])
+        total, kept = simulate(self._drive, g, start, inputs, trajectories, self._window(g)[0])
         A = float(self.gain) * total[kept]
         if len(A) < batch:
             raise ValueError(f"{len(A)} of {trajectories} orbits stayed, fewer than batch = {batch}; give weaker noise")
