@@ -1,5 +1,7 @@
 """Limits of driven laws: scaling functions, the strongly driven law, exponents, thresholds, each done a second way."""
 
+import itertools
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -123,6 +125,17 @@ def test_tail_of_sensitivities():
     assert 1 / np.mean(np.log(top / top[0])) == pytest.approx(tail_index(m), rel=0.25)
 
 
+def test_sums_over_a_batch_grow_with_the_tail():
+    """The typical sum of n amplifications grows like ``n^{2/α}`` where α < 2."""
+    rng, sigma, u, s = np.random.default_rng(2), 0.05, np.zeros(2**15), 0.0
+    A = np.zeros(u.size)
+    for _ in range(500):
+        u, s = 1.1 * u - u**3 + sigma * (2.0 * rng.integers(0, 2, u.size) - 1), (1.1 - 3 * u * u) * s + u
+        A += s * s
+    typical = [np.median(A.reshape(-1, n).sum(axis=1)) for n in (16, 256)]
+    assert np.log(typical[1] / typical[0]) / np.log(16) == pytest.approx(2 / tail_index(2.0), rel=0.12)
+
+
 SCALING = WHITE.scaling()
 
 
@@ -179,7 +192,7 @@ def test_scaling_function_is_the_limit_of_expectations_to_four_digits(x, y, z):
     for T in (40, 80, 160):
         law = CUBIC.driven(nf.White(np.sqrt(y) / T, law="binary"))
         found.append(law(1 + x / T, z / np.sqrt(T), T) / T**2)
-    first = [2 * after - before for before, after in zip(found[:-1], found[1:], strict=True)]
+    first = [2 * after - before for before, after in itertools.pairwise(found)]
     assert (4 * first[1] - first[0]) / 3 == pytest.approx(SCALING.evaluate(x, y, z), rel=3e-4 if x < 3 else 5e-3)
 
 
@@ -212,6 +225,24 @@ def test_scaling_is_the_limit_of_the_map(x):
             errors.append(law(g, size / T**power, T) / law.scaling()(g, size / T**power, T) - 1)
         assert abs(errors[1]) < 0.03, (family, noise(1))
         assert abs(errors[1]) < 0.45 * abs(errors[0]) + 1e-3, (family, noise(1))
+
+
+@pytest.mark.parametrize("c", [3, sp.Rational(-1, 2)])
+def test_coefficients_of_the_nonlinear_term_enter_the_scales(c):
+    h, g = sp.symbols("h g", real=True)
+    T = 1600
+    for step, power in ((g * h - abs(c) * h**3, 0.5), (g * h - c * h**2, 1), (h + g - 1 - c * h**2, 1)):
+        law = nf.amplification(nf.Map(step, h, g, {h: 0, g: 1}))
+        start = 0.3 / T**power / float(abs(c))
+        for noise in (
+            nf.Constant(0.5 / T ** (3 * power if power < 1 else 2) / 3),
+            nf.Sinusoid(0.5 / T**power, 1.1, 0.3),
+        ):
+            driven = law.driven(noise)
+            start = start if c > 0 or power < 1 else -start
+            assert driven(1.0, start, T) == pytest.approx(driven.scaling()(1.0, start, T), rel=0.015)
+    subcritical = nf.amplification(nf.Map(g * h + 2 * h**3, h, g, {h: 0, g: 1})).driven(nf.Sinusoid(0.2 / T**0.5, 1.1))
+    assert subcritical(1 - 2 / T, 0.0, T) == pytest.approx(subcritical.scaling()(1 - 2 / T, 0.0, T), rel=0.015)
 
 
 def test_constant_input_has_the_known_values_and_is_the_cusps():
@@ -310,6 +341,24 @@ def test_a_periodic_input_shifts_the_pitchfork(a):
         return abs(first + u)
 
     assert asymmetry(1 + 0.7 * (found - 1)) < 1e-3 < asymmetry(1 + 1.6 * (found - 1))
+
+
+def test_a_period_doubling_sees_its_input_through_alternating_signs():
+    doubling, omega = nf.amplification(nf.period_doubling()), 2 * sp.pi / 16
+    shifted = doubling.driven(nf.Sinusoid(0.02, sp.pi - omega, 0)).threshold()  # cos((π − ω)t) = (−1)^t cos ωt
+    assert shifted == pytest.approx(CUBIC.driven(nf.Sinusoid(0.02, omega, 0)).threshold(), rel=1e-12)
+    assert doubling.driven(nf.White(0.01)).threshold() == WHITE.threshold()
+    coloured = doubling.driven(nf.Autoregressive(0.01, -0.5))
+    assert coloured.strength == CUBIC.driven(nf.Autoregressive(0.01, 0.5)).strength
+    constant = doubling.driven(nf.Constant(0.02)).threshold()
+    assert constant == pytest.approx(1 + 3 * 0.01**2, abs=1e-6)  # ω = π: ⟨r²⟩ = R²
+
+
+def test_an_input_of_three_steps_leaves_no_pitchfork():
+    with pytest.raises(ValueError, match="three steps"):
+        CUBIC.driven(nf.Sinusoid(0.01, 2 * sp.pi / 3)).threshold()
+    with pytest.raises(ValueError, match="fix the phase"):
+        CUBIC.driven(nf.Sinusoid(0.01, sp.pi)).threshold()
 
 
 def test_shift_to_first_order_where_the_period_is_no_whole_number():

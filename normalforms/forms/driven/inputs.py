@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -117,7 +119,12 @@ class White:
 
     def sample(self, rng: np.random.Generator, horizon: int, size: int) -> np.ndarray:
         """Inputs ``x_0 … x_{T−1}``, shape ``(horizon, size)``."""
-        return float(exact_number(self.sigma, "sigma")) * _draw(self.law, rng, (horizon, size))
+        return np.stack(list(self.stream(rng, horizon, size)))
+
+    def stream(self, rng: np.random.Generator, horizon: int, size: int) -> Iterator[np.ndarray]:
+        """The same, step by step."""
+        sigma = float(exact_number(self.sigma, "sigma"))
+        return (sigma * _draw(self.law, rng, (size,)) for _ in range(horizon))
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,11 @@ class Constant:
 
     def sample(self, rng: np.random.Generator, horizon: int, size: int) -> np.ndarray:
         """Inputs ``x_0 … x_{T−1}``, shape ``(horizon, size)``."""
-        return np.tile(float(exact_number(self.b, "b")) * _draw(self.law, rng, (1, size)), (horizon, 1))
+        return np.stack(list(self.stream(rng, horizon, size)))
+
+    def stream(self, rng: np.random.Generator, horizon: int, size: int) -> Iterator[np.ndarray]:
+        """The same, step by step."""
+        return repeat(float(exact_number(self.b, "b")) * _draw(self.law, rng, (size,)), horizon)
 
 
 @dataclass(frozen=True)
@@ -195,8 +206,16 @@ class Sinusoid:
 
     def sample(self, rng: np.random.Generator, horizon: int, size: int) -> np.ndarray:
         """Inputs ``x_0 … x_{T−1}``, shape ``(horizon, size)``."""
-        shift = rng.uniform(0, 2 * np.pi, size) if self.phase is None else np.full(size, float(self.phase))
-        return float(exact_number(self.a, "a")) * np.cos(float(self.omega) * np.arange(horizon)[:, None] + shift)
+        return np.stack(list(self.stream(rng, horizon, size)))
+
+    def stream(self, rng: np.random.Generator, horizon: int, size: int) -> Iterator[np.ndarray]:
+        """The same, step by step."""
+        return self.waves(rng.uniform(0, 2 * np.pi, size) if self.phase is None else np.zeros(size), horizon)
+
+    def waves(self, shift: np.ndarray, horizon: int) -> Iterator[np.ndarray]:
+        """The inputs of trials whose phases are ``φ + shift``, step by step."""
+        a, omega, phase = float(self.a), float(self.omega), float(self.phase or 0.0)
+        return (a * np.cos(omega * t + phase + shift) for t in range(horizon))
 
 
 @dataclass(frozen=True)
@@ -238,10 +257,15 @@ class Autoregressive:
 
     def sample(self, rng: np.random.Generator, horizon: int, size: int) -> np.ndarray:
         """Inputs ``x_0 … x_{T−1}``, shape ``(horizon, size)``."""
-        x, rho = rng.standard_normal((horizon, size)), float(exact_number(self.rho, "rho"))
-        for t in range(1, horizon):
-            x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * x[t]
-        return float(exact_number(self.sigma, "sigma")) * x
+        return np.stack(list(self.stream(rng, horizon, size)))
+
+    def stream(self, rng: np.random.Generator, horizon: int, size: int) -> Iterator[np.ndarray]:
+        """The same, step by step."""
+        sigma, rho = float(exact_number(self.sigma, "sigma")), float(exact_number(self.rho, "rho"))
+        x = sigma * rng.standard_normal(size)
+        for _ in range(horizon):
+            yield x
+            x = rho * x + sigma * np.sqrt(1 - rho**2) * rng.standard_normal(size)
 
 
 Input = White | Constant | Sinusoid | Autoregressive

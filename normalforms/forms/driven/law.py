@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import sympy as sp
 
 from normalforms.forms.driven import stationary
 from normalforms.forms.driven.expectation import white_expectation
-from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, law_nodes
 from normalforms.forms.driven.linear import linear_law, settled
 from normalforms.forms.driven.number import Number
 from normalforms.forms.driven.orbits import Drive, Window, simulate, window_of
 from normalforms.forms.driven.polynomial import exact_polynomial
-from normalforms.forms.driven.scaling import DrivenScaling, driven_scaling
+from normalforms.forms.driven.scaling import DrivenScaling, alternated, driven_scaling
 from normalforms.forms.driven.threshold import half_period
 from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
 from normalforms.maps import Map
@@ -178,41 +179,34 @@ class DrivenLaw:
             out[i] = self._drawn(g, float(starts[i]), horizon, window, removed)
         return out
 
-    def _ensemble(self, horizon: int) -> tuple[np.ndarray, np.ndarray, float, str]:
-        """Inputs, their weights, how an error is judged (0 exact, 1 by halving, 2 by scatter), and a word for it."""
-        noise = self._inner
-        if isinstance(noise, Constant):
-            nodes, weights = law_nodes(noise.law, 64)
-            judged = 1.0 if noise.law == "normal" else 0.0
-            return np.tile(float(noise.b) * nodes, (horizon, 1)), weights, judged, "iteration"
-        if isinstance(noise, Sinusoid):
-            count = 256 if noise.phase is None else 1
-            shift = 2 * np.pi * np.arange(count) / count + float(noise.phase or 0.0)
-            waves = float(noise.a) * np.cos(float(noise.omega) * np.arange(horizon)[:, None] + shift)
-            return waves, np.full(count, 1 / count), float(count > 1), "iteration"
-        x = noise.sample(np.random.default_rng(self.seed), horizon, self.samples)
-        return x, np.full(self.samples, 1 / self.samples), 2.0, "draws"
-
     def _drawn(self, g: float, start: float, horizon: int, window: Window, removed: bool) -> Number:
-        inputs, weights, judged, word = self._ensemble(horizon)
-        total, kept = simulate(self._drive, g, start, inputs, window)
-        mass = float(np.sum(weights[kept]))
-        left = max(0.0, 1 - mass)
-        if left > 1e-12 and (mass < 1e-12 or not removed):
+        """By iteration: of every trial where they are few, of a rule over phases or sizes, else of draws."""
+        noise = self._inner
+
+        def mean(inputs: Any, weights: np.ndarray) -> tuple[float, float, float]:
+            total, kept = simulate(self._drive, g, start, inputs, len(weights), window)
+            mass = float(np.sum(weights[kept]))
+            value = float(np.sum((weights * total)[kept])) / mass if mass > 1e-12 else np.inf
+            scatter = 2 * float(np.std(total[kept]) / np.sqrt(max(1, np.count_nonzero(kept)))) if kept.any() else np.inf
+            return value, max(0.0, 1 - mass), scatter
+
+        if isinstance(noise, Constant):
+            rules = [law_nodes(noise.law, count) for count in (64, 48)]
+            trials = [mean(repeat(float(noise.b) * nodes, horizon), weights) for nodes, weights in rules]
+        elif isinstance(noise, Sinusoid):
+            sizes = (256, 128) if noise.phase is None else (1, 1)
+            trials = [mean(noise.waves(2 * np.pi * np.arange(n) / n, horizon), np.full(n, 1 / n)) for n in sizes]
+        else:
+            stream = noise.stream(np.random.default_rng(self.seed), horizon, self.samples)
+            trials = [mean(stream, np.full(self.samples, 1 / self.samples))]
+        value, left, scatter = trials[0]
+        if (left > 1e-12 and not removed) or not np.isfinite(value):
             return Number(np.inf, escaped=left, status="orbits leave, and none is removed: give a radius")
         gain = float(self.gain)
-        value = float(np.sum((weights * total)[kept])) / mass
-        if judged == 2:
-            error = 2 * float(np.std(total[kept])) / np.sqrt(np.count_nonzero(kept))
-            return Number(gain * value, gain * error, left, f"{self.samples} draws, two standard errors")
-        error = 1e-15 * (horizon + 10) * value
-        if judged == 1 and isinstance(self.noise, Sinusoid):
-            error += abs(value - float(np.mean(total[::2][kept[::2]])))
-        elif judged == 1:
-            n, w = law_nodes("normal", 48)
-            other, stays = simulate(self._drive, g, start, np.tile(float(self._inner.b) * n, (horizon, 1)), window)
-            error += abs(value - float(np.sum((w * other)[stays]) / np.sum(w[stays])))
-        return Number(gain * value, gain * error, left if left > 1e-13 else 0.0, word)
+        if len(trials) == 1:
+            return Number(gain * value, gain * scatter, left, f"{self.samples} draws, two standard errors")
+        error = 1e-15 * (horizon + 10) * value + abs(value - trials[1][0])
+        return Number(gain * value, gain * error, left if left > 1e-13 else 0.0, "iteration")
 
     def spread(self, g: float, h0: float, horizon: int, trajectories: int = 20_000, batch: int = 128) -> Spread:
         """Mean, median, quantiles and the mean of a finite batch, by draws.
@@ -228,9 +222,9 @@ class DrivenLaw:
             batch: orbits in one batch.
         """
         g, horizon = float(check_real(g, "g")), check_horizon(horizon)
-        inputs = self._inner.sample(np.random.default_rng(self.seed), horizon, trajectories)
+        inputs = self._inner.stream(np.random.default_rng(self.seed), horizon, trajectories)
         start = float(check_real(h0, "h0")) * float(self.stretch)
-        total, kept = simulate(self._drive, g, start, inputs, self._window(g)[0])
+        total, kept = simulate(self._drive, g, start, inputs, trajectories, self._window(g)[0])
         A = float(self.gain) * total[kept]
         if len(A) < batch:
             raise ValueError(f"{len(A)} of {trajectories} orbits stayed, fewer than batch = {batch}; give weaker noise")
@@ -284,27 +278,34 @@ class DrivenLaw:
             raise ValueError("scaling laws belong to a normal form; reduce the map and ask the law of its normal form")
         return driven_scaling(found, self.noise, self.stretch, self.gain)
 
-    def _white_cubic(self) -> None:
+    def _supercritical(self) -> sp.Expr:
+        """c of ``±(g h − c h³)``, where it is positive."""
         found = self._drive.member
-        if self._kind not in _CUBIC or not found.coefficient > 0:
-            raise ValueError(
-                f"stationary laws belong to a supercritical pitchfork or period doubling, not {self._kind}"
-            )
-        if not isinstance(self.noise, (White, Autoregressive)):
-            raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
+        if found is None or found.kind not in _CUBIC or not found.coefficient > 0:
+            kind = "a map of no family" if found is None else f"this {found.kind}"
+            raise ValueError(f"such laws belong to a supercritical pitchfork or period doubling, not to {kind}")
+        return found.coefficient
+
+    @property
+    def _as_pitchfork(self) -> Input:
+        """The input as the pitchfork sees it, of which a period doubling is every other sign."""
+        return alternated(self._inner) if self._kind == "period_doubling" else self._inner
 
     @property
     def strength(self) -> sp.Expr:
         """``σ`` of the equivalent white noise in units where the map is ``g u − u³``: the unit of ``m = (g − 1)/σ``.
 
         ``√c σ`` for White, ``√c σ √((1+ρ)/(1−ρ))`` for Autoregressive (ρ changes sign in a period doubling).
+
+        Raises:
+            ValueError: no noise on a supercritical pitchfork or period doubling.
         """
-        self._white_cubic()
-        noise = self._inner
-        if isinstance(noise, Autoregressive) and self._kind == "period_doubling":
-            noise = Autoregressive(noise.sigma, -exact_number(noise.rho, "rho"))
-        variance = noise.covariance(0) if isinstance(noise, White) else noise.intensity
-        return sp.sqrt(self._drive.member.coefficient * variance)
+        c, noise = self._supercritical(), self._as_pitchfork
+        if isinstance(noise, White):
+            return sp.sqrt(c * noise.covariance(0))
+        if isinstance(noise, Autoregressive):
+            return sp.sqrt(c * noise.intensity)
+        raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
 
     def stationary(self, m: float) -> Number:
         """``κ(m)``, ``m = (g − 1)/σ``: strongly driven (``T σ ≫ 1``) ``E A_T → rate κ(m) T``; see `rate`.
@@ -312,14 +313,13 @@ class DrivenLaw:
         Raises:
             ValueError: no noise on a supercritical pitchfork or period doubling.
         """
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         return stationary.stationary_moment(m)
 
     @property
     def rate(self) -> sp.Expr:
         """``gain/(c σ)``, σ that of `strength`: ``E A_T → rate · κ(m) · T`` as ``T σ → ∞``."""
-        self._white_cubic()
-        return self.gain / (self._drive.member.coefficient * self.strength)
+        return self.gain / (self._supercritical() * self.strength)
 
     def exponent(self, m: float) -> Number:
         """``Λ(m) = E(m − 3v²)``, every orbit's exponent in units of σ per step; see `stationary.exponent_formula`.
@@ -328,18 +328,18 @@ class DrivenLaw:
         >>> round(driven(nf.pitchfork(), 1, 1, White(0.1)).exponent(0), 10)
         -1.4339663925
         """
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         value = stationary.exponent_formula()(m)
         return Number(value, error=4e-15 * max(1.0, abs(value)), status="closed form")
 
     def moment_exponent(self, m: float, order: float = 2.0) -> Number:
         """``L(q; m)`` of ``E |s|^q ~ e^{L σ t}``, in units of σ per step; for ``E A_T`` the order q is 2."""
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         return stationary.moment_exponent(m, order)
 
     def tail(self, m: float) -> Number:
         """``α(m)`` of ``P(|s| > S) ~ S^{−α}``; a batch of n orbits sums to ``n^{2/α}`` where ``α < 2``."""
-        self._white_cubic()
+        _ = self.strength  # raises where there is none
         return stationary.tail_index(m)
 
     def threshold(self) -> Number:
@@ -354,20 +354,15 @@ class DrivenLaw:
             ValueError: no supercritical pitchfork or period doubling, or a period of three steps, which breaks the
                 symmetry.
         """
-        found = self._drive.member
-        if self._kind not in _CUBIC or not found.coefficient > 0:
-            raise ValueError(f"thresholds belong to a supercritical pitchfork or period doubling, not {self._kind}")
-        noise = self._inner
+        c, noise = float(self._supercritical()), self._as_pitchfork
         if isinstance(noise, (White, Autoregressive)):
             ratio, unit = stationary.threshold_ratio(), float(self.strength)
             return Number(1 + ratio * unit, error=unit * unit, status="moment instability, to first order in σ")
-        if self._kind == "period_doubling":
-            raise ValueError("the threshold of a period doubling under a constant or periodic input is not computed")
-        c = float(found.coefficient)
         if isinstance(noise, Constant):
             value = 1 + 3 * c ** (1 / 3) * (abs(float(noise.b)) / 2) ** (2 / 3)
             return Number(value, error=1e-15 * value, status="fold of the imperfect pitchfork")
-        return half_period(self._drive, noise, c)
+        sign = -1 if self._kind == "period_doubling" else 1
+        return half_period(Drive(Map(sign * self.map.steps[0], self.map.state, self.map.parameter)), noise, c)
 
 
 def driven(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -84,19 +83,21 @@ def window_of(drive: Drive, g: float, radius: float | None) -> tuple[Window, boo
     return (-edge, edge), False
 
 
-def simulate(drive: Drive, g: float, h0: Any, inputs: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def simulate(
+    drive: Drive, g: float, h0: float, inputs: Iterable[np.ndarray], size: int, window: Window
+) -> tuple[np.ndarray, np.ndarray]:
     """``A_T`` of each trajectory by iteration, and whether it stayed in the window at every step.
 
     Args:
         drive: the map.
         g: parameter.
-        h0: initial states, a number or shape ``(size,)``.
-        inputs: ``x_0 … x_{T−1}``, shape ``(T, size)``.
+        h0: initial state.
+        inputs: ``x_0 … x_{T−1}``, each of shape ``(size,)``.
+        size: trajectories.
         window: ends of the interval in which orbits stay.
     """
     f, f_h, f_g = drive.functions
-    h = np.broadcast_to(np.asarray(h0, dtype=float), inputs.shape[1:]).copy()
-    s, total, kept = np.zeros_like(h), np.zeros_like(h), np.ones(h.shape, dtype=bool)
+    h, s, total, kept = np.full(size, h0), np.zeros(size), np.zeros(size), np.ones(size, dtype=bool)
     with np.errstate(all="ignore"):
         for x in inputs:
             h, s = f(h, g) + x, f_h(h, g) * s + f_g(h, g)

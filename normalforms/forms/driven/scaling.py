@@ -19,7 +19,7 @@ from normalforms.forms.driven.periodic import limiting_flow, mean_number, sinuso
 from normalforms.forms.limits import PITCHFORK
 from normalforms.formulas import DomainWarning, Formula, check_horizon, check_real
 
-__all__ = ["DrivenScaling", "driven_scaling"]
+__all__ = ["DrivenScaling", "alternated", "driven_scaling"]
 
 Values = Callable[[float, float, np.ndarray], list[Number]]
 _CUBIC = ("pitchfork", "period_doubling")
@@ -182,7 +182,7 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> 
     c, odd = u.coefficient, u.kind in (*_CUBIC, "stability_flip")
     size = sp.Abs(c) if odd else c
     unit = stretch * (sp.sqrt(size) if odd else c)  # from the caller's states to those of the standard map
-    noise = _alternated(noise.scaled(unit)) if u.kind == "period_doubling" else noise.scaled(unit)
+    noise = alternated(noise.scaled(unit)) if u.kind == "period_doubling" else noise.scaled(unit)
     x = c * T**2 * (g - 1) if u.kind == "saddle_node" else T * (g - 1)
     z = unit * h0 * (sp.sqrt(T) if odd else T)
     prefactor = gain * {"transcritical": T / c**2, "saddle_node": T**3}.get(u.kind, T**2 / size)
@@ -212,8 +212,12 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> 
     return DrivenScaling(x, y, z, prefactor, power, formula, note, u.inputs, values, series)
 
 
-def _alternated(noise: Input) -> Input:
-    """``(−1)^{t+1} x_t``, which drives ``(−1)^t h_t`` of a period doubling."""
+def alternated(noise: Input) -> Input:
+    """``(−1)^{t+1} x_t``, which drives ``(−1)^t h_t`` of a period doubling as a pitchfork.
+
+    >>> alternated(Autoregressive(1, 0.5)).rho
+    -1/2
+    """
     if isinstance(noise, White):
         return noise
     if isinstance(noise, Autoregressive):

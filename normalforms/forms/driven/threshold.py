@@ -30,7 +30,9 @@ def half_period(drive: Drive, noise: Sinusoid, c: float) -> Number:
     Raises:
         ValueError: a period of two steps with a random phase, or of three steps.
     """
-    omega, phase = float(noise.omega), float(noise.phase or 0.0)
+    omega, phase = float(noise.omega) % (2 * np.pi), float(noise.phase or 0.0)
+    if omega > np.pi + 1e-12:  # cos((2π − ω) t + φ) = cos(ω t − φ)
+        omega, phase = 2 * np.pi - omega, -phase
     psi = np.array([phase - omega / 2 - np.pi / 2])
     square, cube = averages(omega, psi)
     if cube[0] != 0 or abs(np.sin(1.5 * omega)) < 1e-9:
