@@ -20,6 +20,8 @@ from rnn.tasks import Task
 
 __all__ = ["by_flow", "by_law", "by_twin"]
 
+_RISE = 1e-6
+
 
 def by_flow(
     view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
@@ -184,6 +186,7 @@ def by_twin(
         "moduli": run.moduli,
         "losses": losses,
         "edge": edge,
+        "first_rise": _first_rise(view.at, run.losses),
         "sharpness_steps": times,
         "sharpness": curvature,
         "path": run.path(small),
@@ -240,6 +243,12 @@ def _trained(
     run = train_twin(small, view.at, descent, multipliers, ahead, stop, velocity)
     view.small += run.gradients
     return run, small
+
+
+def _first_rise(at: float, losses: np.ndarray) -> float:
+    """The first step that raises the loss by more than rounding."""
+    up = np.flatnonzero(np.diff(losses) > _RISE * losses[:-1])
+    return float(at + up[0]) if len(up) else float("nan")
 
 
 def _edge(view: View, small: Task, run: TwinRun, descent: HeavyBall) -> tuple[np.ndarray, np.ndarray, float]:
