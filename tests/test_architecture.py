@@ -42,7 +42,14 @@ FLOORS = {
         ("restricted",),
         ("forecasting",),
         ("studies",),
-        ("studies.experiment", "studies.laws", "studies.two_modes", "studies.descents", "studies.analysis"),
+        (
+            "studies.experiment",
+            "studies.laws",
+            "studies.two_modes",
+            "studies.descents",
+            "studies.analysis",
+            "studies.forecast",
+        ),
         ("cli",),
     ),
 }

@@ -23,7 +23,7 @@ from normalforms.forms import iteration
 from normalforms.formulas import Carry, Domain, Formula, Program, compiled, symbols
 from normalforms.maps import Map
 
-__all__ = ["derivatives", "loss_formula", "teacher_leaves", "value_and_slope"]
+__all__ = ["derivatives", "each_value_and_slope", "loss_formula", "teacher_leaves", "value_and_slope"]
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,21 @@ def value_and_slope(m: Map, g: np.ndarray, teacher: Any, initial: np.ndarray, ho
 
     For descents, which call it thousands of times.
     """
+    with np.errstate(all="ignore"):
+        loss, slope = (np.mean(v, axis=-1) for v in each_value_and_slope(m, g, teacher, initial, horizon))
+    return np.stack([np.where(np.isfinite(loss), loss, np.inf), slope])
+
+
+def each_value_and_slope(
+    m: Map, g: np.ndarray, teacher: Any, initial: np.ndarray, horizon: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and slope of each initial state by itself, which are the last axis."""
     shape = np.broadcast_shapes(np.shape(g), np.shape(teacher))
     g, teacher = (np.broadcast_to(np.asarray(a, float), shape)[..., None] for a in (g, teacher))
     with np.errstate(all="ignore"):
         values = _fast(m)(g, teacher, *initial.T, horizon)
-        loss, slope = (np.mean(np.broadcast_to(v, (*shape, len(initial))), axis=-1) for v in values)
-    return np.stack([np.where(np.isfinite(loss), loss, np.inf), slope])
+    loss, slope = (np.broadcast_to(v, (*shape, len(initial))) for v in values)
+    return loss, slope
 
 
 def teacher_leaves(m: Map, teacher: float, initial: np.ndarray, horizon: int) -> bool:

@@ -10,7 +10,14 @@ import numpy as np
 import sympy as sp
 
 from normalforms.descent.limit import LearningScaling, learning_scaling
-from normalforms.descent.loss import derivatives, loss_formula, teacher_leaves, value_and_slope
+from normalforms.descent.loss import (
+    derivatives,
+    each_value_and_slope,
+    loss_formula,
+    teacher_leaves,
+    value_and_slope,
+)
+from normalforms.descent.noise import Spread, spread
 from normalforms.descent.plateau import plateau_formula
 from normalforms.descent.regimes import Descent, Diagram, descend, diagram
 from normalforms.descent.timing import elapsed
@@ -138,6 +145,20 @@ class Learning:
             ValueError: a rate that is not positive.
         """
         return elapsed(lambda g: self.derivatives(g, 2)[1:], *_checked(g0, g1, rate))
+
+    def spread(self, g0: float, g1: float, rate: float, batch: int) -> Spread:
+        """How minibatches scatter the time from ``g0`` to ``g1``; see `normalforms.descent.noise.spread`.
+
+        Args:
+            g0, g1, rate: as of `time`.
+            batch: initial states drawn for each step, with replacement.
+        """
+        g0, g1, rate = _checked(g0, g1, rate)
+
+        def each(g: np.ndarray) -> np.ndarray:
+            return each_value_and_slope(self.map, g, self.teacher, self.initial, self.horizon)[1]
+
+        return spread(each, self.time(g0, g1, rate), g0, g1, rate, check_horizon(batch, "batch"))
 
     def descend(self, g0: Any, rate: Any, steps: int) -> Descent:
         """``g_{k+1} = g_k − η L'(g_k)``, elementwise over broadcast ``g0`` and ``rate``."""

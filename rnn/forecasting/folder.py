@@ -17,7 +17,7 @@ from rnn.training import RecordError, Run, recorded
 
 __all__ = ["run_in", "told"]
 
-_FACTS = ("at", "status", "detail", "crossing", "error", "kind", "next_crossing", "edge")
+_FACTS = ("at", "status", "detail", "crossing", "error", "kind", "next_crossing", "edge", "first_rise")
 
 
 def run_in(folder: str | Path, seed: int | None = None) -> Run:

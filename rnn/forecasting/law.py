@@ -53,6 +53,10 @@ class Critical:
         """``|p|²|q|²``, 1 for a normal matrix."""
         return float(self.left @ self.left)
 
+    def overlap(self, outputs: int) -> float:
+        """``p_r·q_r`` over the neurons that are read out: how much of the mode the loss sees; 0 for one of the bulk."""
+        return float(self.left[:outputs] @ self.right[:outputs])
+
 
 def critical_pair(weight: np.ndarray) -> Critical | None:
     """The leading eigenvalue with its vectors; ``None`` where it is one of a complex pair."""

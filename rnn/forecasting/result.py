@@ -47,6 +47,8 @@ class Forecast:
         kind: by the critical multiplier there: ``"steady"`` (+1), ``"period_doubling"`` (−1), ``"neimark_sacker"``.
         next_crossing: the same of the next multiplier, or conjugate pair; ``nan`` where it was not seen.
         edge: the step at which the rate times the sharpness reaches 2; ``nan`` where it was not seen.
+        first_rise: the step at which the loss first rises, which is later than ``edge`` by the time that an oscillation
+            takes to grow; ``nan`` where it was not seen.
         cost: what the forecast spent.
         steps: places of the following arrays, increasing, shape (count,).
         moduli: the leading multipliers there, complex, by falling modulus, one of each pair, shape (count, 2).
@@ -71,6 +73,7 @@ class Forecast:
     sharpness_steps: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
     sharpness: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
     path: ModelPath | None = field(repr=False, default=None)
+    first_rise: float = float("nan")
 
     @property
     def to_go(self) -> float:

@@ -14,11 +14,13 @@ from rnn.forecasting.optimizer import HeavyBall
 from rnn.forecasting.place import LOST, settle, top_two
 from rnn.forecasting.result import Forecast, passage
 from rnn.forecasting.twin import TwinRun, rotated_velocity, sharpness, small_states, train_twin, twin_of
-from rnn.forecasting.view import LAW_FROM, SMALL, RefusedError, View, kind_of
+from rnn.forecasting.view import BULK, LAW_FROM, OVERLAP, SMALL, RefusedError, View, kind_of
 from rnn.models import Rebuild, VanillaRNN, flatten
 from rnn.tasks import Task
 
 __all__ = ["by_flow", "by_law", "by_twin"]
+
+_RISE = 1e-6
 
 
 def by_flow(
@@ -145,6 +147,12 @@ def by_law(
             f"at |λ| = {abs(pair.value):.3f} < {LAW_FROM} the critical vectors still mix with the other neurons;"
             " use the flow",
         )
+    seen = pair.overlap(task.outputs)
+    if abs(seen) < OVERLAP:
+        raise RefusedError(
+            "refused",
+            f"the critical vectors overlap with the read-out by {seen:.2f} only: they are the bulk's; use the flow",
+        )
     found = law(task, model, descent.effective, pair)
     view.gradients, view.small = 1, NODES + 1
     steps = view.at + found.times
@@ -172,7 +180,7 @@ def by_twin(
     run, small = _trained(view, task, model, descent, size, ahead, after)
     moduli = np.abs(run.moduli)
     steps = run.steps
-    losses = np.interp(steps, view.at + np.arange(len(run.losses)), run.losses)
+    losses = np.interp(steps, run.loss_steps, run.losses)
     nothing = np.zeros(0)
     times, curvature, edge = (
         _edge(view, small, run, descent) if after or view.past else (nothing, nothing, float("nan"))
@@ -184,6 +192,7 @@ def by_twin(
         "moduli": run.moduli,
         "losses": losses,
         "edge": edge,
+        "first_rise": _first_rise(view.at, run.losses) if after or view.past else float("nan"),
         "sharpness_steps": times,
         "sharpness": curvature,
         "path": run.path(small),
@@ -208,9 +217,8 @@ def _judged_twin(view: View, small: Task, run: TwinRun, facts: dict[str, Any]) -
     to_go = facts["crossing"] - view.at
     place = int(np.argmin(np.abs(run.steps - facts["crossing"])))
     bulk = small_states(small, Rebuild(small.student)(run.parameters[place]))
-    if view.crowded and view.at > 0:
-        share = abs(view.values[1]) / abs(view.values[0])
-        detail = f"the next multiplier is {share:.2f} of the critical one: a strong bulk, which a few axes do not hold"
+    if abs(view.values[1]) > BULK:
+        detail = f"the next multiplier is {abs(view.values[1]):.2f}: a strong bulk, which a few axes do not hold"
         return view.made("flagged", detail, **facts)
     if bulk > SMALL:
         return view.made(
@@ -236,10 +244,34 @@ def _trained(
         where["point"] = point
         return top_two(slope)
 
-    stop = ahead if view.past else after
-    run = train_twin(small, view.at, descent, multipliers, ahead, stop, velocity)
+    run = None if after or view.past else _flowed(view, small, descent, ahead, velocity)
+    if run is None:
+        stop = ahead if view.past else after
+        run = train_twin(small, view.at, descent, multipliers, ahead, stop, velocity)
     view.small += run.gradients
     return run, small
+
+
+def _flowed(view: View, small: Task, descent: HeavyBall, ahead: int, velocity: np.ndarray | None) -> TwinRun | None:
+    """The twin's flow in place of its steps; ``None`` where the steps are few, or descent does not follow a flow."""
+    flat = np.asarray(flatten(small.student), np.float64)
+    if not _falls(small, flat, descent):
+        return None
+    found = flow(small, flat, view.at, descent, np.zeros(len(small.student.weight)), float(ahead), 0.0, velocity)
+    view.small += 2
+    if found.crossing - view.at < FEW or not np.all(np.isfinite(found.losses)):
+        view.small += found.gradients
+        return None
+    steps = np.asarray(found.steps)
+    rows = np.stack(found.parameters).astype(small.h0.dtype)
+    dates = (found.crossing, found.next_crossing)
+    return TwinRun(steps, rows, np.stack(found.moduli), np.asarray(found.losses), found.gradients, dates, steps)
+
+
+def _first_rise(at: float, losses: np.ndarray) -> float:
+    """The first step that raises the loss by more than rounding."""
+    up = np.flatnonzero(np.diff(losses) > _RISE * losses[:-1])
+    return float(at + up[0]) if len(up) else float("nan")
 
 
 def _edge(view: View, small: Task, run: TwinRun, descent: HeavyBall) -> tuple[np.ndarray, np.ndarray, float]:

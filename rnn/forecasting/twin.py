@@ -130,9 +130,10 @@ class TwinRun:
         steps: places that were kept.
         parameters: flat, there.
         moduli: leading two multipliers at the origin or the followed point, there.
-        losses: of every step, from the first.
+        losses: at ``loss_steps``: every step where steps were taken, the places of the flow else.
         gradients: spent.
         crossings: of the leading two multipliers, ``nan`` for none.
+        loss_steps: places of the losses.
     """
 
     steps: np.ndarray
@@ -141,6 +142,7 @@ class TwinRun:
     losses: np.ndarray
     gradients: int
     crossings: tuple[float, ...]
+    loss_steps: np.ndarray
 
     def path(self, task: Task) -> ModelPath:
         """The small networks."""
@@ -192,7 +194,13 @@ def train_twin(
         if stop == ahead and np.isfinite(found[0]):
             stop = min(ahead, done + after)
     return TwinRun(
-        np.asarray(steps, float), np.stack(kept), np.stack(moduli), np.concatenate(losses), done, tuple(found)
+        np.asarray(steps, float),
+        np.stack(kept),
+        np.stack(moduli),
+        np.concatenate(losses),
+        done,
+        tuple(found),
+        at + np.arange(done),
     )
 
 

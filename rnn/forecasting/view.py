@@ -13,11 +13,13 @@ from rnn.forecasting.result import Cost, Forecast, Method, Status
 from rnn.models import Rebuild
 from rnn.tasks import Task
 
-__all__ = ["ERROR", "GAP", "LAW_FAR", "LAW_FROM", "SMALL", "RefusedError", "View", "kind_of"]
+__all__ = ["BULK", "ERROR", "GAP", "LAW_FAR", "LAW_FROM", "OVERLAP", "SMALL", "RefusedError", "View", "kind_of"]
 
 # Thresholds and error bars were chosen on seeds 0 to 4 of the student–teacher task and tested on 5 to 9.
 LAW_FROM = 0.7  # below, the critical vectors still mix with the other neurons
 GAP = 0.85  # next modulus over the critical one beyond which a single mode is not the story
+OVERLAP = 0.25  # of the critical vectors with the read-out, below which they are the bulk's own
+BULK = 0.72  # next modulus beyond which the bulk is strong: a few axes do not hold it
 SMALL = 0.35  # root mean square of states beyond which tanh is no identity
 ERROR = {"flow": (1.5, 0.005), "law": (0.7, 0.035), "twin": (1.0, 0.04)}
 """Floor of the error bar, in steps, and as a share of the steps to go."""

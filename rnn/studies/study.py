@@ -116,6 +116,7 @@ REGISTRY = (
     Entry("fig2", "rnn.studies.laws", default=True),
     Entry("fig3", "rnn.studies.two_modes"),
     Entry("fig4", "rnn.studies.descents"),
+    Entry("forecast", "rnn.studies.forecast"),
     Entry("analysis", "rnn.studies.analysis", command="analyze", default=True),
 )
 

@@ -279,3 +279,34 @@ def test_no_plateau_and_no_limit_where_there_is_none():
         twisted.scaling()
     with pytest.raises(ValueError, match="no safe rate"):
         nf.learning(nf.stability_flip(), teacher=1.1, initial=0.1, horizon=20).scaling().safe_rate(0.1)
+
+
+def test_minibatches_scatter_the_crossing_as_foreseen():
+    """200 descents, each step on its own draw of initial states."""
+    rng = np.random.default_rng(1)
+    states = rng.uniform(-0.3, 0.3, 400)
+    study = nf.learning(nf.pitchfork(), teacher=1.06, initial=states, horizon=20)
+    start, rate, batch, runs = 0.85, 0.05, 16, 200
+    found = study.spread(start, 1.0, rate, batch)
+    g, crossing = np.full(runs, start), np.full(runs, np.nan)
+    for k in range(int(2.5 * found.mean)):
+        drawn = rng.choice(states, (runs, batch))
+        h = b = drawn
+        s, slope = np.zeros_like(drawn), np.zeros(runs)
+        for _ in range(20):
+            s = (g[:, None] - 3 * h**2) * s + h
+            h, b = g[:, None] * h - h**3, 1.06 * b - b**3
+            slope += np.mean(2 * (h - b) * s, axis=1) / 20
+        after = g - rate * slope
+        over = np.isnan(crossing) & (after >= 1)
+        crossing[over] = k + (1 - g[over]) / (after - g)[over]
+        g = after
+        if not np.isnan(crossing).any():
+            break
+    assert not np.isnan(crossing).any()
+    assert np.std(crossing) == pytest.approx(found.deviation, rel=0.2)
+    assert np.mean(crossing) == pytest.approx(found.mean, abs=4 * found.deviation / np.sqrt(runs) + 1)
+    low, high = found.interval()
+    assert 0.88 < np.mean((crossing > low) & (crossing < high)) <= 1
+    stuck = nf.learning(nf.pitchfork(), teacher=0.9, initial=states, horizon=20)
+    assert stuck.spread(0.8, 1.0, rate, batch).deviation == np.inf

@@ -228,9 +228,12 @@ def test_other_faults_are_a_status_with_a_sentence(trained):
 
 
 def test_a_strong_bulk_is_flagged():
-    task = rnn.student_teacher(1, size=24, batch=16, horizon=12, gain=0.95)
+    task = rnn.student_teacher(1, gain=0.9)  # a real leading multiplier, of the bulk
     view = rnn.forecast(task.student, task, method="law")
-    assert view.status in ("flagged", "refused")
+    assert view.status == "refused"
+    assert "overlap with the read-out" in view.detail
+    twin = rnn.forecast(task.student, task, method="twin", ahead=60, after=1)
+    assert twin.status != "ok"
     crowded = rnn.VanillaRNN(jnp.asarray(np.diag([0.85, 0.8, *[0.1] * 14]), jnp.float32))
     seen = rnn.forecast(crowded, task_of(CASES["steady"]), method="law", optimizer=optax.sgd(RATE))
     assert seen.status == "flagged"

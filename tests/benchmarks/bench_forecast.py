@@ -1,0 +1,120 @@
+"""Forecasts against training: errors from several places, error bars, and cost side by side.
+
+    python tests/benchmarks/bench_forecast.py errors --seeds 0-4 --steps 2000
+    python tests/benchmarks/bench_forecast.py cost
+    python tests/benchmarks/bench_forecast.py gain
+
+``errors`` prints each method's miss for each seed and place; ``cost`` the times of a training step, a step of the
+twin, a flow and a law, as minima of turns taken in one process; ``gain`` the statuses for students of a strong bulk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+import rnn
+from rnn.forecasting import passage
+from rnn.forecasting.flow import real_steps
+from rnn.forecasting.optimizer import HeavyBall
+from rnn.forecasting.twin import twin_of
+from rnn.models import flatten
+
+BALL = HeavyBall(5e-3, 0.0)
+PLACES = (0.0, 0.7, 0.75, 0.8, 0.9)
+
+
+def trained(seed, steps, gain=0.5):
+    """A run, its critical moduli and the step of its crossing, exact to interpolation between single steps."""
+    task = rnn.student_teacher(seed, gain=gain)
+    run = rnn.train(task, steps=steps, diagnose_every=0, save_every=10)
+    size = task.h0.shape[1]
+    moduli = np.array([np.abs(np.linalg.eigvals(w.reshape(size, size))).max() for w in run.path.parameters])
+    if moduli.max() < 1:
+        return run, moduli, float("nan")
+    k = int(np.argmax(moduli >= 1))
+    near = real_steps(task, run.path.parameters[k - 1], BALL, 11)
+    fine = [np.abs(np.linalg.eigvals(w.reshape(size, size))).max() for w in near.parameters]
+    return run, moduli, passage(run.path.steps[k - 1] + np.arange(11.0), np.array(fine))
+
+
+def errors(seeds, steps):
+    held = made = 0
+    for seed in seeds:
+        run, moduli, true = trained(seed, steps)
+        for place in PLACES:
+            k = int(np.argmax(moduli > place)) if place else 0
+            at = float(run.path.steps[k])
+            for method in ("flow", "law", "twin"):
+                view = rnn.forecast(run, at=at, method=method)
+                miss = view.crossing - true
+                if np.isfinite(miss):
+                    made += 1
+                    held += abs(miss) <= view.error
+                print(
+                    f"seed {seed}  λ {moduli[k]:.3f}  {method:5} {view.status:10} to go {true - at:7.1f}"
+                    f"  miss {miss:+7.2f} ({100 * miss / (true - at):+6.2f} %)  bar {view.error:6.2f}"
+                    f"  gradients {view.cost.gradients}",
+                    flush=True,
+                )
+    print(f"error bars hold in {held} of {made}")
+
+
+def fastest(turns, works):
+    """Minimal seconds of each work, the works taking turns."""
+    times = [[] for _ in works]
+    for work in works:
+        work()  # compiled
+    for _ in range(turns):
+        for k, work in enumerate(works):
+            began = time.perf_counter()
+            work()
+            times[k].append(time.perf_counter() - began)
+    return [min(t) for t in times]
+
+
+def cost():
+    task = rnn.student_teacher(0)
+    small, _ = twin_of(task, task.student, 14)
+    large_flat, small_flat = (np.asarray(flatten(t.student)) for t in (task, small))
+    late = real_steps(task, large_flat, BALL, 552).parameters[-1]
+    model = rnn.ModelPath.of([task.student, task.student]).rebuild(late)
+    full, twin, flow, law, foreseen = fastest(
+        5,
+        [
+            lambda: real_steps(task, large_flat, BALL, 101),
+            lambda: real_steps(small, small_flat, BALL, 101),
+            lambda: rnn.forecast(task.student, task),
+            lambda: rnn.forecast(model, task, at=551, method="law"),
+            lambda: rnn.forecast(task.student, task, method="twin"),
+        ],
+    )
+    step = full / 101
+    print(f"training step {1e3 * step:.2f} ms, twin-14 step {1e3 * twin / 101:.2f} ms: {full / twin:.1f} times cheaper")
+    print(f"flow from step 0 {flow:.2f} s: {628 * step / flow:.1f} times cheaper than its 628 steps")
+    print(f"twin from step 0 {foreseen:.2f} s: {628 * step / foreseen:.1f} times cheaper than those")
+    print(f"law {1e3 * law:.1f} ms: {law / step:.1f} training steps")
+
+
+def gain():
+    for seed in range(3):
+        run, _, true = trained(seed, 1500, gain=0.9)
+        for method in ("law", "twin", "flow"):
+            view = rnn.forecast(run, at=0, method=method, ahead=1500)
+            print(f"seed {seed} {method} {view.status} crossing {view.crossing:.1f} true {true:.1f}: {view.detail}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("errors", "cost", "gain"))
+    parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--steps", type=int, default=2000)
+    given = parser.parse_args()
+    first, _, last = given.seeds.partition("-")
+    {
+        "errors": lambda: errors(range(int(first), int(last or first) + 1), given.steps),
+        "cost": cost,
+        "gain": gain,
+    }[given.what]()
