@@ -80,7 +80,7 @@ class Products:
         """``⟨v, F v⟩`` on the whole batch: one tangent."""
         read, dy = jax.jvp(lambda p: self._read(p, rest, self.batch), (moving,), (v,))
         bent = self._bend(read, dy, self.batch, None)
-        return sum((jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (dy, bent)), strict=True)), jnp.zeros(()))
+        return jnp.asarray(sum(jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (dy, bent)), strict=True)))
 
     def departure(self, moving: Any, rest: Any, moved: Any, v: Any) -> tuple[Array, Array]:
         """``‖y(θ + v) − y(θ) − J v‖²`` and ``‖J v‖²`` of the outputs y on the whole batch."""
@@ -194,7 +194,7 @@ def hole(leaf: Any) -> bool:
 
 
 def _square(tree: Any) -> Array:
-    return sum((jnp.sum(x**2) for x in jax.tree.leaves(tree)), jnp.zeros(()))
+    return jnp.asarray(sum(jnp.sum(x**2) for x in jax.tree.leaves(tree)))
 
 
 def _taken(samples: int | None, batch: int, share: int, least: int) -> int:
