@@ -123,7 +123,7 @@ def _dot(one: Any, other: Any) -> Array:
     """``⟨·, ·⟩`` over all leaves, in float32 at least."""
 
     def part(a: Array, b: Array) -> Array:
-        wide = jnp.promote_types(a.dtype, jnp.float32)
+        wide = jnp.float64 if a.dtype == jnp.float64 else jnp.float32
         return jnp.vdot(a.astype(wide), b.astype(wide)).astype(jnp.float32)
 
     return jnp.asarray(sum(part(a, b) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True)), jnp.float32)
