@@ -28,9 +28,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from problems import PROBLEMS
 
 import rnn
-from problems import PROBLEMS
 from rnn.models import partition
 
 GOAL, FINE = 5e-4, 1e-8
