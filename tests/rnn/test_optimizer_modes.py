@@ -461,3 +461,46 @@ def test_the_rate_of_fast_mode_is_a_part_of_its_step():
 def test_smooth_needs_a_rate():
     with pytest.raises(ValueError, match="learning_rate"):
         rnn.low_rank_natural_gradient()
+
+
+def test_train_leaves_a_trial_step_to_the_optimizer():
+    """A step whose loss is not finite is no divergence where the parameters stay finite."""
+    task = rnn.student_teacher(3, size=6, batch=8, horizon=4)
+
+    def once(updates, state, params=None):
+        moves = jax.tree.map(lambda g: jnp.where(state == 3, jnp.full_like(g, 1e30), -1e-3 * g), updates)
+        back = jax.tree.map(lambda p: jnp.where(state == 4, 0.1 - p, 0), params)
+        return jax.tree.map(lambda m, b: jnp.where(state == 4, b, m), moves, back), state + 1
+
+    spiky = optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), once)
+    run = rnn.train(task, spiky, steps=8, diagnose_every=0)
+    assert not np.isfinite(run.loss[4])
+    assert np.isfinite(run.loss[-1])
+    with pytest.raises(rnn.DivergedError, match="step"):
+        rnn.train(task, optax.sgd(1e30), steps=8, diagnose_every=0)
+
+
+def test_task_products_know_the_loss():
+    """With classes and a mask as with the mean squared error."""
+    task = rnn.student_teacher(3, size=6, batch=8, horizon=4, dtype=jnp.float64)
+    classes = jnp.asarray(np.random.default_rng(0).integers(0, 2, (8, 4)))
+    mask = jnp.asarray(np.random.default_rng(1).random((8, 4)))
+    task = rnn.Task(task.student, task.h0, classes, mask=mask, loss="cross_entropy", readout=jnp.eye(2, 6))
+    student, rest = rnn.partition(task.student)
+    leaves = Leaves.of(student)
+    flat = leaves.flatten(student)
+
+    def read(v):
+        return task.read(eqx.combine(leaves.unflatten(v, student), rest))
+
+    y = read(flat)
+    jacobian = jax.jacobian(read)(flat).reshape(y.size, -1)
+    hessian = jax.hessian(lambda y: task.compare(y, task.batch))(y).reshape(y.size, y.size)
+    block = jnp.eye(flat.size)[:2]
+    image = rnn.fisher_of(task, samples=8)(student, leaves.unflatten(block), jnp.asarray(0))
+    np.testing.assert_allclose(
+        np.asarray(leaves.flatten(image, lead=1)),
+        np.asarray(jacobian.T @ hessian @ jacobian)[:2],
+        rtol=1e-8,
+        atol=1e-12,
+    )
