@@ -34,12 +34,14 @@ if TYPE_CHECKING:
         trajectory,
     )
     from rnn.natural_gradient import (
+        AlarmState,
         GaussNewtonState,
         ImplicitState,
         LowRankState,
         fisher_of,
         gauss_newton,
         low_rank_natural_gradient,
+        spike_alarm,
     )
     from rnn.restricted import Prediction, Sweep, amplification_along, dominant, fit, predict, restrict
     from rnn.tasks import (
@@ -93,12 +95,14 @@ _HOME = {
         "trajectory",
     ),
     "natural_gradient": (
+        "AlarmState",
         "GaussNewtonState",
         "ImplicitState",
         "LowRankState",
         "fisher_of",
         "gauss_newton",
         "low_rank_natural_gradient",
+        "spike_alarm",
     ),
     "restricted": (
         "Prediction",

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from rnn.models import partition, trajectory
-from rnn.tasks import Task
+from rnn.models import partition
+from rnn.tasks import Batch, Task
 
 __all__ = ["Fisher", "Given", "Products", "filled", "fisher_of", "gauss_newton", "hole", "without"]
 
@@ -80,7 +80,7 @@ class Products:
         """``⟨v, F v⟩`` on the whole batch: one tangent."""
         read, dy = jax.jvp(lambda p: self._read(p, rest, self.batch), (moving,), (v,))
         bent = self._bend(read, dy, self.batch, None)
-        return sum((jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (dy, bent)), strict=True)), jnp.zeros(()))
+        return jnp.asarray(sum(jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (dy, bent)), strict=True)))
 
     def departure(self, moving: Any, rest: Any, moved: Any, v: Any) -> tuple[Array, Array]:
         """``‖y(θ + v) − y(θ) − J v‖²`` and ``‖J v‖²`` of the outputs y on the whole batch."""
@@ -130,8 +130,8 @@ class Products:
 def fisher_of(task: Task, *, samples: int | None = None) -> Products:
     """The Gauss–Newton matrix of a task's loss, on contiguous sub-batches that take turns.
 
-    ``F = 2/count · JᵀJ`` with J the Jacobian of the readout and count its number of entries: the Hessian of the mean
-    squared error without the curvature of the network.
+    ``F = Jᵀ H J`` with J the Jacobian of the outputs and H the Hessian of the loss with respect to them: that of the
+    loss without the curvature of the network. For the mean squared error ``H = 2/count``, count the number of outputs.
 
     Args:
         task: what is trained.
@@ -143,10 +143,10 @@ def fisher_of(task: Task, *, samples: int | None = None) -> Products:
     """
     rest = partition(task.student)[1]
 
-    def outputs(parameters: Any, h0: Array) -> Array:
-        return trajectory(eqx.combine(parameters, rest), h0, task.horizon, readout=task.readout)
+    def outputs(parameters: Any, part: Batch) -> Array:
+        return task.read(eqx.combine(parameters, rest), part)
 
-    return Products(outputs, task.h0, None, samples)
+    return Products(outputs, task.batch, None if task.plain else task.compare, samples)
 
 
 def gauss_newton(
@@ -194,7 +194,7 @@ def hole(leaf: Any) -> bool:
 
 
 def _square(tree: Any) -> Array:
-    return sum((jnp.sum(x**2) for x in jax.tree.leaves(tree)), jnp.zeros(()))
+    return jnp.asarray(sum(jnp.sum(x**2) for x in jax.tree.leaves(tree)))
 
 
 def _taken(samples: int | None, batch: int, share: int, least: int) -> int:

@@ -40,14 +40,12 @@ class Curvature:
         """``F_b`` on rows (k, m)."""
         rows = self.leaves.unflatten(block)
         if isinstance(self.fisher, Products):
-            return self.leaves.flatten(self.fisher.rows(*self._split(theta), _unmasked(rows), turn), lead=1)
+            return self._flat(self.fisher.rows(*self._split(theta), _unmasked(rows), turn), lead=1)
         whole = self.leaves.unflatten(theta, self.params)
         if self.model is not None:
             whole = filled(whole, self.model)
             rows = filled(rows, jax.tree.map(lambda x: _still(x, len(block)), self.model))
-        image = self.fisher(whole, rows, turn)
-        seen = jax.tree.map(lambda p, y: p if hole(p) else y, self.params, image, is_leaf=hole)
-        return self.leaves.flatten(seen, lead=1)
+        return self._flat(self.fisher(whole, rows, turn), lead=1)
 
     def linear(self, theta: Array, turn: Array, *, whole: bool) -> Callable[[Array], Array]:
         """``v -> F v`` on the part of the batch whose turn it is, or on the whole of it."""
@@ -55,7 +53,7 @@ class Curvature:
             return lambda v: self.block(theta, v[None], turn)[0]
         taken = self.fisher.size if whole else self.fisher.shared()
         product = self.fisher.linear(*self._split(theta), self.fisher.part(turn, taken))
-        return lambda v: self.leaves.flatten(product(_unmasked(self.leaves.unflatten(v))))
+        return lambda v: self._flat(product(_unmasked(self.leaves.unflatten(v))))
 
     def tangent(self, theta: Array, v: Array) -> Array:
         """``⟨v, F v⟩`` on the whole batch."""
@@ -72,6 +70,11 @@ class Curvature:
         moved = _unmasked(self.leaves.unflatten(theta + x))
         found = self.fisher.departure(moving, rest, moved, _unmasked(self.leaves.unflatten(x)))
         return found[0].astype(x.dtype), found[1].astype(x.dtype)
+
+    def _flat(self, image: Any, lead: int = 0) -> Array:
+        """What a product gives, where the optimizer's own parameters are."""
+        kept = jax.tree.map(lambda p, y: p if hole(p) else y, self.params, image, is_leaf=hole)
+        return self.leaves.flatten(kept, lead=lead)
 
     def _split(self, theta: Array) -> tuple[Any, Any]:
         """The leaves that move, and the rest of the model."""

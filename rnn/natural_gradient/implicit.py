@@ -14,7 +14,7 @@ how much of the linear model the step outruns. No loss is compared between minib
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -71,18 +71,18 @@ def implicit_step(
     curvature: Curvature,
 ) -> tuple[ImplicitState, Float[Array, " m"]]:
     """The state after an update, and the update of the parameters ``theta``."""
-    usual = jnp.sum(state.square) / jnp.maximum(1 - _SQUARE**state.averaged, 1e-9)
+    usual = jnp.sum(state.square) / _share(_SQUARE, state.averaged, theta.dtype)
     good = jnp.isfinite(gradient).all() & jnp.isfinite(theta).all()
     good &= (state.averaged == 0) | (jnp.vdot(gradient, gradient) <= _OUTLIER**2 * usual) | (usual == 0)
     if loss is not None:
         good &= jnp.isfinite(loss)
     gradient = jnp.where(good, gradient, 0)
-    averaged = state.averaged + good
+    averaged = state.averaged + good.astype(jnp.int32)
     mean = jnp.where(good, _MEAN * state.mean + (1 - _MEAN) * gradient, state.mean)
-    # an outlier enters with what is usual, so that gradients which stay large become so
+    # the bar rises with every minibatch left out, so that gradients which stay large are heard
     square = jnp.where(good, _SQUARE * state.square + (1 - _SQUARE) * gradient**2, 1.5 * state.square)
-    steps = jnp.maximum(averaged, 1)
-    m, d = mean / (1 - _MEAN**steps), jnp.sqrt(square / (1 - _SQUARE**steps)) + _SMALL
+    m = mean / _share(_MEAN, averaged, theta.dtype)
+    d = jnp.sqrt(square / _share(_SQUARE, averaged, theta.dtype)) + _SMALL
     eta = state.trust * rate
     product = curvature.linear(theta, state.count, whole=True)
     x = _solve(product, -m, d / jnp.where(eta > 0, eta, 1))
@@ -104,6 +104,11 @@ def implicit_step(
         square=square,
     )
     return state, share * x
+
+
+def _share(decay: float, count: Array, dtype: Any) -> Array:
+    """What ``count`` terms weigh in an average with this decay; of one where there is none yet."""
+    return 1 - jnp.power(jnp.asarray(decay, dtype), jnp.maximum(count, 1).astype(dtype))
 
 
 def _solve(product: Callable[[Array], Array], rhs: Array, weight: Array) -> Array:

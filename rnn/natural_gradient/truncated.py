@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from rnn.natural_gradient.flat import Curvature
 
@@ -90,10 +90,10 @@ class _Solution(NamedTuple):
 def begin_truncated(theta: Float[Array, " m"]) -> GaussNewtonState:
     """The state before the first update."""
     # no array twice, nor one of params: a step may be given parameters and state to overwrite
-    zero = {name: jnp.zeros((), theta.dtype) for name in ("rate", "damping", "top", "predicted", "overshoot", "value")}
-    none = {
-        name: jnp.zeros((), jnp.int32) for name in ("count", "whole", "iterations", "clipped", "rejected", "failed")
-    }
+    numbers = ("rate", "damping", "top", "predicted", "overshoot", "value")
+    zero = {name: jnp.zeros((), theta.dtype) for name in numbers}
+    counts = ("count", "whole", "iterations", "clipped", "rejected", "failed")
+    none = {name: jnp.zeros((), jnp.int32) for name in counts}
     vectors = {name: jnp.zeros_like(theta) for name in ("gradient", "direction")}
     return GaussNewtonState(
         **none,
@@ -114,7 +114,7 @@ def truncated_step(
     curvature: Curvature,
 ) -> tuple[GaussNewtonState, Float[Array, " m"]]:
     """The state after an update, and the update of the parameters ``theta``."""
-    state, good, pace = _judge(state, theta, gradient, loss)
+    state, pace = _judge(state, theta, gradient, loss)
     at, g = state.parameters, state.gradient
     damping = jax.lax.cond(state.count == 0, lambda: _first_damping(curvature, at, g), lambda: state.damping)
     top = 0.98 * state.top
@@ -146,7 +146,7 @@ def truncated_step(
 
 def _judge(
     state: GaussNewtonState, theta: Array, gradient: Array, loss: Array
-) -> tuple[GaussNewtonState, Bool[Array, ""], Float[Array, ""]]:
+) -> tuple[GaussNewtonState, Float[Array, ""]]:
     """Accept the parameters that the last step led to, or keep those before it; adapt damping and trust.
 
     After two steps taken back in a row the parameters are back where they were, and the loss there replaces the one
@@ -169,9 +169,8 @@ def _judge(
     rise = -fall - slope
     back = jnp.where(downhill & (rise > 0), jnp.clip(-slope / jnp.where(rise > 0, 2 * rise, 1), 0.1, 0.5), 0.5)
     trust = jnp.where(good, jnp.minimum(state.trust * _GROWTH, 1), state.trust * back)
-    pace = jnp.where(good & ~first & ~again, fall / jnp.maximum(jnp.abs(state.value), 1e-30), 0) / (
-        state.iterations + 3
-    )
+    gained = fall / jnp.maximum(jnp.abs(state.value), jnp.finfo(fall.dtype).tiny)
+    pace = jnp.where(good & ~first & ~again, gained, 0) / (state.iterations + 3).astype(fall.dtype)
     state = state._replace(
         trust=jnp.where(again, state.trust, jnp.maximum(trust, _LEAST)),
         damping=state.damping * jnp.where(good, eased, jnp.where(again, 1, 4)),
@@ -184,7 +183,7 @@ def _judge(
         gradient=jnp.where(good, gradient, state.gradient),
         direction=jnp.where(good, state.direction, 0),
     )
-    return state, good, jnp.maximum(pace, 0)
+    return state, jnp.maximum(pace, 0)
 
 
 def _first_damping(curvature: Curvature, at: Array, g: Array) -> Array:

@@ -18,7 +18,7 @@ from rnn.kernel import batch_mesh, check_count
 from rnn.tasks import Task
 from rnn.training.record import Folder, RecordError, Run
 from rnn.training.steps import State, advance, flat_parameters, leaves_of, restore, start
-from rnn.training.train import SGD, DivergedError, Progress, collect, recorded_steps, settings_of
+from rnn.training.train import SGD, DivergedError, Progress, collect, lost, recorded_steps, settings_of
 
 __all__ = ["train_all"]
 
@@ -90,9 +90,8 @@ def train_all(
         clock = time.perf_counter()
         states, rows = _advance_all(states, stacked, optimizer, min(chunk, steps - done), save_every, mesh)
         rows = {name: np.asarray(value)[: len(tasks)] for name, value in rows.items()}
-        finite = np.isfinite(rows["loss"])
-        if not finite.all():
-            k, step = (int(i) for i in np.argwhere(~finite)[0])
+        for k in (k for k in range(len(tasks)) if lost(rows["loss"][k], rows["final"][k])):
+            step = int(np.argmin(np.isfinite(rows["loss"][k])))
             raise DivergedError(
                 f"the loss of tasks[{k}] is {rows['loss'][k, step]} at step {done + step}: lower the learning rate"
             )

@@ -107,7 +107,7 @@ def train(
     Raises:
         ValueError: a count that is not a positive integer, or a ``batch_size`` that the task cannot fill.
         RecordError: ``out`` holds another run, or more steps than asked for, or is in use or not writable.
-        DivergedError: the loss became infinite or NaN.
+        DivergedError: loss and parameters became infinite or NaN, and the optimizer did not take the step back.
     """
     counts = {"steps": steps, "save_every": save_every, "chunk": chunk, "modes": modes}
     steps, save_every, chunk, modes = (check_count(name, value) for name, value in counts.items())
@@ -129,13 +129,12 @@ def train(
             clock = time.perf_counter()
             length = min(chunk, steps - done)
             state, row = _chunk(state, task, optimizer, length, save_every, diagnose_every, batch_size, done == 0)
-            loss = row["loss"]
-            if not np.all(np.isfinite(loss)):
+            loss, row["final"] = row["loss"], np.asarray(flat_parameters(state.parameters))
+            if lost(loss, row["final"]):
                 bad = done + int(np.argmin(np.isfinite(loss)))
                 kept = f"; steps up to {done} are kept in {out}" if folder else ""
                 raise DivergedError(f"the loss is {loss[bad - done]} at step {bad}: lower the learning rate{kept}")
             row["seconds"] = np.asarray(time.perf_counter() - clock)
-            row["final"] = np.asarray(flat_parameters(state.parameters))
             if folder is not None:
                 folder.write(done, row | leaves_of(state))
             chunks.append(row)
@@ -144,6 +143,14 @@ def train(
             if progress is not None:
                 progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
     return collect(task, chunks, save_every, diagnose_every, spent)
+
+
+def lost(loss: np.ndarray, final: np.ndarray) -> bool:
+    """Whether training cannot go on: the parameters are not finite, or no loss of the chunk is.
+
+    A step whose loss is not finite may be a trial that the optimizer takes back.
+    """
+    return not np.all(np.isfinite(final)) or not np.any(np.isfinite(loss))
 
 
 def _check_batch(task: Task, batch_size: int | None) -> None:

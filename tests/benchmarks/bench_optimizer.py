@@ -4,11 +4,15 @@
     python tests/benchmarks/bench_optimizer.py smooth --seeds 5 --steps 35000 --bias trained
     python tests/benchmarks/bench_optimizer.py rivals --seeds 5
     python tests/benchmarks/bench_optimizer.py grid --seeds 5 --bias trained
+    python tests/benchmarks/bench_optimizer.py problems --seeds 3 --seconds 3
+    python tests/benchmarks/bench_optimizer.py fresh --seeds 2 --steps 500
 
 Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
 machine disturb less. ``rivals`` trains every optimizer of one seed in turn in one process; ``grid`` runs every rate on
 every seed, as figure 4 takes one rate for all; ``smooth`` changes between SGD and natural gradient every 500 steps, so
-that both see the same machine.
+that both see the same machine. ``problems`` gives every optimizer the same processor time on the full batches of
+:mod:`problems`, the rivals at every rate of a grid; ``fresh`` gives them the same number of minibatches, natural
+gradient (stochastic) at rates over three decades.
 """
 
 from __future__ import annotations
@@ -24,11 +28,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from problems import PROBLEMS
 
 import rnn
-from rnn.models.model import partition
+from rnn.models import partition
 
-GOAL = 5e-4
+GOAL, FINE = 5e-4, 1e-8
 GRIDS = {  # learning rates and the most steps; the likely best rate first: it shortens the others
     "fast": ((10.0,), 500),
     "adam": ((3e-2, 1e-2, 5e-3, 3e-3, 6e-2, 1e-3, 1e-1, 3e-4), 6_000),
@@ -118,8 +123,11 @@ def lane(task, name, rate, *, chunk=250, build=None):
             loss, gradient = jax.value_and_grad(lambda p: task.loss(eqx.combine(p, rest)))(parameters)
             update, state = optimizer.update(gradient, state, parameters, value=loss, fisher=fisher)
             seen = ()
-            if isinstance(state, rnn.LowRankState):  # but for what is as large as the parameters
+            # but for what is as large as the parameters
+            if isinstance(state, rnn.LowRankState):
                 seen = state._replace(space=state.space._replace(vectors=0), parameters=0, gradient=0)
+            elif isinstance(state, rnn.GaussNewtonState):
+                seen = state._replace(parameters=0, gradient=0, direction=0)
             return (optax.apply_updates(parameters, update), state), (loss, seen)
 
         return jax.lax.scan(step, carry, length=chunk)
@@ -146,6 +154,11 @@ def variation(loss, rejected=None):
     return float(np.maximum(np.diff(np.log(loss)), 0).sum())
 
 
+def rise(values):
+    """Largest relative rise between successive accepted losses."""
+    return float(np.max(np.diff(values) / values[:-1], initial=0))
+
+
 def multipliers(model):
     """The two leading moduli at the origin."""
     return np.sort(np.abs(np.linalg.eigvals(np.asarray(model.weight))))[::-1][:2]
@@ -156,31 +169,30 @@ def show(**row):
     print(json.dumps({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}), flush=True)
 
 
-def fast(seeds, steps, rate, rank):
-    """Steps and time to the goal, rejections, positive variation, recovered multipliers."""
-
-    def build(rate):
-        return rnn.low_rank_natural_gradient(rate, mode="fast", rank=rank)
-
+def fast(seeds, steps, rate, bias):
+    """Steps and time to the goals, rejections, positive variation, recovered multipliers."""
     for seed in seeds:
-        task = rnn.student_teacher(seed)
-        plain, run = lane(task, "sgd", 5e-3, chunk=50), lane(task, f"fast{rank}", rate, chunk=50, build=build)
-        plain.until(0, 200)
-        at, seconds, _ = run.until(GOAL, steps)
+        task = rnn.student_teacher(seed, bias=bias)
+        plain, run = lane(task, "sgd", 5e-3, chunk=50), lane(task, "fast", rate, chunk=5)
+        plain.until(0, 50)
+        at, seconds, work = run.until(GOAL, steps)
         while sum(map(len, run.loss)) < steps:
             run.advance()
         found = multipliers(run.model)
         show(
             seed=seed,
-            rank=rank,
+            bias=bias,
             steps=at,
             seconds=seconds,
+            work=work,
+            fine=arrival(run.losses, FINE),
+            fine_work=float(np.sum(run.work[: max(arrival(run.losses, FINE), 0) // 5 + 1])),
             sgd_step=float(np.median(plain.seconds)) / 50,
-            step=float(np.median(run.seconds)) / 50,
-            processor=float(np.median(run.work) / np.median(plain.work)),
+            step=float(np.median(run.seconds)) / 5,
+            processor=float(np.median(run.work) * 10 / np.median(plain.work)),
             rejected=int(run.column("rejected")[-1]),
             variation=variation(run.losses),
-            accepted=variation(run.losses, run.column("rejected")),
+            accepted=rise(run.column("value")),
             final=float(run.losses[-1]),
             multipliers=found.round(4).tolist(),
         )
@@ -290,19 +302,102 @@ def peak(seeds, steps, starts=12):
         )
 
 
+RIVALS = {
+    "fast": (lambda rate: rnn.low_rank_natural_gradient(mode="fast"), (1.0,)),
+    "adam": (optax.adam, (1e-3, 3e-3, 1e-2)),
+    "momentum": (lambda rate: optax.sgd(rate, momentum=0.9), (1e-2, 3e-2)),
+    "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
+}
+DRAWN = {
+    "stochastic": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"), (1e-3, 1e-2, 1e-1, 1.0)),
+    "adam": (optax.adam, (1e-3, 3e-3, 1e-2, 3e-2)),
+    "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
+}
+
+
+def scan_of(make, build, chunk, drawn):
+    """``chunk`` steps on the problem that ``build`` makes of arrays, compiled once for all rates."""
+
+    def run(carry, rate, keys):
+        optimizer = optax.with_extra_args_support(make(rate))
+
+        def step(carry, key):
+            p, state = carry
+            batch = build.fresh(key) if drawn else build.batch
+            loss, gradient = jax.value_and_grad(build.value)(p, batch)
+            update, state = optimizer.update(gradient, state, p, value=loss, fisher=build.products(batch))
+            return (optax.apply_updates(p, update), state), loss
+
+        return jax.lax.scan(step, carry, keys, length=chunk)
+
+    return jax.jit(run)
+
+
+def problems(names, seeds, seconds, optimizers):
+    """The least loss after equal processor time, compilation left out."""
+    for name in names:
+        for seed in seeds:
+            problem = PROBLEMS[name](seed)
+            for optimizer in optimizers:
+                make, rates = RIVALS[optimizer]
+                chunk = 5 if optimizer == "fast" else 25
+                advance = scan_of(make, problem, chunk, drawn=False)
+                for rate in rates:
+                    rate = np.float32(rate)
+                    carry, losses, spent = (problem.start, make(rate).init(problem.start)), [], 0.0
+                    jax.block_until_ready(advance(carry, rate, None))
+                    while spent < seconds and (not losses or np.isfinite(losses[-1]).all()):
+                        clock = time.process_time()
+                        carry, loss = jax.block_until_ready(advance(carry, rate, None))
+                        spent += time.process_time() - clock
+                        losses.append(np.asarray(loss))
+                    loss = np.concatenate(losses)
+                    row = {"problem": name, "seed": seed, "optimizer": optimizer, "rate": float(rate)}
+                    show(**row, steps=len(loss), last=float(np.median(loss[-5:])), least=float(np.nanmin(loss)))
+
+
+def fresh(names, seeds, steps, optimizers):
+    """The loss on the whole batch of the problem after as many minibatches."""
+    for name in names:
+        for seed in seeds:
+            problem = PROBLEMS[name](seed)
+            if problem.fresh is None:
+                continue
+            for optimizer in optimizers:
+                make, rates = DRAWN[optimizer]
+                advance = scan_of(make, problem, steps, drawn=True)
+                for rate in rates:
+                    rate = np.float32(rate)
+                    carry = problem.start, make(rate).init(problem.start)
+                    clock = time.process_time()
+                    carry, loss = jax.block_until_ready(
+                        advance(carry, rate, jax.random.split(jax.random.key(seed), steps))
+                    )
+                    row = {"problem": name, "seed": seed, "optimizer": optimizer, "rate": float(rate)}
+                    end, most = float(problem.value(carry[0])), float(np.max(loss))
+                    show(**row, held=end, first=float(loss[0]), most=most, work=time.process_time() - clock)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals", "grid"))
+    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals", "grid", "problems", "fresh"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--only", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--optimizers", nargs="*")
     parser.add_argument("--rate", type=float, default=10.0)
     parser.add_argument("--bias", choices=("frozen", "trained"), nargs="*", default=["trained", "frozen"])
     args = parser.parse_args()
     seeds = range(args.seeds)
     if args.mode == "fast":
-        fast(seeds, args.steps or 200, args.rate, args.rank)
+        for bias in args.bias:
+            fast(seeds, args.steps or 60, args.rate, bias)
+    elif args.mode == "problems":
+        problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS))
+    elif args.mode == "fresh":
+        fresh(args.only, seeds, args.steps or 500, args.optimizers or list(DRAWN))
     elif args.mode == "peak":
         peak(seeds, args.steps or 600)
     elif args.mode == "rivals":

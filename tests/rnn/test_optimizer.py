@@ -64,18 +64,6 @@ def test_the_step_is_the_clipped_gradient(eta, threshold):
     assert int(state.clipped) == np.sum(eta * EIGENVALUES[:4] > threshold)
 
 
-def test_fast_takes_the_rate_from_the_least_followed_mode():
-    matrix, rows = quadratic()
-    theta = jnp.ones(SIZE)
-    gradient = matrix @ theta
-    tx = rnn.low_rank_natural_gradient(100.0, mode="fast", rank=3, fisher=exact_fisher(matrix))
-    update, state = tx.update(gradient, tx.init(theta), theta, value=jnp.ones(()))
-    rate = 0.5 / EIGENVALUES[2]
-    assert float(state.rate / state.trust) == pytest.approx(rate, rel=1e-6)
-    expected = -float(state.trust) * rate * clipped(np.asarray(gradient), rows, rate, 0.5, 3)
-    np.testing.assert_allclose(update, expected, rtol=1e-5, atol=1e-7)
-
-
 @pytest.mark.parametrize("eigenvalues", [EIGENVALUES, np.geomspace(400.0, 1.0, SIZE)])
 @pytest.mark.parametrize("seed", range(5))
 def test_descent_beyond_two_over_lambda_does_not_jump(eigenvalues, seed):
@@ -129,23 +117,6 @@ def test_a_round_sees_one_sub_batch_and_every_followed_direction_once():
     parts = np.concatenate([np.abs(block) for block, _ in seen])
     np.testing.assert_allclose(parts, np.eye(SIZE)[[0, 1, 2, 0, 1, 2]], atol=1e-12)
     np.testing.assert_allclose(space.values, [*EIGENVALUES[:3], 0.5], rtol=1e-12)  # the last waits
-
-
-def test_fast_takes_back_a_rise_and_repeats_it_shorter():
-    matrix, _ = quadratic()
-    theta = jnp.ones(SIZE)
-    tx = rnn.low_rank_natural_gradient(1.0, mode="fast", rank=4, fisher=exact_fisher(matrix))
-    state = tx.init(theta)
-    first, state = tx.update(matrix @ theta, state, theta, value=jnp.asarray(1.0))
-    moved = theta + first
-    second, after = tx.update(matrix @ moved, state, moved, value=jnp.asarray(2.0))
-    assert int(after.rejected) == 1
-    assert float(after.trust) <= float(state.trust) / 2
-    again = moved + second - theta
-    assert float(jnp.vdot(again, first) / jnp.vdot(first, first)) == pytest.approx(
-        float(after.trust / state.trust), rel=1e-3
-    )
-    np.testing.assert_array_equal(after.parameters, theta)
 
 
 def test_a_rise_within_rounding_is_accepted():

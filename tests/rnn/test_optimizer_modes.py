@@ -1,0 +1,506 @@
+"""Fast and stochastic mode against dense linear algebra, what every mode survives, and life among Optax's wrappers."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import rnn
+from rnn.models.parameters import Leaves
+from rnn.natural_gradient.truncated import solve
+
+SIZE = 8
+MODES = ("smooth", "fast", "stochastic")
+
+
+def spread(seed=0, least=1e-2):
+    """A positive matrix with eigenvalues from ``least`` to 10."""
+    q = np.linalg.qr(np.random.default_rng(seed).normal(size=(SIZE, SIZE)))[0]
+    return q @ np.diag(np.geomspace(least, 10, SIZE)) @ q.T
+
+
+def problem(samples=16, seed=0):
+    """A regression by one hidden layer, with its loss and a batch."""
+    rng = np.random.default_rng(seed)
+    params = {"w": jnp.asarray(rng.normal(size=(3, 4))), "b": jnp.zeros(4), "v": jnp.asarray(rng.normal(size=(4, 1)))}
+    x = jnp.asarray(rng.normal(size=(samples, 3)))
+
+    def outputs(p, batch):
+        return jnp.tanh(batch["x"] @ p["w"] + p["b"]) @ p["v"]
+
+    def loss(p, batch):
+        return jnp.mean((outputs(p, batch) - batch["y"]) ** 2)
+
+    return params, outputs, loss, {"x": x, "y": jnp.sin(x[:, :1])}
+
+
+def trained(tx, steps, start, loss, batches, outputs, state=None, **extra):
+    """Losses seen and what is reached; ``batches`` is a function of the step."""
+    params, state, seen = start, tx.init(start) if state is None else state, []
+
+    @jax.jit
+    def step(params, state, batch):
+        value, gradient = jax.value_and_grad(loss)(params, batch)
+        fisher = rnn.gauss_newton(outputs, batch, samples=jax.tree.leaves(batch)[0].shape[0])
+        update, state = tx.update(gradient, state, params, value=value, fisher=fisher, **extra)
+        return optax.apply_updates(params, update), state, value
+
+    for k in range(steps):
+        params, state, value = step(params, state, batches(k))
+        seen.append(float(value))
+    return np.asarray(seen), params, state
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.3])
+@pytest.mark.parametrize("warm", [0.0, 1.0])
+def test_the_solve_is_the_dense_solution(damping, warm):
+    matrix, rng = spread(), np.random.default_rng(1)
+    rhs, start = jnp.asarray(rng.normal(size=SIZE)), warm * jnp.asarray(rng.normal(size=SIZE))
+    found = solve(lambda v: matrix @ v, rhs, start, jnp.asarray(damping), 40, jnp.asarray(0.0))
+    exact = np.linalg.solve(matrix + damping * np.eye(SIZE), np.asarray(rhs))
+    np.testing.assert_allclose(np.asarray(found.x), exact, rtol=1e-7)
+    assert float(found.curvature) == pytest.approx(exact @ matrix @ exact, rel=1e-7)
+    assert 5 < float(found.top) <= 10 * (1 + 1e-12)
+
+
+def test_a_solve_never_ends_uphill():
+    """Whatever the start: with few iterations ``⟨rhs, x⟩`` is positive, as a step downhill needs."""
+    matrix, rng = spread(), np.random.default_rng(2)
+    for _ in range(20):
+        rhs, start = jnp.asarray(rng.normal(size=SIZE)), jnp.asarray(100 * rng.normal(size=SIZE))
+        found = solve(lambda v: matrix @ v, rhs, start, jnp.asarray(0.1), 1, jnp.asarray(0.0))
+        assert float(jnp.vdot(rhs, found.x)) > 0
+
+
+def test_a_matrix_that_is_not_positive_ends_the_solve():
+    matrix = jnp.diag(jnp.asarray([2.0, -1.0]))
+    found = solve(lambda v: matrix @ v, jnp.asarray([1.0, 1e-3]), jnp.zeros(2), jnp.asarray(0.0), 40, jnp.asarray(0.0))
+    assert np.all(np.isfinite(found.x))
+    assert int(found.iterations) < 40
+    assert float(found.x[0]) == pytest.approx(0.5, rel=1e-2)
+
+
+def test_fast_makes_the_damped_gauss_newton_step():
+    """On a quadratic of well separated scales the first step is ``−(F + μ)⁻¹ G``, shortened by nothing."""
+    matrix = spread(least=1.0)
+    theta = jnp.ones(SIZE)
+    gradient = matrix @ theta
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=lambda p, block, turn: block @ matrix)
+    update, state = jax.jit(tx.update)(gradient, tx.init(theta), theta, value=theta @ gradient / 2)
+    mu = float(state.damping)
+    assert mu == pytest.approx(0.1 * gradient @ matrix @ gradient / (gradient @ gradient), rel=1e-9)
+    exact = -np.linalg.solve(matrix + mu * np.eye(SIZE), np.asarray(gradient))
+    assert np.linalg.norm(update - exact) < 0.1 * np.linalg.norm(exact)
+    assert float(state.predicted) == pytest.approx(-gradient @ update - update @ matrix @ update / 2, rel=1e-6)
+
+
+def test_fast_solves_a_quadratic_in_few_steps():
+    matrix = spread(least=1e-3)
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=lambda p, block, turn: block @ matrix)
+    theta, losses, move = jnp.ones(SIZE), [], jax.jit(tx.update)
+    state = tx.init(theta)
+    for _ in range(25):
+        losses.append(float(theta @ matrix @ theta) / 2)
+        update, state = move(matrix @ theta, state, theta, value=jnp.asarray(losses[-1]))
+        theta = theta + update
+    assert losses[-1] < 1e-12 * losses[0]
+    assert int(state.rejected) == 0
+
+
+def test_fast_takes_back_twice_and_then_looks_again():
+    """The second step that raises the loss is taken back to its start, where any value is the new reference."""
+    matrix = spread()
+    theta = jnp.ones(SIZE)
+    gradient = matrix @ theta
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=lambda p, block, turn: block @ matrix)
+    move = jax.jit(tx.update)
+    first, state = move(gradient, tx.init(theta), theta, value=jnp.asarray(1.0))
+    at = theta + first
+    second, state = move(matrix @ at, state, at, value=jnp.asarray(2.0))
+    assert int(state.rejected) == 1
+    assert float(state.trust) <= 0.5
+    assert 0 < np.linalg.norm(at + second - theta) < 0.6 * np.linalg.norm(first)
+    np.testing.assert_array_equal(state.parameters, theta)
+    at = at + second
+    third, state = move(matrix @ at, state, at, value=jnp.asarray(2.0))
+    np.testing.assert_allclose(at + third, theta, rtol=1e-14)
+    _, state = move(gradient, state, theta, value=jnp.asarray(3.0))
+    assert float(state.value) == 3
+    assert int(state.rejected) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_targets_that_change_cost_a_few_steps(mode):
+    params, outputs, loss, batch = problem()
+    other = batch | {"y": 3 + jnp.cos(2 * batch["x"][:, 1:2])}
+    tx = rnn.low_rank_natural_gradient(0.05, mode=mode) if mode != "fast" else rnn.low_rank_natural_gradient(mode=mode)
+    seen, _, _ = trained(tx, 90, params, loss, lambda k: batch if k < 20 else other, outputs)
+    assert seen[20] > 2
+    assert seen[-1] < 0.1 * seen[20]
+    if mode == "fast":
+        assert seen[35] < 0.2 * seen[20]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("bad", [np.nan, 1e15])
+def test_one_bad_batch_costs_a_few_steps(mode, bad):
+    """Targets that are not finite, or huge, once."""
+    params, outputs, loss, batch = problem()
+    broken = batch | {"y": batch["y"].at[0].set(bad)}
+    tx = rnn.low_rank_natural_gradient(0.05 if mode != "fast" else None, mode=mode)
+    seen, reached, _ = trained(tx, 60, params, loss, lambda k: broken if k == 10 else batch, outputs)
+    whole, _, _ = trained(tx, 45, params, loss, lambda k: batch, outputs)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(reached))
+    assert seen[-1] <= 1.05 * whole[-1] + 1e-9
+
+
+def test_trust_and_damping_recover_from_a_hundred_bad_batches():
+    params, outputs, loss, batch = problem()
+    broken = batch | {"y": batch["y"].at[0].set(np.nan)}
+    tx = rnn.low_rank_natural_gradient(mode="fast")
+    seen, _, state = trained(tx, 150, params, loss, lambda k: broken if 10 <= k < 110 else batch, outputs)
+    assert seen[-1] < 0.02 * seen[9]
+    assert float(state.trust) >= 1 / 64
+
+
+def test_smooth_takes_back_a_huge_finite_step():
+    """Beyond a kink that no product has seen the gradient is a thousand times larger; the step is repeated shorter."""
+    theta = jnp.full(SIZE, 1.0)
+    tx = rnn.low_rank_natural_gradient(0.5, fisher=lambda p, block, turn: 0.1 * block)
+    move = jax.jit(tx.update)
+    update, state = move(0.1 * theta, tx.init(theta), theta)
+    at = theta + update
+    back, state = move(-1e3 * theta, state, at)
+    assert int(state.rejected) == 1
+    assert np.linalg.norm(update + back) <= 0.5 * np.linalg.norm(update)
+
+
+def test_a_learnt_pair_is_bounded_by_the_products():
+    """A jump of the gradient across a kink says 1e6; four times what was measured is believed."""
+    theta = jnp.arange(1.0, SIZE + 1)
+    tx = rnn.low_rank_natural_gradient(0.1, fisher=lambda p, block, turn: 20 * block)
+    move = jax.jit(tx.update)
+    state = tx.init(theta)
+    for _ in range(40):
+        update, state = move(20 * theta, state, theta)
+    gradient = 20 * theta + 1e5 * jnp.eye(SIZE)[3]
+    _, state = move(gradient, state, theta + update)
+    assert float(state.space.values.max()) <= 4 * 20 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_smooth_does_not_explode_at_large_rates(rate):
+    params, outputs, loss, batch = problem(seed=3)
+    steep = batch | {"x": 5 * batch["x"]}
+    seen, _, _ = trained(rnn.low_rank_natural_gradient(rate, rank=2), 300, params, loss, lambda k: steep, outputs)
+    assert np.mean(seen > 2 * seen[0]) < 0.02  # steps that are taken back do show
+    assert seen[-1] < 0.1 * seen[0]
+
+
+def test_stochastic_is_adam_where_nothing_bends():
+    theta = jnp.arange(1.0, SIZE + 1)
+    gradients = np.random.default_rng(0).normal(size=(20, SIZE))
+    ours = rnn.low_rank_natural_gradient(1e-2, mode="stochastic", fisher=lambda p, block, turn: 0 * block)
+    adam, params = optax.adam(1e-2), [theta, theta]
+    states = [ours.init(theta), adam.init(theta)]
+    moves = [jax.jit(tx.update) for tx in (ours, adam)]
+    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes integers and floats
+        for g in jnp.asarray(gradients):
+            for k, move in enumerate(moves):
+                update, states[k] = move(g, states[k], params[k])
+                params[k] = params[k] + update
+    np.testing.assert_allclose(params[0], params[1], rtol=1e-6)
+
+
+def test_stochastic_makes_the_implicit_step():
+    """Two preconditioned iterations solve what has two scales."""
+    matrix = jnp.diag(jnp.asarray([100.0, 100, 100, 0, 0, 0, 0, 0]))
+    gradient = jnp.where(jnp.arange(SIZE) < 3, 50.0, 50.0)
+    tx = rnn.low_rank_natural_gradient(0.1, mode="stochastic", fisher=lambda p, block, turn: block @ matrix)
+    theta = jnp.ones(SIZE)
+    update, _ = tx.update(gradient, tx.init(theta), theta)
+    np.testing.assert_allclose(update, -gradient / (np.diag(matrix) + 50.0 / 0.1), rtol=1e-6)
+
+
+def test_stochastic_judges_a_step_on_its_own_minibatch():
+    """Outputs ``exp(10 w)`` leave their tangent behind after a step of ``0.5``."""
+    fisher = rnn.gauss_newton(
+        lambda w, b: jnp.exp(10 * b * w), jnp.ones((4, 1)), loss=lambda y, b: 1e-9 * jnp.sum(y**2)
+    )
+    tx = rnn.low_rank_natural_gradient(0.5, mode="stochastic", fisher=fisher)
+    w = jnp.zeros(1)
+    update, state = tx.update(-jnp.ones(1), tx.init(w), w)
+    assert float(state.bent) > 0.5
+    assert int(state.rejected) == 1
+    assert 0 < float(update[0]) < 0.5
+    assert float(state.trust) < 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_group_is_followed_as_the_block_of_the_whole(mode):
+    """Inside ``multi_transform`` the product is the block of F that belongs to the group."""
+    params, outputs, loss, batch = problem()
+    value, gradient = jax.value_and_grad(loss)(params, batch)
+    fisher = rnn.gauss_newton(outputs, batch, samples=16)
+    alone = rnn.low_rank_natural_gradient(
+        0.1, mode=mode, fisher=rnn.gauss_newton(lambda w, b: outputs(params | w, b), batch, samples=16)
+    )
+    part = {"w": params["w"]}
+    expected, _ = alone.update({"w": gradient["w"]}, alone.init(part), part, value=value)
+    labels = {"w": "ours", "b": "frozen", "v": "frozen"}
+    group = rnn.low_rank_natural_gradient(0.1, mode=mode, fisher=fisher)
+    for tx in (
+        optax.multi_transform({"ours": group, "frozen": optax.set_to_zero()}, labels),
+        optax.chain(
+            optax.masked(group, {"w": True, "b": False, "v": False}),
+            optax.masked(optax.set_to_zero(), {"w": False, "b": True, "v": True}),
+        ),
+    ):
+        update, _ = tx.update(gradient, tx.init(params), params, value=value, model=params)
+        np.testing.assert_allclose(update["w"], expected["w"], rtol=1e-6)
+        np.testing.assert_array_equal(update["b"], 0)
+
+
+def test_a_plain_function_serves_a_group_too():
+    params, outputs, loss, batch = problem()
+    gradient = jax.grad(loss)(params, batch)
+    products = rnn.gauss_newton(outputs, batch, samples=16)
+    mask = {"w": True, "b": False, "v": False}
+    found = []
+    for fisher in (products, lambda p, block, turn: products(p, block, turn)):
+        tx = optax.masked(rnn.low_rank_natural_gradient(0.1, fisher=fisher), mask)
+        found.append(tx.update(gradient, tx.init(params), params, model=params)[0])
+    np.testing.assert_allclose(found[0]["w"], found[1]["w"], rtol=1e-9)
+
+
+def test_a_missing_part_of_the_model_is_named():
+    params, outputs, loss, batch = problem()
+    tx = optax.masked(
+        rnn.low_rank_natural_gradient(0.1, fisher=rnn.gauss_newton(outputs, batch)), {"w": True, "b": False, "v": False}
+    )
+    with pytest.raises(ValueError, match=r"model=model"):
+        tx.update(jax.grad(loss)(params, batch), tx.init(params), params)
+
+
+@pytest.mark.parametrize(("mode", "given"), [("smooth", "products"), ("fast", "update"), ("stochastic", "whole")])
+def test_equinox_models_as_they_are(mode, given):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 3)))
+    model = eqx.nn.MLP(3, 1, 4, 1, activation=jnp.tanh, key=jax.random.key(0))
+    fisher = rnn.gauss_newton(lambda m, b: jax.vmap(m)(b), x, model=model if given == "products" else None)
+    value, gradient = eqx.filter_value_and_grad(lambda m: jnp.mean((jax.vmap(m)(x) - 1) ** 2))(model)
+    tx = rnn.low_rank_natural_gradient(0.1, mode=mode, fisher=fisher)
+    state = tx.init(eqx.filter(model, eqx.is_inexact_array))
+    params = model if given == "whole" else eqx.filter(model, eqx.is_inexact_array)
+    extra = {"model": model} if given == "update" else {}
+    update, _ = tx.update(gradient, state, params, value=value, **extra)
+    moved = eqx.apply_updates(model, update)
+    assert float(jnp.mean((jax.vmap(moved)(x) - 1) ** 2)) < float(value)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_inject_hyperparams_takes_the_products(mode):
+    params, outputs, loss, batch = problem()
+    fisher = rnn.gauss_newton(outputs, batch)
+    plain = rnn.low_rank_natural_gradient(0.1, mode=mode, fisher=fisher)
+    tx = optax.inject_hyperparams(rnn.low_rank_natural_gradient)(learning_rate=0.1, mode=mode, fisher=fisher)
+    value, gradient = jax.value_and_grad(loss)(params, batch)
+    state = tx.init(params)
+    got, state = jax.jit(tx.update)(gradient, state, params, value=value)
+    expected, _ = jax.jit(plain.update)(gradient, plain.init(params), params, value=value)
+    np.testing.assert_allclose(got["w"], expected["w"], rtol=1e-6)
+    assert "learning_rate" in state.hyperparams
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tx: optax.chain(optax.add_decayed_weights(1e-4), tx),
+        lambda tx: optax.chain(tx, optax.add_decayed_weights(-1e-5)),
+        lambda tx: optax.apply_if_finite(tx, 3),
+        lambda tx: optax.MultiSteps(tx, 2).gradient_transformation(),
+    ],
+    ids=["decay before", "decay after", "apply_if_finite", "accumulation"],
+)
+def test_it_lives_among_the_wrappers(mode, wrap):
+    params, outputs, loss, batch = problem()
+    fisher = rnn.gauss_newton(outputs, batch)
+    inner = rnn.low_rank_natural_gradient(0.02 if mode != "fast" else None, mode=mode, fisher=fisher)
+    if mode == "fast" and wrap(optax.sgd(0.1)).init(params).__class__.__name__ == "MultiStepsState":
+        inner = rnn.low_rank_natural_gradient(0.02, fisher=fisher)  # a wrapper that drops the loss: smooth mode
+    with jax.numpy_dtype_promotion("standard"):  # Optax's own accumulator mixes integers and floats
+        seen, _, _ = trained(optax.with_extra_args_support(wrap(inner)), 30, params, loss, lambda k: batch, outputs)
+    assert seen[-1] < 0.9 * seen[0]
+
+
+def test_accumulation_in_fast_mode_names_what_it_drops():
+    params, outputs, loss, batch = problem()
+    tx = optax.MultiSteps(
+        rnn.low_rank_natural_gradient(mode="fast", fisher=rnn.gauss_newton(outputs, batch)), 2
+    ).gradient_transformation()
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(ValueError, match="value"):
+        tx.update(jax.grad(loss)(params, batch), tx.init(params), params)
+
+
+@pytest.mark.parametrize("samples", [4, 8, 16])
+def test_sums_and_means_over_samples_are_both_right(samples):
+    """A part of a sum counts for the whole batch; the whole matrix is B times that of the mean."""
+    params, outputs, _, batch = problem()
+    leaves = Leaves.of(params)
+    block = leaves.unflatten(jnp.eye(16 + 4)[:3, : leaves.flatten(params).size])
+    error = lambda y, b: (y - b["y"]) ** 2  # noqa: E731
+    mean = rnn.gauss_newton(outputs, batch, loss=lambda y, b: jnp.mean(error(y, b)), samples=samples)
+    total = rnn.gauss_newton(outputs, batch, loss=lambda y, b: jnp.sum(error(y, b)), samples=samples)
+    one, other = (leaves.flatten(f(params, block, jnp.asarray(0)), lead=1) for f in (mean, total))
+    np.testing.assert_allclose(other, 16 * one, rtol=1e-9)
+
+
+def test_a_mean_over_a_mask_is_a_mean():
+    params, outputs, _, batch = problem()
+    batch = batch | {"mask": jnp.asarray([1.0] * 3 + [0.0] * 5 + [1.0] * 8)[:, None]}
+
+    def loss(y, b):
+        return jnp.sum(b["mask"] * (y - b["y"]) ** 2) / jnp.maximum(b["mask"].sum(), 1)
+
+    leaves = Leaves.of(params)
+    block = leaves.unflatten(jnp.eye(leaves.flatten(params).size)[:2])
+    part = {k: v[:4] for k, v in batch.items()}
+    expected = rnn.gauss_newton(outputs, part, loss=loss)(params, block, jnp.asarray(0))
+    got = rnn.gauss_newton(outputs, batch, loss=loss, samples=4)(params, block, jnp.asarray(0))
+    np.testing.assert_allclose(got["w"], expected["w"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["zero", "nan"])
+def test_sub_batches_of_padding_alone_are_harmless(guarded):
+    """Half of the stretches hold nothing: their product is zero, or 0/0."""
+    params, outputs, _, batch = problem(samples=128)
+    batch = batch | {"mask": (jnp.arange(128) < 64).astype(float)[:, None]}
+
+    def weighted(y, b):
+        weight = jnp.maximum(b["mask"].sum(), 1) if guarded else b["mask"].sum()
+        return jnp.sum(b["mask"] * (y - b["y"]) ** 2) / weight
+
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=rnn.gauss_newton(outputs, batch, loss=weighted))
+    seen, _, _ = trained(tx, 60, params, lambda p, b: weighted(outputs(p, b), b), lambda k: batch, outputs)
+    assert np.all(np.isfinite(seen))
+    assert seen[-1] < 1e-2 * seen[0]
+
+
+def test_a_batch_may_change_its_size():
+    params, outputs, loss, batch = problem()
+    tx = rnn.low_rank_natural_gradient(mode="fast")
+    seen, _, _ = trained(tx, 12, params, loss, lambda k: {n: v[: (16, 5)[k % 2]] for n, v in batch.items()}, outputs)
+    assert np.all(np.isfinite(seen))
+    assert min(seen[-2:]) < 0.2 * seen[0]
+
+
+def test_a_value_from_elsewhere_is_judged_all_the_same():
+    """The loss of the step before: a rise is seen one step late, and training goes on."""
+    params, outputs, loss, batch = problem()
+    fisher = rnn.gauss_newton(outputs, batch)
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=fisher)
+
+    @jax.jit
+    def step(params, state, late):
+        value, gradient = jax.value_and_grad(loss)(params, batch)
+        update, state = tx.update(gradient, state, params, value=late)
+        return optax.apply_updates(params, update), state, value
+
+    state, late = tx.init(params), loss(params, batch)
+    first = late
+    for _ in range(60):
+        params, state, late = step(params, state, late)
+    assert float(late) < 0.02 * float(first)
+
+
+@pytest.mark.parametrize("mode", ["fast", "stochastic"])
+def test_state_survives_a_round_trip_through_its_leaves(mode):
+    params, outputs, loss, batch = problem()
+    tx = rnn.low_rank_natural_gradient(mode=mode)
+    _, reached, state = trained(tx, 10, params, loss, lambda k: batch, outputs)
+    leaves, structure = jax.tree.flatten(state)
+    again = jax.tree.unflatten(structure, [jnp.asarray(np.array(leaf)) for leaf in leaves])
+    one, _, _ = trained(tx, 5, reached, loss, lambda k: batch, outputs, state=state)
+    other, _, _ = trained(tx, 5, reached, loss, lambda k: batch, outputs, state=again)
+    np.testing.assert_array_equal(one, other)
+    size = Leaves.of(params).flatten(params).size
+    assert sum(leaf.size for leaf in leaves) <= 3 * size + 14
+
+
+@pytest.mark.parametrize("mode", ["fast", "stochastic"])
+def test_half_precision_parameters_keep_their_dtype(mode):
+    params = {"half": jnp.ones(3, jnp.bfloat16), "single": jnp.ones(2, jnp.float32)}
+    x = jnp.ones((4, 3), jnp.float32)
+
+    def outputs(p, x):
+        return (x @ p["half"].astype(jnp.float32)) * p["single"].sum()
+
+    tx = rnn.low_rank_natural_gradient(mode=mode, fisher=rnn.gauss_newton(outputs, x))
+    value, gradient = jax.value_and_grad(lambda p: jnp.mean((outputs(p, x) - 1) ** 2))(params)
+    update, _ = tx.update(gradient, tx.init(params), params, value=value)
+    assert (update["half"].dtype, update["single"].dtype) == (jnp.bfloat16, jnp.float32)
+    assert all(np.all(np.isfinite(np.asarray(u, float))) for u in update.values())
+
+
+def test_the_rate_of_fast_mode_is_a_part_of_its_step():
+    matrix = spread()
+    theta = jnp.ones(SIZE)
+    updates = []
+    for rate in (None, 1.0, 10.0, 0.25):
+        tx = rnn.low_rank_natural_gradient(rate, mode="fast", fisher=lambda p, block, turn: block @ matrix)
+        updates.append(tx.update(matrix @ theta, tx.init(theta), theta, value=jnp.ones(()))[0])
+    for same in updates[1:3]:
+        np.testing.assert_array_equal(same, updates[0])
+    np.testing.assert_allclose(updates[3], updates[0] / 4, rtol=1e-12)
+
+
+def test_smooth_needs_a_rate():
+    with pytest.raises(ValueError, match="learning_rate"):
+        rnn.low_rank_natural_gradient()
+
+
+def test_train_leaves_a_trial_step_to_the_optimizer():
+    """A step whose loss is not finite is no divergence where the parameters stay finite."""
+    task = rnn.student_teacher(3, size=6, batch=8, horizon=4)
+
+    def once(updates, state, params=None):
+        moves = jax.tree.map(lambda g: jnp.where(state == 3, jnp.full_like(g, 1e30), -1e-3 * g), updates)
+        back = jax.tree.map(lambda p: jnp.where(state == 4, 0.1 - p, 0), params)
+        return jax.tree.map(lambda m, b: jnp.where(state == 4, b, m), moves, back), state + 1
+
+    spiky = optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), once)
+    run = rnn.train(task, spiky, steps=8, diagnose_every=0)
+    assert not np.isfinite(run.loss[4])
+    assert np.isfinite(run.loss[-1])
+    with pytest.raises(rnn.DivergedError, match="step"):
+        rnn.train(task, optax.sgd(1e30), steps=8, diagnose_every=0)
+
+
+def test_task_products_know_the_loss():
+    """With classes and a mask as with the mean squared error."""
+    task = rnn.student_teacher(3, size=6, batch=8, horizon=4, dtype=jnp.float64)
+    classes = jnp.asarray(np.random.default_rng(0).integers(0, 2, (8, 4)))
+    mask = jnp.asarray(np.random.default_rng(1).random((8, 4)))
+    task = rnn.Task(task.student, task.h0, classes, mask=mask, loss="cross_entropy", readout=jnp.eye(2, 6))
+    student, rest = rnn.partition(task.student)
+    leaves = Leaves.of(student)
+    flat = leaves.flatten(student)
+
+    def read(v):
+        return task.read(eqx.combine(leaves.unflatten(v, student), rest))
+
+    y = read(flat)
+    jacobian = jax.jacobian(read)(flat).reshape(y.size, -1)
+    hessian = jax.hessian(lambda y: task.compare(y, task.batch))(y).reshape(y.size, y.size)
+    block = jnp.eye(flat.size)[:2]
+    image = rnn.fisher_of(task, samples=8)(student, leaves.unflatten(block), jnp.asarray(0))
+    np.testing.assert_allclose(
+        np.asarray(leaves.flatten(image, lead=1)),
+        np.asarray(jacobian.T @ hessian @ jacobian)[:2],
+        rtol=1e-8,
+        atol=1e-12,
+    )
