@@ -32,7 +32,7 @@ def test_a_path_of_checkpoints_shows_its_pitchfork(tmp_path, capsys):
     assert facts["steps"] == [0, 1, 2]
     assert facts["read"]["assumed"] == ["tanh, which the file does not say (activation= does)"]
     first = (out / "report.html").read_text().partition("</h1>")[2]
-    assert first.strip().startswith("<p>1 → 3 fixed points, 1 → 2 stable; by pitchfork at step 0.666667;")
+    assert first.strip().startswith('<p class="lead">1 → 3 fixed points, 1 → 2 stable; by pitchfork at step 0.666667;')
     assert facts == json.loads((out / "summary.json").read_text())
     for name in ("report.html", "figures/analysis.png", "figures/analysis.svg"):
         assert (out / name).stat().st_size > 0

@@ -10,20 +10,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import sympy as sp
 
-__all__ = ["figure", "formula", "page", "paragraph", "section", "table"]
+__all__ = ["figure", "formula", "page", "paragraph", "points", "section", "table"]
 
 _STYLE = """
-:root { color-scheme: light; }
+:root { color-scheme: light dark; --ink: #1a1a1a; --soft: #444; --line: #ccc; --paper: #fff; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --soft: #b8b8b8; --line: #555; --paper: #16181b; } }
 body { font: 17px/1.55 Georgia, 'Times New Roman', serif; max-width: 66rem; margin: 2.5rem auto;
-       padding: 0 1.5rem; color: #1a1a1a; background: #fff; }
+       padding: 0 1.5rem; color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
 h1 { font-size: 2rem; line-height: 1.2; margin-bottom: .3rem; }
-h2 { margin-top: 2.6rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
+h2 { margin-top: 2.6rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
+.lead { font-size: 1.15rem; }
+.wide { overflow-x: auto; }
+.wide:focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem; }
-th, td { text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+th, td { text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line);
+         vertical-align: top; overflow-wrap: normal; }
 td { font-variant-numeric: tabular-nums; }
-figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { font-size: .92rem; color: #444; }
-math[display=block] { margin: 1rem 0; font-size: 1.15rem; }
+figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; background: #fff; }
+figcaption { font-size: .92rem; color: var(--soft); }
+math[display=block] { margin: 1rem 0; font-size: 1.15rem; overflow-x: auto; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; padding: 0 .8rem; font-size: 16px; } h1 { font-size: 1.5rem; }
+  figure img { max-width: none; width: 44rem; }
+}
+@media print { :root { --ink: #000; --soft: #333; --line: #999; --paper: #fff; } figure, tr { break-inside: avoid; }
+  .wide { overflow: visible; } figure img { max-width: 100%; width: auto; } }
 """
 
 
@@ -33,8 +44,15 @@ def page(title: str, lead: str, body: Sequence[str]) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{paragraph(lead)}\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f'<main>\n<h1>{html.escape(title)}</h1>\n<p class="lead">{html.escape(lead)}</p>\n'
+        + "\n".join(body)
+        + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def points(texts: Sequence[str]) -> str:
+    """A list of plain texts, escaped."""
+    return "<ul>\n" + "\n".join(f"<li>{html.escape(text)}</li>" for text in texts) + "\n</ul>" if texts else ""
 
 
 def section(title: str, *parts: str) -> str:
@@ -49,9 +67,14 @@ def paragraph(text: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table; floats are shown to four significant digits."""
-    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    cells = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
     lines = ["<tr>" + "".join(f"<td>{html.escape(_cell(v))}</td>" for v in row) + "</tr>" for row in rows]
-    return f"<table>\n<tr>{cells}</tr>\n" + "\n".join(lines) + "\n</table>"
+    return _wide(f"table of {', '.join(head)}", f"<table>\n<tr>{cells}</tr>\n" + "\n".join(lines) + "\n</table>")
+
+
+def _wide(name: str, inner: str) -> str:
+    """A box that scrolls where its content is wider than the page, and that the keyboard can reach."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(name, quote=True)}">{inner}</div>'
 
 
 def _cell(value: Any) -> str:
@@ -62,7 +85,8 @@ def figure(image: bytes, caption: str) -> str:
     """An inlined PNG, with its caption also as alternative text."""
     data = base64.b64encode(image).decode()
     text = html.escape(caption, quote=True)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    drawn = _wide("figure", f'<img alt="{text}" src="data:image/png;base64,{data}">')
+    return f"<figure>{drawn}<figcaption>{text}</figcaption></figure>"
 
 
 def formula(left: sp.Expr, right: sp.Expr) -> str:

@@ -131,8 +131,8 @@ def make(command: str, entries: Sequence[Entry], settings: Settings, out: Path, 
     facts = _finite(facts | {key: None for entry in absent for key in entry.study.keys})
     sections = [study.section(found[entry], drawn[entry]) for entry, study in studies.items()]
     title = next(iter(studies.values())).title
-    lead = " ".join(sentence.rstrip(".") + "." for sentence in headline)
-    page = report.page(title, lead, [*sections, _rest(settings, seconds, absent)])
+    first, *others = [f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}." for sentence in headline] or [""]
+    page = report.page(title, first, [report.points(others), *sections, _rest(settings, seconds, absent)])
     write_whole(out / "summary.json", json.dumps(facts, indent=1, allow_nan=False))
     write_whole(out / "report.html", page)
     meter.close()

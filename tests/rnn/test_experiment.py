@@ -120,7 +120,8 @@ def test_summary_is_json_and_report_is_self_contained(story, tmp_path):
     assert 'src="http' not in page
     assert "<math" in page
     assert "There is no pitchfork" in page
-    assert STUDY.headline(story)[0].startswith("loss ")
+    assert STUDY.headline(story)[0].startswith("pitchfork at step ")
+    assert STUDY.headline(story)[1].startswith("loss ")
 
 
 def test_bias_turns_the_pitchfork_into_a_fold(story):

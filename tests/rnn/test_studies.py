@@ -154,7 +154,7 @@ def test_a_study_is_a_folder_and_a_line(toy, tmp_path, capsys):
     assert facts["seconds"]["counting"] >= 0
     assert facts["laws"] is None
     page = (out / "report.html").read_text()
-    assert page.index("counted to 5.") < page.index("Counting</h2>")
+    assert page.index("Counted to 5.") < page.index("Counting</h2>")
     assert sorted(file.name for file in (out / "figures").iterdir()) == ["counted.png", "counted.svg"]
     assert main(["reproduce", "--only", "toys"]) == 2
     assert "known are fig1, fig2, fig3, fig4, toy" in capsys.readouterr().err

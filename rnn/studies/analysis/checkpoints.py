@@ -131,7 +131,8 @@ def checkpoints(
                 f"{one.path} differs from {loaded[0].path} in cell or shape; analyse them apart, or leave it out"
             )
     steps, source = steps_of(kept)
-    return Checkpoints(tuple(loaded), tuple(str(file) for file in kept), steps, source, skipped)
+    alone = len({file.parent for file in kept}) == 1
+    return Checkpoints(tuple(loaded), tuple(file.name if alone else str(file) for file in kept), steps, source, skipped)
 
 
 def _along_inputs(files: Sequence[Path], inputs: np.ndarray, options: dict[str, Any]) -> Checkpoints:

@@ -119,9 +119,7 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
             "Fixed points",
             report.table(("model", "step", "fixed points", "stable", "index sum", "search"), rows),
             report.paragraph("An index sum other than 1 says that fixed points of a bounded map are missing."),
-            report.figure(
-                images["analysis"], "Left: multipliers of the last model. Right: fixed points along the way."
-            ),
+            report.figure(images["analysis"], _caption(facts)),
             report.table(("point", "state (first entries)", "leading multipliers", "stable"), _point_rows(a)),
         )
     ]
@@ -153,6 +151,19 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
     read = [report.paragraph(line) for line in found.files.loaded[0].lines]
     parts.append(report.section("How the files were read", *read, *skipped))
     return "\n".join(parts)
+
+
+def _caption(facts: dict[str, Any]) -> str:
+    """What the figure shows, for those who do not see it too."""
+    last = facts["models"][-1]
+    text = f"Multipliers of the {last['fixed_points']} fixed points of {last['name']} and the unit circle."
+    if facts["bifurcations"] is None:
+        return f"{text} Beside them the points along the direction in which they spread most."
+    ranks = [row["value"] for row in facts["stable_rank"]]
+    return (
+        f"{text} Fixed points along the path, solid where stable, with {len(facts['bifurcations'])} bifurcations. "
+        f"Stable rank of the kernel, between {min(ranks):.3g} and {max(ranks):.3g}."
+    )
 
 
 def _point_rows(a: Analysis) -> list[tuple[Any, ...]]:

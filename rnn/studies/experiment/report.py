@@ -101,17 +101,18 @@ def _bias(bias: BiasStory) -> dict[str, Any]:
 
 
 def headline(story: Story) -> list[str]:
-    """Three lines that say how it went."""
-    lines = [f"loss {story.run.loss[0]:.3g} → {story.run.loss[-1]:.3g} in {story.run.steps} steps"]
+    """The answer in one sentence, then how the training went."""
+    trained = f"loss {story.run.loss[0]:.3g} → {story.run.loss[-1]:.3g} in {story.run.steps} steps"
     if not len(story.events):
-        return [*lines, "no bifurcation in this run; train for longer (--preset paper)"]
+        return ["no bifurcation in this run; train for longer (--preset paper)", trained]
     first = story.events[0]
-    lines.append(f"first event: {first.kind.replace('_', ' ')} at step {first.step:.1f}")
-    lines.append(f"stable rank {story.rank.initial:.1f} → {story.rank.minimum:.3f}")
+    parts = [f"{first.kind.replace('_', ' ')} at step {first.step:.1f}"]
+    parts.append(f"the kernel's stable rank fell from {story.rank.initial:.1f} to {story.rank.minimum:.3f}")
     if story.restricted is not None:
         p = story.restricted.prediction
-        lines.append(f"zero-parameter prediction: R² {p.r2():.4f}, largest error {p.max_relative_error():.1%}")
-    return lines
+        told = f"the law predicted its curve without free parameter, R² {p.r2():.4f}, largest error"
+        parts.append(f"{told} {p.max_relative_error():.1%}")
+    return ["; ".join(parts), trained]
 
 
 def section(story: Story, figures: Mapping[str, bytes]) -> str:
