@@ -40,6 +40,7 @@ class Fit:
         residual: ``ln(predicted / measured)``, shape (count,).
         goodness: size and correlation of the residuals, and their p-value.
         parameter, measured: the data.
+        agreement: the fit beside a prediction, where one came with the data.
     """
 
     kind: str | None
@@ -53,6 +54,7 @@ class Fit:
     measured: np.ndarray = field(repr=False)
     data: Measurement = field(repr=False)
     contender: Contender = field(repr=False)
+    agreement: Agreement | None = field(default=None, repr=False)
 
     @property
     def best(self) -> str:
@@ -219,7 +221,8 @@ class Fit:
     def __str__(self) -> str:
         odds = ", ".join(f"{k} {v:.1%}" for k, v in sorted(self.classes.items(), key=lambda p: -p[1]))
         scales = ", ".join(f"{k} = {v:.6g}" for k, v in self.parameters.items())
-        return f"{self.status}\nodds: {odds}\n{scales}"
+        said = f"\n{self.agreement}" if self.agreement is not None else ""
+        return f"{self.status}\nodds: {odds}\n{scales}{said}"
 
 
 def fit(
