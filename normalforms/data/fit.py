@@ -290,11 +290,11 @@ def fit(
     least = min(found.values(), key=lambda c: c.cost)
     pairs = neighbours(data.parameter, data.horizon)
     quality = _quality(least, data, pairs)
-    points = data.count / quality.inflation
+    points = max(data.count / quality.inflation, len(least.free) + 2.0)
     scores = {k: _score(c, data, points, least.cost) for k, c in found.items()}
     top = max(scores, key=lambda k: scores[k])
-    null = null_evidence(data, points)
     best = found[top]
+    ahead = evidence(best, data, data.count) - null_evidence(data, data.count)
     quality = _quality(best, data, pairs)
     odds = {k: float(np.exp(v - scores[top])) for k, v in scores.items()}
     whole = sum(odds.values())
@@ -304,7 +304,7 @@ def fit(
         ((n, 2 * (scores[top] - scores[k]), odds[k] / len(members[k])) for k in odds for n in members[k]),
         key=lambda row: row[1],
     )
-    kind, status = verdict(best, data, odds, quality, scores[top] - null, len(found) > 1)
+    kind, status = verdict(best, data, odds, quality, ahead, len(found) > 1)
     model = best.objective.log_model(best.phi[None], slopes=False)[0][:, 0]
     with np.errstate(all="ignore"):
         residual = np.where(data.amplification > 0, model - np.log(np.abs(data.amplification)), np.nan)

@@ -291,7 +291,7 @@ def test_a_prediction_is_compared():
     y, h = curve("pitchfork", 0.01)
     fit = nf.fit(G, y, horizon=25, initial=h, laws="pitchfork")
     exact = curve("pitchfork")[0]
-    right = fit.against({"amplitude": 2.5, "parameter_scale": 1.1, "state_scale": 0.8, "law": exact})
+    right = fit.against({"amplitude": 2.5, "parameter_scale": 1.1, "state_scale": 0.8, "law": exact}, level=0.999)
     assert right.agrees
     assert right.verdict.startswith("agrees")
     assert right.curves[0].explains
