@@ -125,7 +125,7 @@ def _curve(found: Fit, name: str, curve: np.ndarray, ends: Mapping[str, Any], re
         curve,
         horizon=d.horizon,
         initial=d.initial,
-        laws=found.contender.candidate.map if found.best != found.contender.candidate.map.name else found.best,
+        laws=found.contender.candidate.map,
         critical="free" if d.critical is None else d.critical,
         weights=d.weight,
     )

@@ -28,6 +28,7 @@ _ROUNDING = 1e-24  # squared residual per point below which data count as free o
 # What is known before the data: medians and spreads of ln(b Tᵖ max|x − x*|) and of ln(c h_rms T^q)
 _PRIOR = ((np.log(6.0), 1.0), (np.log(0.5), 1.0))
 _DRAWS = 96
+_FURTHER = 0.2  # prior odds of a law for each further parameter that it has
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _bounds(objective: Objective, data: Measurement) -> tuple[Array, Array]:
     away = width if data.critical is None else float(np.max(np.abs(x - data.critical)))
     unit = 1 / (away * float(np.max(data.horizon)))
     low[1], high[1] = np.log(1e-4 * unit), np.log(1e3 * unit)
-    low[2], high[2] = np.log(1e-5 / data.reach), np.log(_REACH / data.reach)
+    low[2], high[2] = np.log(1e-9 / data.reach), np.log(_REACH / data.reach)
     low[3], high[3] = x.min() - 2 * width, x.max() + 2 * width
     return low, high
 
@@ -188,7 +189,7 @@ def _starts(objective: Objective, data: Measurement, power: float) -> Array | No
     r, _ = objective.residual(grid, slopes=False)
     if objective.additive:
         value = objective.log_model(grid, False)[0]
-        model = np.exp(np.minimum(value, 700.0))
+        model = np.exp(np.minimum(value, 300.0))
         amplitude = np.sum(objective.target[:, None] * model, axis=0) / np.sum(model**2, axis=0)
         grid[:, 0] = np.log(np.maximum(amplitude, 1e-300))
         r, _ = objective.residual(grid, slopes=False)
@@ -242,7 +243,7 @@ def evidence(contender: Contender, data: Measurement, points: float) -> float:
 
     ``L = Γ(n/2) RSS^{−n/2}`` with n = ``points``, the number of independent ones. Priors: ln a flat; ln b and ln c
     normal about the values at which the window shows the transition; x* uniform over twice the window; further
-    parameters as one point's worth of information. The draws are quasi-random and always the same.
+    parameters as one point's worth of information, and each of them divides the law's prior odds by five. The draws are quasi-random and always the same.
     """
     c = contender
     mean, spread = _prior(c, data)
@@ -277,6 +278,7 @@ def evidence(contender: Contender, data: Measurement, points: float) -> float:
     if 3 in free:
         log_prior -= np.log(2 * np.ptp(data.parameter))
     log_q = np.sum(student.logpdf(draws, nu), axis=1) - k * np.log(1.2) - np.linalg.slogdet(root)[1]
+    log_l = log_l + np.log(_FURTHER) * (len(c.candidate.map.parameters) - 1)
     terms = np.where(fine, log_l + log_prior - log_q, -np.inf)
     return float(logsumexp(terms) - np.log(len(draws))) if np.any(fine) else -np.inf
 

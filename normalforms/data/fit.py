@@ -41,6 +41,7 @@ class Fit:
         residual: ``ln(predicted / measured)``, shape (count,).
         goodness: size and correlation of the residuals, and their p-value.
         parameter, measured: the data.
+        agreement: the fit beside a prediction, where one came with the data.
     """
 
     kind: str | None
@@ -54,6 +55,7 @@ class Fit:
     measured: np.ndarray = field(repr=False)
     data: Measurement = field(repr=False)
     contender: Contender = field(repr=False)
+    agreement: Agreement | None = field(default=None, repr=False)
 
     @property
     def best(self) -> str:
@@ -221,7 +223,8 @@ class Fit:
     def __str__(self) -> str:
         odds = ", ".join(f"{k} {v:.1%}" for k, v in sorted(self.classes.items(), key=lambda p: -p[1]))
         scales = ", ".join(f"{k} = {v:.6g}" for k, v in self.parameters.items())
-        return f"{self.status}\nodds: {odds}\n{scales}"
+        said = f"\n{self.agreement}" if self.agreement is not None else ""
+        return f"{self.status}\nodds: {odds}\n{scales}{said}"
 
 
 def fit(
@@ -289,11 +292,11 @@ def fit(
     least = min(found.values(), key=lambda c: c.cost)
     pairs = neighbours(data.parameter, data.horizon)
     quality = _quality(least, data, pairs)
-    points = data.count / quality.inflation
+    points = max(data.count / quality.inflation, len(least.free) + 2.0)
     scores = {k: _score(c, data, points, least.cost) for k, c in found.items()}
     top = max(scores, key=lambda k: scores[k])
-    null = null_evidence(data, points)
     best = found[top]
+    ahead = evidence(best, data, data.count) - null_evidence(data, data.count)
     quality = _quality(best, data, pairs)
     odds = {k: float(np.exp(v - scores[top])) for k, v in scores.items()}
     whole = sum(odds.values())
@@ -303,7 +306,7 @@ def fit(
         ((n, 2 * (scores[top] - scores[k]), odds[k] / len(members[k])) for k in odds for n in members[k]),
         key=lambda row: row[1],
     )
-    kind, status = verdict(best, data, odds, quality, scores[top] - null, len(found) > 1)
+    kind, status = verdict(best, data, odds, quality, ahead, len(found) > 1)
     model = best.objective.log_model(best.phi[None], slopes=False)[0][:, 0]
     with np.errstate(all="ignore"):
         residual = np.where(data.amplification > 0, model - np.log(np.abs(data.amplification)), np.nan)

@@ -77,12 +77,21 @@ def profile_intervals(
             break
         start = np.stack([e.proposal() for e in ends])
         basis = np.stack([e.basis for e in ends])
-        solved = c.solve(start, basis, steps=6, tolerance=1e-5)
+        solved = c.solve(start, basis, steps=10, tolerance=1e-5, damping=1e-5)
         for i, e in enumerate(ends):
-            e.record(solved.phi[i], float(solved.cost[i]) - c.cost)
+            if _touches(c, solved.phi[i]):
+                e.value, e.done = np.inf, True
+            else:
+                e.record(solved.phi[i], float(solved.cost[i]) - c.cost)
     values = [found[i].value if i in found else np.inf for i in range(len(jobs))]
     centre = [float(np.asarray(k) @ c.phi) for k in directions]
     return [(m - values[2 * i], m + values[2 * i + 1]) for i, m in enumerate(centre)]
+
+
+def _touches(c: Contender, phi: Array) -> bool:
+    """Whether a scale has run into its bound: what follows is the same at any value, or has no orbit that stays."""
+    low, high = c.bounds
+    return bool(np.any((phi[1:3] <= low[1:3] + 1e-9) | (phi[1:3] >= high[1:3] - 1e-9)))
 
 
 def _null(c: Contender, reduced: Array) -> Array:
@@ -97,7 +106,7 @@ class _End:
 
     def __init__(self, sign: float, size: float, away: Array, basis: Array, *, limit: float, start: Array) -> None:
         self.sign, self.away, self.basis, self.limit = sign, away, basis, limit
-        self.below, self.above = (0.0, 0.0, start), None
+        self.below, self.above, self.start = (0.0, 0.0, start), None, start
         self.next = size * limit
         self.far = _FAR if np.max(np.abs(away[:3])) > 0 else np.inf
         self.next = min(self.next, _FAR / 4)
@@ -106,7 +115,9 @@ class _End:
     def proposal(self) -> Array:
         """First coordinates with ``k·φ`` at the next distance, from the nearest solved ones."""
         v, _, phi = self.below
-        return phi + self.sign * (self.next - v) * self.away
+        if v > 0:  # the way so far leads on better than the first order does where the profile is flat
+            return phi + (self.next - v) / v * (phi - self.start)
+        return phi + self.sign * self.next * self.away
 
     def record(self, phi: Array, excess: float) -> None:
         """Take in the profile at the distance asked for, and choose the next."""

@@ -249,12 +249,46 @@ def _direction(
     return flat / length
 
 
-def fit(sweep: Sweep, window: tuple[float, float] = (0.9, 1.1), laws: Any = None) -> Any:
-    """Fit the amplification law to ``sweep`` within ``window`` of its parameter: :func:`normalforms.fit` on it.
+def fit(
+    sweep: Sweep,
+    window: tuple[float, float] = (0.9, 1.1),
+    laws: Any = None,
+    *,
+    prediction: Any = None,
+    critical: Any = 1.0,
+    noise: str = "multiplicative",
+) -> nf.Fit:
+    """Fit the amplification law to ``sweep`` within ``window`` of its parameter, beside what the normal form predicts.
 
-    Three parameters: amplitude, scale of the parameter, scale of the initial states. All families compete
-    unless ``laws`` names some. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does
-    not depend on it.
+    :func:`normalforms.fit` on the sweep; its ``agreement`` compares the fitted scales with those that the normal form
+    predicts without a free parameter, ``a = (g_s/scale)²`` (`Sweep.scale`), ``b = c = 1``, at 95 %, with intervals that allow
+    for misfit. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does not depend on it.
+
+    Args:
+        sweep: the measured curve.
+        window: lowest and highest parameter.
+        laws: families that compete; all of them unless given.
+        prediction: of the same sweep (:func:`predict`); its rungs are compared too, each also with a fit of its own.
+        critical: critical parameter, or ``"free"``.
+        noise: as in :func:`normalforms.fit`; ``"bootstrap"`` for intervals from blocks of residuals.
     """
-    part = sweep.window(*window)
-    return nf.fit(part.parameter, part.amplification, horizon=sweep.horizon, initial=sweep.initial, laws=laws)
+    low, high = window
+    keep = (sweep.parameter >= low) & (sweep.parameter <= high)
+    part = sweep.window(low, high)
+    found = nf.fit(
+        part.parameter,
+        part.amplification,
+        horizon=sweep.horizon,
+        initial=sweep.initial,
+        laws=laws,
+        critical=critical,
+        noise=noise,
+    )
+    middle = int(np.argmin(np.abs(sweep.displacement)))
+    expected: dict[str, Any] = {
+        "amplitude": float(sweep.slope[middle] / sweep.scale) ** 2,
+        "parameter_scale": 1.0,
+        "state_scale": 1.0,
+    }
+    rungs = prediction.rungs if prediction is not None else {}
+    return replace(found, agreement=found.against(expected | {name: curve[keep] for name, curve in rungs.items()}))
