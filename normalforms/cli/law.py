@@ -155,7 +155,7 @@ def _shown(form: Any, style: str) -> dict[str, str]:
         return {n: r.latex() for n, r in form.items()}
     if style == "text":
         pairs = form.printed()
-        return {"": str(pairs[0][1]) if len(pairs) == 1 else _lines(pairs)}
+        return {"": str(pairs[0][1]) if len(pairs) == 1 and str(pairs[0][0]) == "A" else _lines(pairs)}
     return {"": form.latex() if style == "latex" else form.code(style)}
 
 

@@ -178,7 +178,7 @@ def gauss_nodes(values: Array, count: int) -> tuple[Array, Array]:
     iteration with full reorthogonalisation (Golub & Meurant, *Matrices, Moments and Quadrature*, ch. 3).
 
     >>> nodes, weights = gauss_nodes(np.linspace(-1, 1, 101), 4)
-    >>> abs(weights @ nodes**6 - np.sum(np.linspace(-1, 1, 101) ** 6)) < 1e-10
+    >>> bool(abs(weights @ nodes**6 - np.sum(np.linspace(-1, 1, 101) ** 6)) < 1e-10)
     True
     """
     size = len(values)

@@ -88,7 +88,7 @@ class DeepLinear:
         """The map in ``a``, its parameter ``g = 1 + η s``: critical at ``g = 1`` for L = 2.
 
         >>> deep_linear(depth=2, rate=1, target=0.1).map.step
-        a*g - a**3
+        -a**3 + a*g
         """
         a, g = sp.symbols("a g", real=True)
         if self.depth == 1:

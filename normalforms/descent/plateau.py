@@ -30,7 +30,8 @@ def plateau_formula(m: Map) -> Formula:
         ValueError: a saddle-node, whose orbits leave below the bifurcation, or a map that is no family.
 
     >>> from normalforms import stability_flip
-    >>> sp.factor(plateau_formula(stability_flip()).expr.subs("g_T", 1))
+    >>> law = plateau_formula(stability_flip())
+    >>> sp.factor(law.expr.subs(law.symbols[1], 1))
     -2*T*(g - 1)**3/(9*eta*h0**2)
     """
     u = recognise(m)

@@ -170,7 +170,7 @@ def escape_radius(m: Map, g: Any) -> Any:
     Infinite for maps that are linear, of R^n, or no polynomial ``Σ a_k hᵏ``: those are followed as far as
     floating-point numbers go.
 
-    >>> from normalforms.maps.map import pitchfork
+    >>> from normalforms import pitchfork
     >>> float(escape_radius(pitchfork(), 1.0))
     2.0
     """
@@ -183,6 +183,7 @@ def escape_radius(m: Map, g: Any) -> Any:
 
 
 def arguments(m: Map, g: Any, h0: Any) -> tuple[list[np.ndarray], list[np.ndarray], tuple[int, ...]]:
+    """Parameters and components of the state as arrays, and the shape that they broadcast to."""
     given = g if isinstance(g, tuple) else (g,)
     if len(given) != len(m.parameters):
         names = ", ".join(p.name for p in m.parameters)
@@ -226,7 +227,7 @@ def iterate(m: Map, g: Any, h0: Any, horizon: int) -> Orbit:
     Raises:
         ValueError: complex or NaN input, shapes that do not match, a horizon that is no positive integer.
 
-    >>> from normalforms.maps.map import stability_flip
+    >>> from normalforms import stability_flip
     >>> iterate(stability_flip(), 1.0, 0.5, 3).s
     array([0.5, 1. , 1.5])
     """

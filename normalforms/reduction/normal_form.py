@@ -111,7 +111,7 @@ class NormalForm:
         Raises:
             ValueError: a reduced jet, which has no map; a degenerate point; a fixed point that cannot be followed.
 
-        >>> from normalforms.maps.map import parse_map
+        >>> from normalforms import parse_map
         >>> from normalforms.reduction.reduce import reduce
         >>> form = reduce(parse_map("r*x*(1-x)", state="x", parameter="r"), at={"x": "2/3", "r": 3})
         >>> g, h0 = form.coordinates(3.02, 0.7)
@@ -126,11 +126,11 @@ class NormalForm:
         Raises:
             ValueError: as `coordinates`.
 
-        >>> from normalforms.maps.map import parse_map
+        >>> from normalforms import parse_map
         >>> from normalforms.reduction.reduce import reduce
         >>> form = reduce(parse_map("x + r - x^2", state="x", parameter="r"), at={"x": 0, "r": 0})
-        >>> form.originals(1.01, 0.1)
-        (0.01, 0.1)
+        >>> form.originals(1.25, 0.1)
+        (0.25, 0.1)
         """
         return self._frame().backward(g, h0)
 

@@ -59,7 +59,7 @@ def reduce(
             critical (its multipliers are named) or is on the border of two pieces of the map; the map has no
             derivatives there.
 
-    >>> from normalforms.maps.map import parse_map
+    >>> from normalforms import parse_map
     >>> form = reduce(parse_map("r*x*(1-x)", state="x", parameter="r"), at={"x": "2/3", "r": 3})
     >>> form.kind, form.coefficients["c3"], form.coefficients["dlambda"]
     ('period_doubling', 9, -1)
@@ -113,7 +113,7 @@ def located(m: Map, at: Mapping[Any, Any]) -> Map:
     Raises:
         ValueError: see `Map.point`.
 
-    >>> from normalforms.maps.map import parse_map
+    >>> from normalforms import parse_map
     >>> located(parse_map("r*x*(1-x)", state="x", parameter="r"), {"x": 0.66667, "r": 3.00001}).critical
     {r: 3, x: 2/3}
     """

@@ -184,7 +184,7 @@ class AveragedLaw:
 
     >>> from normalforms.forms.averages.distribution import Uniform
     >>> from normalforms.law import amplification
-    >>> from normalforms.maps.map import pitchfork, stability_flip
+    >>> from normalforms import pitchfork, stability_flip
     >>> law = amplification(stability_flip()).averaged(Uniform(-1, 1))
     >>> round(law(1.0, 3), 12)
     4.666666666667

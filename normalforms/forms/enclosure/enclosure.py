@@ -52,7 +52,7 @@ def enclosure(
         ValueError: not a number, ends in the wrong order, wrong number of entries, a function that ball
             arithmetic lacks, more than two parameters.
 
-    >>> from normalforms.maps.map import pitchfork
+    >>> from normalforms import pitchfork
     >>> print(enclosure(pitchfork(), "1.1", "0.05", 30))
     113.4524412508711264 ± 2.78e-17
     """
@@ -69,7 +69,7 @@ def gram_enclosure(
 ) -> tuple[tuple[Ball, ...], ...]:
     """Balls around the entries of ``Σ_t s_tᵀ s_t`` over the parameters; see `enclosure` for the arguments.
 
-    >>> from normalforms.maps.map import cusp
+    >>> from normalforms import cusp
     >>> [[float(b) for b in row] for row in gram_enclosure(cusp(), (0, 1), 0, 3)]
     [[14.0, 0.0], [0.0, 0.0]]
     """

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from normalforms.report import html as report
+from rnn.studies import Study
 from rnn.studies.forecast.figures import figure_forecast
 from rnn.studies.forecast.study import METHODS, Forecasts, run
-from rnn.studies.study import Study
 
 __all__ = ["STUDY", "headline", "section", "summary"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import normalforms as nf
 from normalforms.report import Report
 from rnn.forecasting import Forecast, forecast, passage
-from rnn.studies.study import Settings, plan
+from rnn.studies import Settings, plan
 from rnn.tasks import student_teacher
 from rnn.training import Run, train
 
