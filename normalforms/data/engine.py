@@ -58,7 +58,7 @@ def _advance(m: Map, order: int) -> Callable[..., Any]:
     known = {t for t, _ in early}
     late = [(t, e) for t, e in common if t not in known]
     lines = (*early, *values.items(), *late)
-    return compiled(Program((*inputs, *m.parameters), tuple(reduced[len(targets) :]), prelude=lines), "numpy")
+    return compiled(Program((*inputs, *m.parameters), tuple(list(reduced)[len(targets) :]), prelude=lines), "numpy")
 
 
 def _row(name: str, n: int) -> list[sp.Symbol]:

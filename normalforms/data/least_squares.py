@@ -151,6 +151,7 @@ def minimise(
         trial = np.clip(phi[live] + np.einsum("tdk,tk->td", basis[live], step), low, high)
         part = objective.with_target(objective.target[:, live]) if own else objective
         new, slope = part.residual(trial)
+        assert slope is not None  # it was asked for
         after = _cost(new)
         better = after < cost[live]
         gain = np.where(better, (cost[live] - after) / np.maximum(cost[live], _TINY), 0.0)

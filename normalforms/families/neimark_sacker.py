@@ -63,7 +63,7 @@ def neimark_sacker(omega: Any, d: Any) -> Map:
 
 def _recognise(m: Map) -> tuple[sp.Expr, sp.Expr] | None:
     """``(x, 0) → e^{iω}(g x + d x³)`` tells ω and d; the named constructor tells that the rest agrees."""
-    if m.name != "neimark_sacker" or m.dimension != 2 or len(m.parameters) > 1:
+    if m.name != "neimark_sacker" or m.dimension != 2 or len(m.parameters) != 1:
         return None
     (x, y), g = m.states, m.parameters[0]
     on_axis = sp.Poly((m.steps[0] + sp.I * m.steps[1]).subs(y, 0), x, g)
@@ -121,7 +121,8 @@ def _flow(member: Member, order: int) -> Flow:
     g, (x, y) = m.parameters[0], m.states
     inputs = (g, *(sp.Symbol(f"{s.name}0", real=True) for s in (x, y)))
     _, x0, y0 = inputs
-    cosine, sine = (sp.expand(e).coeff(x, 1).coeff(y, 0).coeff(g, 1) for e in m.steps)
+    parts = (sp.expand(e).coeff(x, 1) or sp.S.Zero for e in m.steps)
+    cosine, sine = ((part.coeff(y, 0) or sp.S.Zero).coeff(g, 1) for part in parts)
     twist = rounded(member.twist)
     shear = 1 + twist**2
     branch = (1 + g) / (g + sp.sqrt(g**2 - shear * (g**2 - 1)))

@@ -36,7 +36,7 @@ def stability_flip() -> Map:
 
 
 def _recognise(m: Map) -> tuple[sp.Expr, sp.Expr] | None:
-    if len(m.parameters) > 1 or m.dimension > 1:
+    if len(m.parameters) != 1 or m.dimension > 1:
         return None
     return (sp.S.One, sp.S.Zero) if sp.expand(m.steps[0] - m.parameters[0] * m.states[0]) == 0 else None
 

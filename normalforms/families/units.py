@@ -21,7 +21,7 @@ def critical_map(name: str, step: Callable[[sp.Symbol, sp.Symbol], sp.Expr]) -> 
 
 def monomials(m: Map) -> dict[tuple[int, int], sp.Expr] | None:
     """Coefficients of a scalar polynomial map by the powers of state and parameter; ``None`` of any other map."""
-    if len(m.parameters) > 1 or m.dimension > 1 or not m.steps[0].is_polynomial(m.states[0], m.parameters[0]):
+    if len(m.parameters) != 1 or m.dimension > 1 or not m.steps[0].is_polynomial(m.states[0], m.parameters[0]):
         return None
     return {powers: c for powers, c in sp.Poly(m.steps[0], m.states[0], m.parameters[0]).terms() if c != 0}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import mpmath
 import numpy as np
@@ -15,7 +15,7 @@ from normalforms.exact import BorderError, is_odd, is_zero, tidy
 from normalforms.maps import Map, turns
 from normalforms.reduction.classify import frame_of, reduce_jet
 from normalforms.reduction.cycle import cycle_jet, cycle_points, numeric_step, smallest_period
-from normalforms.reduction.jet import Jet, jet
+from normalforms.reduction.jet import Jet, Vector, jet
 from normalforms.reduction.normal_form import Coefficients, NormalForm
 from normalforms.reduction.refine import distance, refined
 
@@ -129,7 +129,8 @@ def _form(
     """The form, exact where that can be."""
     point = points[0]
     data = _jet(m, points, chosen, exact=not rounded)
-    residuals = [data.value[i] - (float if rounded else tidy)(point[s]) for i, s in enumerate(m.states)]
+    value = cast(Vector, data.value)  # a map's jet has it
+    residuals = [value[i] - (float if rounded else tidy)(point[s]) for i, s in enumerate(m.states)]
     on_point = not rounded and all(is_zero(r) for r in residuals)
     if not on_point:
         _check_fixed([point[s] for s in m.states], residuals, tolerance if approximate else 0.0)
@@ -231,7 +232,7 @@ def _exactly(data: Jet, symmetric: bool, approximate: bool) -> NormalForm | None
 
 def _is_odd(m: Map, point: Mapping[sp.Symbol, sp.Expr], chosen: sp.Symbol, data: Jet) -> bool:
     """Whether ``f(h* + x) + f(h* − x) = 2h*`` is proven, for every ``x`` and every value of ``chosen``."""
-    if any(not is_zero(x) for x in (*data.parameter, *data.curvature)):
+    if data.curvature is None or any(not is_zero(x) for x in (*data.parameter, *data.curvature)):
         return False
     fixed = {s: point[s] for s in m.parameters if s != chosen}
     forward, backward = ({s: point[s] + sign * s for s in m.states} for sign in (1, -1))

@@ -201,8 +201,8 @@ def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], count:
             values = where(within(t)[:count])
             return float("nan") if values is None else abs(values[mode]) - 1
 
-        t = brentq(gap, times[k], times[k + 1], xtol=1e-3)
-        setattr(found, name, float(np.interp(t, times, places)))
+        root: Any = brentq(gap, times[k], times[k + 1], xtol=1e-3)
+        setattr(found, name, float(np.interp(root, times, places)))
 
 
 @dataclass

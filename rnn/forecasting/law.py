@@ -126,8 +126,8 @@ def law(task: Task, model: VanillaRNN, rate: float, pair: Critical) -> Law:
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     places = here + (1 - here) * (1 + nodes) / 2
     inside = np.concatenate([[here], places])
-    arguments = [jnp.asarray(v, dtype) for v in (pair.left, pair.right, sign * inside)]
-    push = sign * np.asarray(_slopes(task, *arguments, model.form == "W@tanh(h)+b"), np.float64)
+    left, right, at = (jnp.asarray(v, dtype) for v in (pair.left, pair.right, sign * inside))
+    push = sign * np.asarray(_slopes(task, left, right, at, model.form == "W@tanh(h)+b"), np.float64)
     radius = here * np.sqrt(max(0.0, 1 - pair.condition**-0.5))
     memory = (1 - (radius / inside) ** 2) ** -2.0
     pushed = push * memory

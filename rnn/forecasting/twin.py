@@ -225,5 +225,6 @@ def sharpness(task: Task, flat: np.ndarray) -> float:
 
     size = len(flat)
     start = np.asarray(loss_and_slope(task, jnp.asarray(flat, dtype))[1], float)
-    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    # SciPy chooses the class of an operator by its arguments, which its annotations do not say
+    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     return float(eigsh(operator, k=1, which="LA", v0=start, tol=1e-2, return_eigenvectors=False)[0])

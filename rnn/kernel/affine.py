@@ -112,11 +112,9 @@ class AffineCell(NamedTuple):
 
         def force(site):
             state, batch = self.parts.weight.shape[0], site.a.shape[-1]
-            if weights is None:
-                total = jnp.broadcast_to(bias, (*bias.shape[:2], batch))
-            else:
-                total = (weights @ self.columns(site)).reshape(state, -1, batch)
-                total = total if bias is None else total + bias
+            total = None if weights is None else (weights @ self.columns(site)).reshape(state, -1, batch)
+            if bias is not None:
+                total = jnp.broadcast_to(bias, (*bias.shape[:2], batch)) if total is None else total + bias
             return self.outer(site, total)
 
         return force
@@ -163,8 +161,9 @@ class AffineCell(NamedTuple):
         words = jax.random.bits(key_shared, (-(-count * state * width // 32),), jnp.uint32)
         (shared,) = unpacked(words, [(count, state, width)], dtype)
         overlap = jnp.zeros((), dtype)
-        if width:
-            product = shared[:, None] * self._weights(directions)[None]
+        beside = self._weights(directions)
+        if beside is not None:
+            product = shared[:, None] * beside[None]
             rows = (right @ product.reshape(-1, width).T).reshape(batch, count, -1, state)
             overlap = overlap + jnp.einsum("bpkn,bn->pkb", rows, left[:, 0])
         if self.wrt_bias:
@@ -173,7 +172,7 @@ class AffineCell(NamedTuple):
 
         def force(site):
             total = jnp.zeros((state, count, batch), dtype)
-            if width:
+            if weights is not None:
                 total = left * (weights @ (self.columns(site) * right)).reshape(state, count, batch)
             return self.outer(site, total + bias if self.wrt_bias else total)
 

@@ -86,6 +86,7 @@ def over_batch(kernel: Operand, work: Callable[..., tuple[Any, Any]], *operands:
 
 def _on_devices(kernel: Operand, work: Callable[..., tuple[Any, Any]], inputs: list[Array]) -> tuple[Any, Any]:
     """Every device works on its share of the batch; the sums are added across devices once, at the end."""
+    assert kernel.mesh is not None  # asked for by who shares the batch
     (axis,) = kernel.mesh.axis_names
 
     def local(*inputs):
@@ -218,7 +219,8 @@ def _fisher_segments(
         return tangent(cell, start[0], None, start[1], drive, lambda h, dh: None, steps, x)[0]
 
     def backward(start, carry, _, steps, x):
-        passed, y = retrace(cell, *start, drive, steps, x)
+        h, dh = start
+        passed, y = retrace(cell, h, dh, drive, steps, x)
         return adjoint(cell, (passed, None), y, lift, *carry)
 
     def keep(start, x):

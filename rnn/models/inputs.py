@@ -37,9 +37,10 @@ def check_inputs(
     if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
         raise ValueError(f"inputs must be real floating numbers like the states, got {jnp.result_type(inputs)}")
     given = jnp.shape(inputs)
-    steps = given[-2] if horizon is None and len(given) > 1 else horizon
+    rank = len(given)
+    steps = given[-2] if horizon is None and rank > 1 else horizon
     wanted = f"(batch={batch}, horizon={steps}, inputs ≥ 1) or (horizon={steps}, inputs ≥ 1)"
-    fits = len(given) in (2, 3) and given[-2] == steps and given[-1] > 0 and given[:-2] in ((), (batch,))
+    fits = rank in (2, 3) and given[-2] == steps and given[-1] > 0 and given[:-2] in ((), (batch,))
     if not fits:
         raise ValueError(f"inputs must have shape {wanted}, got {given}")
     x = jnp.asarray(inputs)

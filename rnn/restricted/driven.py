@@ -125,9 +125,10 @@ def driven_curve(
         rung: how much of N(d) is kept.
         moving: whether w̄ is that of s or that of 0.
     """
-    arrays = [jax.tree.map(jnp.asarray, part) for part in frame]
-    data = (jnp.asarray(s), jnp.asarray(h0), jnp.swapaxes(jnp.asarray(inputs), 0, 1))
-    return np.asarray(_curve(model, tangent_of(model, direction), *arrays, *data, rung, moving))
+    first, second = (jax.tree.map(jnp.asarray, part) for part in frame)
+    x = jnp.swapaxes(jnp.asarray(inputs), 0, 1)
+    tangent = tangent_of(model, direction)
+    return np.asarray(_curve(model, tangent, first, second, jnp.asarray(s), jnp.asarray(h0), x, rung, moving))
 
 
 @eqx.filter_jit

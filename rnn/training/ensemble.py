@@ -142,7 +142,8 @@ def _advance_all(
     arrays, rest = eqx.partition((states, tasks), eqx.is_array)
 
     def one(arrays: Any) -> tuple[State, dict[str, Any]]:
-        state, record = advance(*eqx.combine(arrays, rest), optimizer, length, save_every)
+        state, task = eqx.combine(arrays, rest)
+        state, record = advance(state, task, optimizer, length, save_every)
         return state, record | {"final": flat_parameters(state.parameters)}
 
     if mesh is None:

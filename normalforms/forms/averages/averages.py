@@ -270,7 +270,7 @@ def check_distribution(distribution: Any, m: Map, modulus: bool) -> None:
     wanted = [f"(n, {m.dimension})"] if m.dimension > 1 else ["(n,)"]
     if modulus:  # the family says that a number is the size of a state
         wanted.insert(0, "(n,)")
-    samples = getattr(distribution, "samples", np.zeros(1))
+    samples: np.ndarray = getattr(distribution, "samples", np.zeros(1))
     shape = "(n,)" if samples.ndim == 1 else f"(n, {samples.shape[1]})"
     if shape not in wanted:
         given = "samples " + shape if isinstance(distribution, Empirical) else "one number"

@@ -164,7 +164,7 @@ def uniform_law(motion: Flow, weight: sp.Expr = sp.S.One) -> UniformLaw:
 
     def state() -> sp.Expr:
         states = motion.explicit()
-        return sp.Tuple(*states) if len(states) > 1 else states[0]
+        return states[0] if len(states) == 1 else sp.Tuple(*states)
 
     orbit = UniformLaw(
         Lazy(state),

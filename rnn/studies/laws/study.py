@@ -90,7 +90,8 @@ def laws(horizon: int = 30, ranges: tuple[float, ...] = (0.05, 0.1), nodes: int 
 
 
 def _both(family: Family, horizon: int, r: float, nodes: int) -> Curve:
-    g, amplification = np.linspace(*family.window, _POINTS), nf.amplification(family.map())
+    low, high = family.window
+    g, amplification = np.linspace(low, high, _POINTS), nf.amplification(family.map())
     mean, inside = curve(amplification, g, r, horizon, nodes)
     peaked = amplification.scaling().peaks
     if family.orders is None:
