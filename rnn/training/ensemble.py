@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -75,37 +76,42 @@ def train_all(
     chunks: list[list[dict[str, np.ndarray]]] = [[] for _ in tasks]
     for k, folder in enumerate(folders):
         folder.begin(settings_of(tasks[k], optimizer, begun[k], save_every, 0, chunk, None), resume=resume)
-        chunks[k] = list(folder.chunks())
-    common = min(map(len, chunks))
-    chunks = [kept[:common] for kept in chunks]
-    if len({tuple(len(c["loss"]) for c in kept) for kept in chunks}) > 1:
-        raise RecordError("the folders of out hold runs of unlike stretches; resume each with train, or choose others")
-    if common:
-        begun = [restore(state, kept[-1]) for state, kept in zip(begun, chunks, strict=True)]
-    done = resumed = recorded_steps(folders[0] if folders else None, chunks[0], steps)
-    padded = tasks if mesh is None else tasks + tasks[-1:] * (-len(tasks) % mesh.size)
-    states = _stack(begun + begun[-1:] * (len(padded) - len(tasks)), mesh)
-    stacked = _stack(padded, mesh)
-    while done < steps:
-        clock = time.perf_counter()
-        states, rows = _advance_all(states, stacked, optimizer, min(chunk, steps - done), save_every, mesh)
-        rows = {name: np.asarray(value)[: len(tasks)] for name, value in rows.items()}
-        for k in (k for k in range(len(tasks)) if lost(rows["loss"][k], rows["final"][k])):
-            step = int(np.argmin(np.isfinite(rows["loss"][k])))
-            raise DivergedError(
-                f"the loss of tasks[{k}] is {rows['loss'][k, step]} at step {done + step}: lower the learning rate"
-            )
-        seconds = np.asarray(time.perf_counter() - clock)
-        for k, kept in enumerate(chunks):
-            kept.append({name: value[k] for name, value in rows.items()} | {"seconds": seconds})
-        host = jax.tree.map(np.asarray, states) if folders else None
+    with ExitStack() as held:
         for k, folder in enumerate(folders):
-            folder.write(done, chunks[k][-1] | leaves_of(jax.tree.map(lambda x, k=k: x[k], host)))
-        done += rows["loss"].shape[1]
-        if progress is not None:
-            progress(Progress(done, steps, float(rows["loss"][:, -1].mean()), time.perf_counter() - began, resumed))
-    spent = sum(float(c["seconds"]) for c in chunks[0])
-    return tuple(collect(task, kept, save_every, 0, spent) for task, kept in zip(tasks, chunks, strict=True))
+            held.enter_context(folder.locked())
+            chunks[k] = list(folder.chunks())
+        common = min(map(len, chunks))
+        chunks = [kept[:common] for kept in chunks]
+        if len({tuple(len(c["loss"]) for c in kept) for kept in chunks}) > 1:
+            raise RecordError(
+                "the folders of out hold runs of unlike stretches; resume each with train, or choose others"
+            )
+        if common:
+            begun = [restore(state, kept[-1]) for state, kept in zip(begun, chunks, strict=True)]
+        done = resumed = recorded_steps(folders[0] if folders else None, chunks[0], steps)
+        padded = tasks if mesh is None else tasks + tasks[-1:] * (-len(tasks) % mesh.size)
+        states = _stack(begun + begun[-1:] * (len(padded) - len(tasks)), mesh)
+        stacked = _stack(padded, mesh)
+        while done < steps:
+            clock = time.perf_counter()
+            states, rows = _advance_all(states, stacked, optimizer, min(chunk, steps - done), save_every, mesh)
+            rows = {name: np.asarray(value)[: len(tasks)] for name, value in rows.items()}
+            for k in (k for k in range(len(tasks)) if lost(rows["loss"][k], rows["final"][k])):
+                step = int(np.argmin(np.isfinite(rows["loss"][k])))
+                raise DivergedError(
+                    f"the loss of tasks[{k}] is {rows['loss'][k, step]} at step {done + step}: lower the learning rate"
+                )
+            seconds = np.asarray(time.perf_counter() - clock)
+            for k, kept in enumerate(chunks):
+                kept.append({name: value[k] for name, value in rows.items()} | {"seconds": seconds})
+            host = jax.tree.map(np.asarray, states) if folders else None
+            for k, folder in enumerate(folders):
+                folder.write(done, chunks[k][-1] | leaves_of(jax.tree.map(lambda x, k=k: x[k], host)), replace=True)
+            done += rows["loss"].shape[1]
+            if progress is not None:
+                progress(Progress(done, steps, float(rows["loss"][:, -1].mean()), time.perf_counter() - began, resumed))
+        spent = sum(float(c["seconds"]) for c in chunks[0])
+        return tuple(collect(task, kept, save_every, 0, spent) for task, kept in zip(tasks, chunks, strict=True))
 
 
 def _check_alike(tasks: list[Task]) -> None:

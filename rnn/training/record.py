@@ -175,14 +175,19 @@ class Folder:
                 ) from None
             yield
 
-    def write(self, start: int, chunk: dict[str, np.ndarray]) -> None:
+    def write(self, start: int, chunk: dict[str, np.ndarray], *, replace: bool = False) -> None:
         """Add one chunk.
+
+        Args:
+            start: its first step.
+            chunk: its arrays.
+            replace: whether one that is there already is written anew, as where runs are taken up at a common step.
 
         Raises:
             RecordError: another process has added it meanwhile, or the folder cannot be written to.
         """
         path = self.out / f"chunk-{start:08d}.npz"
-        if path.exists():
+        if path.exists() and not replace:
             raise RecordError(
                 f"{path} has been written meanwhile: another process trains in {self.out}; "
                 "let one of them end before resuming, or choose another folder"

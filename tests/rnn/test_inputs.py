@@ -80,9 +80,9 @@ def test_input_is_added_where_the_cell_says(cell):
 def test_no_input_and_a_zero_input_are_the_same():
     case = driven(vanilla())
     silent = jnp.zeros((case.horizon, 2))
-    close(rnn.trajectory(case.model, case.h0, inputs=silent), rnn.trajectory(case.model, case.h0, case.horizon), 0)
+    close(rnn.trajectory(case.model, case.h0, inputs=silent), rnn.trajectory(case.model, case.h0, case.horizon), 1e-15)
     with_silence = rnn.sntk(case.model, case.h0, inputs=silent)
-    close(with_silence.as_matrix(), rnn.sntk(case.model, case.h0, case.horizon).as_matrix(), 0)
+    close(with_silence.as_matrix(), rnn.sntk(case.model, case.h0, case.horizon).as_matrix(), 1e-14)
 
 
 def test_one_set_of_inputs_serves_all_trajectories():
