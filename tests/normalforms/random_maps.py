@@ -170,7 +170,7 @@ def point(rng: np.random.Generator, longest: int) -> tuple[float, float, int]:
     """Parameter at, next to and away from 1; initial state of any size and sign; horizon log-uniform to ``longest``."""
     offset = float(rng.choice([0.0, rng.choice([-1, 1]) * 10 ** rng.uniform(-12, -3), rng.uniform(-0.3, 0.5)]))
     h0 = float(rng.choice([-1, 1]) * 10 ** rng.uniform(-8, 0) * (rng.random() > 0.05))
-    return 1 + offset, h0, int(round(10 ** rng.uniform(0, np.log10(longest))))
+    return 1 + offset, h0, round(10 ** rng.uniform(0, np.log10(longest)))
 
 
 def forms(case: Case, rng: np.random.Generator, horizon: int) -> Iterator[tuple[str, Callable[..., Any], float]]:
