@@ -258,3 +258,16 @@ def test_the_textbook_form_of_ricker():
     law = nf.amplification(m, at={"x": 2, "r": 2})
     assert law.uniform(1)(2.02, 2.05, 30) == pytest.approx(law(2.02, 2.05, 30), rel=0.15)
     assert law.series(4)(2.01, 2.02, 20) == pytest.approx(law(2.01, 2.02, 20), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "point"),
+    [
+        ("r - x^2", {"x": "1/2", "r": "3/4"}, (0.76, 0.52, 30)),
+        ("6/5*x*exp(r - x)", {"x": 2, "r": "2 - log(6/5)"}, (1.83, 2.05, 30)),
+    ],
+)
+def test_a_uniform_law_about_a_fixed_point_that_is_no_rational_function(text, at, point):
+    law = nf.amplification(nf.parse_map(text, state="x", parameter="r"), at=at)
+    for order, error in ((0, 1e-2), (1, 1e-4), (2, 1e-6)):
+        assert law.uniform(order)(*point) == pytest.approx(law(*point), rel=error)
