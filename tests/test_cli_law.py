@@ -264,3 +264,30 @@ def test_pade_resums_the_series(capsys):
 def test_pade_belongs_to_the_series(capsys):
     assert main(["law", "pitchfork", "--form", "uniform", "--pade"]) == 2
     assert "--pade does not belong to --form uniform" in capsys.readouterr().err
+
+
+FLIP = ["--map", "r*x*(1-x)", "--state", "x", "--parameter", "r", "--at", "x=2/3,r=3", "--horizon", "30", "--json"]
+
+
+@pytest.mark.parametrize("form", ["series", "uniform", "scaling", "regimes", "reference"])
+def test_certified_digits_are_those_of_the_map_that_was_given(form, capsys):
+    truth = nf.amplification(nf.parse_map("r*x*(1-x)", state="x", parameter="r"))
+    own = json.loads(out(capsys, "law", *FLIP, "--form", form, "--evaluate", "r=3.02,h0=0.7"))
+    assert own["reference"] == pytest.approx(truth(3.02, 0.7, 30), rel=1e-12)
+    assert float(own["certified"].split()[0]) == pytest.approx(truth(3.02, 0.7, 30), rel=1e-12)
+
+
+def test_numbers_of_the_normal_form_are_brought_to_the_map(capsys):
+    found = json.loads(out(capsys, "law", *FLIP, "--form", "regimes", "--evaluate", "g=1.02,h0=0.05"))
+    truth = nf.amplification(nf.parse_map("r*x*(1-x)", state="x", parameter="r"))
+    assert found["reference"] == pytest.approx(truth(3.02, 1 - 1 / 3.02 + 0.05, 30), rel=1e-9)
+    assert any("r = 3.02" in note for note in found["notes"])
+
+
+def test_reduce_says_what_unfolds_and_what_was_moved(capsys):
+    two = ["--map", "b+r*x-x^3", "--state", "x", "--parameter", "b,r", "--at", "x=0,r=1,b=0"]
+    assert "unfolded by b" in out(capsys, "reduce", *two, "--unfolding", "b")
+    cycle = ["--map", "r*x*(1-x)", "--state", "x", "--parameter", "r", "--at", "x=0.4400,r=3.44949", "--period", "2"]
+    moved = json.loads(out(capsys, "reduce", *cycle, "--json"))
+    assert (moved["kind"], moved["period"]) == ("period_doubling", 2)
+    assert 0 < abs(moved["correction"]["r"]) < 1e-6

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from normalforms.cli.options import add_map_options, map_of, number_of, pairs_of
@@ -65,32 +66,55 @@ def _law(arguments: argparse.Namespace) -> int:
         raise ValueError("--form exact needs --horizon")
     if arguments.evaluate is not None and arguments.horizon is None:
         raise ValueError("--evaluate needs --horizon")
-    law = _amplification(arguments)
-    form = _form(law, arguments)
+    asked = _asked(arguments)
+    form = asked.form
     if arguments.evaluate is None:
         shown = _shown(form, arguments.format)
         facts = {"form": arguments.form, **_facts(form), "law": shown if len(shown) > 1 else shown.get("", shown)}
         lines = [text if not name else f"{name}: {text}" for name, text in shown.items()]
     else:
-        facts, lines = _evaluated(law, form, arguments)
+        facts, lines = _evaluated(asked, arguments)
     print(json.dumps(facts, ensure_ascii=False) if arguments.json else "\n".join(lines))
     if sys.stdout.isatty() and not arguments.json and not isinstance(form, Mapping):
         print(f"It holds for {form.domain}.", file=sys.stderr)
     return 0
 
 
-def _amplification(arguments: argparse.Namespace) -> Any:
+@dataclass(frozen=True)
+class _Asked:
+    """What a command line asks for.
+
+    Args:
+        form: the form.
+        own: the law of the family or of the map that was given, in its own parameters and state.
+        reduced: the normal form that the form belongs to; ``None`` where it is in the map's own terms.
+    """
+
+    form: Any
+    own: Any
+    reduced: Any = None
+
+
+def _asked(arguments: argparse.Namespace) -> _Asked:
     import normalforms as nf
 
     if not arguments.map:
-        return nf.amplification(_family(arguments))
+        law = nf.amplification(_family(arguments))
+        return _Asked(_form(law, arguments), law)
     m = map_of(arguments)
-    at = None if arguments.at is None else m.point(pairs_of("--at", arguments.at))
+    at = None if arguments.at is None else pairs_of("--at", arguments.at)
+    own = nf.amplification(m, at=at)
     if arguments.form not in _OF_A_FAMILY:
-        return nf.amplification(m, at=at)
+        return _Asked(_form(own, arguments), own)
     if at is None:
         raise ValueError(f"--form {arguments.form} of a map needs --at, the bifurcation, as x=2/3,r=3")
-    return nf.amplification(nf.reduce(m, at=at))
+    if arguments.form == "uniform":
+        try:
+            return _Asked(_form(own, arguments), own)
+        except ValueError:
+            pass  # no uniform law of its own; that of its normal form, or the reason why it has none
+    reduced = nf.reduce(m, at=at)
+    return _Asked(_form(nf.amplification(reduced), arguments), own, reduced)
 
 
 def _family(arguments: argparse.Namespace) -> Any:
@@ -166,21 +190,27 @@ def _lines(equations: Any) -> str:
 # --- numbers --------------------------------------------------------------------------------------------------
 
 
-def _evaluated(law: Any, form: Any, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """The form's value, that of direct iteration, and certified digits."""
+def _evaluated(asked: _Asked, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """The form's value, and direct iteration and certified digits of the map that was given."""
     given = {name: number_of("--evaluate", text) for name, text in pairs_of("--evaluate", arguments.evaluate).items()}
-    names = [s.name for s in law.map.parameters]
-    wanted = [*names, "h0"]
-    if set(given) != set(wanted):
-        raise ValueError(f"--evaluate needs {', '.join(f'{n}=…' for n in wanted)}, got {', '.join(given) or 'nothing'}")
-    T, exact = arguments.horizon, [given[n] for n in wanted]
-    zeros = (0,) * (law.map.dimension - 1)
-    start = exact[-1] if not zeros else (exact[-1], *zeros)
-    place = exact[0] if len(names) == 1 else tuple(exact[:-1])
-    g = float(exact[0]) if len(names) == 1 else tuple(map(float, exact[:-1]))
-    h0 = (float(exact[-1]), *map(float, zeros)) if zeros else float(exact[-1])
-    values, notes = _values(form, g, h0, T)
-    ball, reference = law.enclosure(place, start, T), law(g, h0, T)
+    T, reduced = arguments.horizon, asked.reduced
+    if reduced is not None and reduced.kind == "degenerate":
+        import normalforms as nf  # a cusp's normal form has two parameters, which no map of one can give
+
+        asked, reduced = _Asked(asked.form, nf.amplification(reduced)), None
+    place, start, notes = _own(asked, given)
+    g, h0 = _numbers(place), _numbers(start)
+    inner = (g, h0)
+    if reduced is not None:
+        inner = reduced.coordinates(g, h0)
+        shown = f"g = {inner[0]:.12g}, h0 = {inner[1]:.12g}" if inner[1].__class__ is float else f"g = {inner[0]:.12g}"
+        notes.append(f"in the normal form {shown}")
+        inner = (inner[0], inner[1] if inner[1].__class__ is float else tuple(map(float, inner[1])))
+    values, more = _values(asked.form, *inner, T)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ball, reference = asked.own.enclosure(place, start, T), asked.own(g, h0, T)
+    notes += [*more, *(f"direct iteration: {w.message}" for w in caught)]
     lines = [f"{name} = {value}" for name, value in values.items()]
     lines += [f"direct iteration = {reference!r}", f"certified = {ball}", *(f"note: {n}" for n in notes)]
     facts = {
@@ -193,6 +223,38 @@ def _evaluated(law: Any, form: Any, arguments: argparse.Namespace) -> tuple[dict
         "notes": notes,
     }
     return facts, lines
+
+
+def _own(asked: _Asked, given: dict[str, Any]) -> tuple[Any, Any, list[str]]:
+    """Parameters and state of the map that was given, exact, and notes.
+
+    Raises:
+        ValueError: other names than those of its parameters and h0 (or its states, or g and h0 of a normal form).
+    """
+    m = asked.own.map
+    names, states = [s.name for s in m.parameters], [s.name for s in m.states]
+    if asked.reduced is not None and set(given) == {"g", "h0"} != {*names, "h0"}:
+        start = float(given["h0"])
+        r, h = asked.reduced.originals(float(given["g"]), (start, 0.0) if m.dimension == 2 else start)
+        shown = ", ".join(f"{n} = {v:.12g}" for n, v in zip([*names, *states], [r, *_listed(h)], strict=True))
+        return r, tuple(_listed(h)) if m.dimension > 1 else h, [f"of the map at {shown}"]
+    if set(given) == {*names, *states}:
+        start = tuple(given[n] for n in states)
+    elif set(given) == {*names, "h0"}:
+        start = (given["h0"], *[0] * (m.dimension - 1))
+    else:
+        wanted = ", ".join(f"{n}=…" for n in (*names, "h0"))
+        raise ValueError(f"--evaluate needs {wanted}, got {', '.join(given) or 'nothing'}")
+    place = tuple(given[n] for n in names)
+    return place[0] if len(place) == 1 else place, start if m.dimension > 1 else start[0], []
+
+
+def _listed(h: Any) -> list[float]:
+    return [float(v) for v in h] if hasattr(h, "__len__") else [float(h)]
+
+
+def _numbers(value: Any) -> Any:
+    return tuple(map(float, value)) if isinstance(value, tuple) else float(value)
 
 
 def _values(form: Any, g: Any, h0: Any, T: int) -> tuple[dict[str, float], list[str]]:

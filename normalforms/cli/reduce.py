@@ -15,6 +15,8 @@ def add_command(commands: Any) -> None:
     """Add ``reduce`` to the subcommands of a parser."""
     parser = commands.add_parser("reduce", help="reduce a map to its normal form")
     add_map_options(parser)
+    parser.add_argument("--period", type=int, default=1, help="n, where --at is a point of a cycle (default 1)")
+    parser.add_argument("--unfolding", help="the parameter that unfolds the bifurcation, by default the last")
     parser.set_defaults(run=_reduce)
 
 
@@ -24,12 +26,22 @@ def _reduce(arguments: argparse.Namespace) -> int:
         raise ValueError("reduce needs --at, the bifurcation, as x=2/3,r=3")
     import normalforms as nf
 
-    form = nf.reduce(m, at=pairs_of("--at", arguments.at))
+    at = pairs_of("--at", arguments.at)
+    form = nf.reduce(m, at=at, period=arguments.period, parameter=arguments.unfolding)
+    moved = {} if form.correction is None else {s.name: float(v) for s, v in form.correction.items()}
     values = {name: str(value) for name, value in form.coefficients.items()}
     if arguments.json:
-        print(json.dumps({"kind": form.kind, "multiplier": str(form.multiplier), "coefficients": values}))
+        facts = {"kind": form.kind, "multiplier": str(form.multiplier), "coefficients": values}
+        facts |= {"unfolding": str(form.parameter), "period": form.period, "correction": moved}
+        print(json.dumps(facts))
         return 0
     print(f"{form.kind}, multiplier {form.multiplier}: {form.detail}")
+    if len(m.parameters) > 1:
+        print(f"  unfolded by {form.parameter}")
+    if moved:
+        print(
+            "  at " + ", ".join(f"{s} = {float(form.point[s]):.15g}" for s in form.correction) + ", by Newton's method"
+        )
     for name, value in values.items():
         print(f"  {name} = {value}")
     return 0

@@ -28,6 +28,9 @@ _MAX_DEGREE = 400
 _MAX_ARGUMENT = 700  # of a function of a number: beyond it exp leaves the floating-point numbers
 _MAX_NESTED = 6
 """Functions and roots inside one another, where they contain a symbol."""
+_WRITTEN = 3
+"""Functions of symbols inside one another from which an expression stays as it is written: SymPy's search for signs
+takes seconds there, and finds nothing that a map needs."""
 _MAX_NESTED_NUMBER = 2
 _MAX_FUNCTION_DIGITS = 60
 _MAX_ROOT_DIGITS = 30
@@ -192,6 +195,8 @@ class _Reader:
         product = isinstance(op, (ast.Mult, ast.Div))
         degree = a.degree + b.degree if product else max(a.degree, b.degree)
         nested, size = max(a.nested, b.nested), a.size + b.size
+        if isinstance(op, ast.Div) and b.nested >= _WRITTEN and b.value is None:
+            return self.bounded(node, _Part(a.expr * sp.Pow(b.expr, -1, evaluate=False), value, nested, degree, size))
         return self.bounded(node, _Part(_OPERATORS[type(op)](a.expr, b.expr), value, nested, degree, size))
 
     def power(self, node: ast.expr, base: _Part, exponent: _Part) -> _Part:
@@ -218,9 +223,9 @@ class _Reader:
         self.shallow(node, nested, value)
         if base.degree * size > _MAX_DEGREE:
             raise self.fail(node, f"a degree above {_MAX_DEGREE}")
-        return self.bounded(
-            node, _Part(base.expr**exponent.expr, value, nested, base.degree * size, base.size + exponent.size)
-        )
+        written = value is None and nested >= _WRITTEN
+        made = sp.Pow(base.expr, exponent.expr, evaluate=False) if written else base.expr**exponent.expr
+        return self.bounded(node, _Part(made, value, nested, base.degree * size, base.size + exponent.size))
 
     def symbolic_power(self, node: ast.expr, base: _Part, exponent: _Part) -> _Part:
         """``a**b = e^{b log a}`` with a symbol in b: Hassell's map. The base must be a number or a name plus such."""
@@ -247,18 +252,22 @@ class _Reader:
             if max(map(_digits, given)) > _MAX_FUNCTION_DIGITS:
                 raise self.fail(node, f"a function of a number of more than {_MAX_FUNCTION_DIGITS} digits")
         self.shallow(node, nested, value)
-        return self.bounded(node, _Part(self.applied(name, function, given, value), value, nested, min(size, 1), size))
+        return self.bounded(
+            node, _Part(self.applied(name, function, given, value, nested), value, nested, min(size, 1), size)
+        )
 
     @staticmethod
-    def applied(name: str, function: Any, given: list[_Part], value: Any) -> sp.Expr:
+    def applied(name: str, function: Any, given: list[_Part], value: Any, nested: int) -> sp.Expr:
         """The function's value; SymPy does not try to decide which piece of a piecewise one is active."""
         exprs = [a.expr for a in given]
         if name in _SEVERAL:
             if value is not None:
                 return next(a.expr for a in given if a.value == value)
             return function(*dict.fromkeys(exprs), evaluate=False) if len(set(exprs)) > 1 else exprs[0]
-        if value is None and name in ("abs", "Abs", "sign"):
+        if value is None and (name in ("abs", "Abs", "sign") or (nested >= _WRITTEN and name != "sqrt")):
             return function(*exprs, evaluate=False)
+        if value is None and nested >= _WRITTEN:
+            return sp.Pow(exprs[0], sp.S.Half, evaluate=False)
         return function(*exprs)
 
     def rootable(self, node: ast.expr, base: _Part) -> None:

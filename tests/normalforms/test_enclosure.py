@@ -19,9 +19,9 @@ from normalforms import (
     stability_flip,
     transcritical,
 )
+from normalforms.forms import gram
 from normalforms.forms.enclosure.balls import to_ball
 from normalforms.forms.enclosure.enclosure import Ball, enclosure, gram_enclosure
-from normalforms.forms import gram
 from normalforms.law import amplification
 
 FAMILIES = {

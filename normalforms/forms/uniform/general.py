@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.forms import iterate
-from normalforms.forms.series import Local, local
+from normalforms.forms.series import Local, critical_multiplier, followed, local
 from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
 from normalforms.forms.uniform.coordinate import Normalised, normalised
 from normalforms.forms.uniform.domain import DEEPEST, BernoulliRules, Measured, Region, compiled_in, measured_domain
@@ -82,15 +82,15 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         ValueError: an order that the map does not have, a map without a uniform law, or one whose law of this order
             holds nowhere, as next to a point where its nonlinear coefficient vanishes.
     """
-    form = local(m)
+    form = local(m) or followed(m)
     if form is None:
         raise ValueError(
-            f"the fixed point of {m.step} is no rational function of {m.parameters[0]} at the bifurcation; reduce the"
-            " map and ask the law of its normal form"
+            f"the fixed point of {m.step} is no rational function of {m.parameters[0]} at the bifurcation, and its"
+            " multiplier 1 does not say which branch to follow; reduce the map and ask the law of its normal form"
         )
     g, h0 = inputs = (m.parameters[0], symbols("h0"))
     critical = dict(m.critical)[g]
-    flip = form.multiplier.subs(g, critical) == -1
+    flip = critical_multiplier(m) == -1
     sign = -1 if flip else 1
     growth, turn = sign * form.multiplier, sign**_t
     bends, size, power = _leading(form, growth, flip)
