@@ -83,3 +83,46 @@ def test_xavier_can_start_beyond_the_bifurcation():
     radii = [np.max(np.abs(np.linalg.eigvals(np.random.default_rng(k).normal(size=(64, 64)) / 8))) for k in range(20)]
     assert max(radii) > 1
     assert np.max(np.abs(np.linalg.eigvals(np.asarray(rnn.student_teacher(0).student.weight)))) < 0.51
+
+
+def test_the_sudden_drop_is_the_flow_s_own():
+    import optax
+
+    from rnn.forecasting.flow import real_steps
+    from rnn.forecasting.optimizer import HeavyBall
+    from rnn.forecasting.twin import sharpness
+    from rnn.models import flatten
+
+    task = rnn.student_teacher(0, size=24, batch=32, horizon=12)
+    steps = real_steps(task, np.asarray(flatten(task.student)), HeavyBall(1e-2, 0.0), 240)
+    moduli = np.array([np.abs(np.linalg.eigvals(w.reshape(24, 24))).max() for w in steps.parameters])
+    crossing = int(np.argmax(moduli >= 1))
+    assert 0 < crossing < 200
+    assert np.all(np.diff(steps.losses[: crossing + 30]) <= 1e-6)
+    assert steps.losses[crossing + 30] < 0.6 * steps.losses[crossing - 30]
+    near = [0.01 * sharpness(task, steps.parameters[crossing + k]) for k in (-20, 0, 20)]
+    assert max(near) < 0.5
+    view = rnn.forecast(task.student, task, optimizer=optax.sgd(1e-2), after=30)
+    assert view.loss(crossing + 20) == pytest.approx(steps.losses[crossing + 20], rel=0.03)
+
+
+def test_the_loss_wants_the_second_mode_only_after_the_first():
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.normal(size=(32, 2)))[0]
+    h0 = rng.normal(size=(64, 32))
+
+    def run(multipliers):
+        h, states = h0, []
+        for _ in range(25):
+            h = np.tanh(h) @ (q * multipliers) @ q.T
+            states.append(h)
+        return np.stack(states)
+
+    target, second = run(np.array([1.5, 1.1])), np.linspace(0.7, 1.2, 51)
+
+    def wanted(first):
+        losses = [np.mean((run(np.array([first, value])) - target) ** 2) for value in second]
+        return second[int(np.argmin(losses))]
+
+    assert max(wanted(first) for first in (0.0, 0.9, 1.2)) < 1
+    assert wanted(1.5) == pytest.approx(1.1, abs=0.011)

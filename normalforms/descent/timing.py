@@ -22,7 +22,7 @@ def elapsed(slopes: Callable[[np.ndarray], np.ndarray], start: float, end: float
         n = ∫ dg/F + ½ ln |F(g₁)/F(g₀)| − (1/12) [F'(g₁) − F'(g₀) + ∫ F'²/F dg] + O(η²),
 
     the flow, its lag behind by half a logarithm, and one order more. Where that gives fewer than 64 steps, or the
-    rate is so large that ``|F'|`` exceeds ½ on the way, the steps are taken instead.
+    rate is so large that ``|F'|`` exceeds ½ on the way, the steps are taken instead, if they are no more than 2500.
 
     Args:
         slopes: ``g ↦ (L', L'')`` on arrays.
@@ -54,7 +54,7 @@ def elapsed(slopes: Callable[[np.ndarray], np.ndarray], start: float, end: float
             break
         before, panels = value, panels * 4
     rough = bool(np.max(np.abs(bend)) > 0.5)
-    return _stepped(slopes, start, end, rate) if rough or value < _FEW else value
+    return _stepped(slopes, start, end, rate) if value < _FEW or (rough and value < _MOST / 2) else value
 
 
 def _stepped(slopes: Callable[[np.ndarray], np.ndarray], start: float, end: float, rate: float) -> float:
