@@ -33,8 +33,11 @@ def test_a_path_of_checkpoints_shows_its_pitchfork(tmp_path, capsys):
     assert facts["read"]["assumed"] == ["tanh, which the file does not say (activation= does)"]
     first = (out / "report.html").read_text().partition("</h1>")[2]
     assert first.strip().startswith('<p class="lead">1 → 3 fixed points, 1 → 2 stable; by pitchfork at step 0.666667;')
+    (kernel,) = facts["kernels"]
+    assert kernel["refused"] is None
+    assert kernel["r2"] > 0.99
     assert facts == json.loads((out / "summary.json").read_text())
-    for name in ("report.html", "figures/analysis.png", "figures/analysis.svg"):
+    for name in ("report.html", "figures/analysis.png", "figures/analysis.svg", "figures/kernels.svg"):
         assert (out / name).stat().st_size > 0
     assert 'src="http' not in (out / "report.html").read_text()
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from normalforms.report import html as report
 from rnn.kernel import check_count
 from rnn.studies import Settings, Study
 from rnn.studies.analysis.checkpoints import Checkpoints, checkpoints
-from rnn.studies.analysis.figures import figure
-from rnn.studies.analysis.study import Analysis, analyze
+from rnn.studies.analysis.figures import figure, kernel_figure
+from rnn.studies.analysis.study import Analysis, Kernel, analyze
 
 __all__ = ["STUDY", "Read", "headline", "section", "summary"]
 
@@ -60,8 +61,27 @@ def summary(found: Read) -> dict[str, Any]:
         ],
         "bifurcations": None if events is None else [_event(a, e) for e in events],
         "unresolved": [] if events is None else list(events.unresolved),
+        "kernels": [_kernel(event.step, kernel) for event, kernel in zip(events or (), a.kernels, strict=False)],
         "read": files.loaded[0].facts(),
         "skipped": dict(files.skipped),
+    }
+
+
+def _kernel(step: float, kernel: Kernel) -> dict[str, Any]:
+    sweep, prediction = kernel.sweep, kernel.prediction
+    if sweep is None or prediction is None:
+        return {"step": step, "refused": kernel.refused}
+    return {
+        "step": step,
+        "refused": None,
+        "alignment": sweep.alignment,
+        "gap": sweep.gap,
+        "parameter": sweep.parameter.tolist(),
+        "measured": sweep.amplification.tolist(),
+        "predicted": prediction.amplification.tolist(),
+        "rung": prediction.best,
+        "r2": prediction.r2(),
+        "error": prediction.max_relative_error(),
     }
 
 
@@ -105,6 +125,9 @@ def _answer(facts: dict[str, Any]) -> str:
     parts.append(
         f"the kernel's stable rank is {ranks}" if len(models) == 1 else f"the kernel's stable rank goes {ranks}"
     )
+    told = [k["error"] for k in facts["kernels"] if k["refused"] is None and np.isfinite(k["error"])]
+    if told:
+        parts.append(f"the law predicts the kernel's curve at the first event to {told[0]:.1%}")
     return "; ".join(parts)
 
 
@@ -139,6 +162,8 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
         table = report.table(head, events) if events else report.paragraph("No bifurcation was found.")
         notes = [report.paragraph("Not resolved: " + text) for text in a.events.unresolved]
         parts.append(report.section("Bifurcations", table, *notes))
+    if a.kernels:
+        parts.append(_kernels(facts, images))
     ranks = [(r["step"], f"{r['value']:.4g} ± {r['standard_error']:.1g}") for r in facts["stable_rank"]]
     parts.append(
         report.section(
@@ -151,6 +176,30 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
     read = [report.paragraph(line) for line in found.files.loaded[0].lines]
     parts.append(report.section("How the files were read", *read, *skipped))
     return "\n".join(parts)
+
+
+def _kernels(facts: dict[str, Any], images: Mapping[str, bytes]) -> str:
+    rows = []
+    for kernel in facts["kernels"]:
+        step = f"{kernel['step']:.6g}"
+        if kernel["refused"] is not None:
+            rows.append((step, "–", "–", "–", kernel["refused"]))
+        else:
+            rows.append((step, kernel["rung"], kernel["r2"], f"{kernel['error']:.1%}", f"gap {kernel['gap']:.3f}"))
+    drawn = [report.figure(images["kernels"], _CURVES)] if "kernels" in images else []
+    return report.section(
+        "The kernel through each event, predicted",
+        *drawn,
+        report.table(
+            ("step", "best rung", "R²", "largest relative error", "next multiplier, or why there is none"), rows
+        ),
+        report.paragraph("No parameter is fitted: the curve follows from the normal form and its corrections."),
+    )
+
+
+_CURVES = (
+    "‖J(s)v‖² along the dominant direction through each event: dots measured, line predicted from the normal form."
+)
 
 
 def _caption(facts: dict[str, Any]) -> str:
@@ -243,6 +292,11 @@ def _run(settings: Settings) -> Read:
     return Read(files, found)
 
 
+def _figures(found: Read) -> dict[str, Figure]:
+    curves = kernel_figure(found.analysis)
+    return {"analysis": figure(found.analysis)} | ({} if curves is None else {"kernels": curves})
+
+
 STUDY = Study(
     title="Fixed points and bifurcations of a recurrent network",
     keys=(
@@ -254,11 +308,12 @@ STUDY = Study(
         "stable_rank",
         "bifurcations",
         "unresolved",
+        "kernels",
         "read",
         "skipped",
     ),
     run=_run,
-    figures=lambda found: {"analysis": figure(found.analysis)},
+    figures=_figures,
     facts=summary,
     section=section,
     headline=headline,

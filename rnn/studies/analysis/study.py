@@ -11,14 +11,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from normalforms.report import Meter, Report
-from rnn.dynamics import Bifurcations, FixedPoints, bifurcations, fixed_points
+from rnn.dynamics import Bifurcations, Event, FixedPoints, bifurcations, fixed_points
 from rnn.kernel import Estimate, sntk
 from rnn.models import Model, ModelPath, partition, trajectory
+from rnn.restricted import Prediction, Sweep, predict, restrict
 
-__all__ = ["Analysis", "analyze"]
+__all__ = ["Analysis", "Kernel", "analyze"]
 
 
 _RANKS, _LONG = 9, 2_000  # models whose kernel is looked at; steps of a simulation that leads to an attractor
+_KERNELS, _COUNT = 3, 41  # events whose restricted kernel is predicted, and points of its curve
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel restricted to the dominant direction through an event, and its prediction.
+
+    Attributes:
+        sweep: as measured; ``None`` where it is refused.
+        prediction: without free parameter.
+        refused: why there is none, empty where there is one.
+    """
+
+    sweep: Sweep | None = None
+    prediction: Prediction | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,7 @@ class Analysis:
         ranked: which models' kernels were looked at, as indices; the first and the last among them.
         ranks: stable rank of the state-space NTK of those, all parameters counted.
         events: bifurcations on the straight lines between successive models; ``None`` for a single one.
+        kernels: restricted kernels of the first events.
         horizon: T of the kernel, in steps.
         batch: number of its initial states.
     """
@@ -42,6 +60,7 @@ class Analysis:
     ranked: tuple[int, ...]
     ranks: tuple[Estimate, ...]
     events: Bifurcations | None
+    kernels: tuple[Kernel, ...]
     horizon: int
     batch: int
 
@@ -105,11 +124,32 @@ def analyze(
         return found
 
     ranks = meter.run("stable rank", rank)
-    events = None
+    events, kernels = None, []
     if path is not None:
         track = path
         events = meter.run("bifurcations", lambda report: bifurcations(track, every=1, starts=h0, progress=report))
-    return Analysis(tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), events, horizon, len(h0))
+        some = events[:_KERNELS] if len(events) else []
+
+        def predicted(report: Report) -> list[Kernel]:
+            found = []
+            for k, event in enumerate(some):
+                found.append(_kernel(event, h0, horizon))
+                report((k + 1) / len(some))
+            return found
+
+        kernels = meter.run("restricted kernels", predicted) if some else []
+    return Analysis(
+        tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), events, tuple(kernels), horizon, len(h0)
+    )
+
+
+def _kernel(event: Event, h0: np.ndarray, horizon: int) -> Kernel:
+    try:
+        with jax.enable_x64(True):  # an event's model is in float64
+            sweep = restrict(event, h0=h0, horizon=horizon, count=_COUNT)
+            return Kernel(sweep, predict(sweep))
+    except ValueError as error:  # a bifurcation that has no law along that direction, or none yet
+        return Kernel(refused=str(error))
 
 
 def _search(model: Model, size: int, starts: np.ndarray | None, h0: np.ndarray, dtype: Any) -> FixedPoints:
