@@ -1,6 +1,7 @@
 """How often a fit names the right law, how honest its odds and intervals are, and what a fit and a discovery cost.
 
-    python tests/benchmarks/bench_fit.py [--seeds N] [--first SEED] [--only curves|collapse|discovery|no|times]
+    python tests/benchmarks/bench_fit.py [--seeds N] [--first SEED] [--cells N] [--out rows.jsonl] [--read rows.jsonl]
+    python tests/benchmarks/bench_fit.py --discover pitchfork,logistic [--where measurement,process] [--many]
 
 Curves are made by a direct iteration of its own, not by the package. One seed is 135 curves: five families, noise 1e-3,
 1e-2 and 5e-2, T = 15, 30 and 100, windows across the transition, on one side, and away from the peak.
@@ -131,6 +132,86 @@ def table(rows):
     return "\n".join(lines)
 
 
+C3 = -0.7318  # no simple fraction
+
+MAPS = {
+    "pitchfork": (lambda h, g: g * h + C3 * h**3, (-0.4, 0.4), 1.05, (0.9, 1.2), {"h**3": C3}),
+    "transcritical": (lambda h, g: g * h + C3 * h * h, (0.0, 0.4), 1.05, (0.9, 1.2), {"h**2": C3}),
+    "logistic": (lambda h, g: g * h * (1 - h), (0.1, 0.9), 3.05, (2.8, 3.3), {}),
+    "henon": (None, (-0.3, 0.3), 1.0, (0.2, 1.0), {}),
+}
+RIGHT = {
+    ("pitchfork", True): ({"h", "h**3"},), ("pitchfork", False): ({"g*h", "h**3"},),
+    ("transcritical", True): ({"h", "h**2"},), ("transcritical", False): ({"g*h", "h**2"},),
+    ("logistic", True): ({"h", "h**2"},), ("logistic", False): ({"g*h", "g*h**2"},),
+    ("henon", True): ({"1", "x**2", "y"}, {"x"}), ("henon", False): ({"1", "g*x**2", "y"}, {"x"}),
+}  # fmt: skip
+
+
+def orbits(kind, noise, where, single, rng, count=200, time_steps=30):
+    """Orbits with noise of measurement or in the dynamics, and their parameters."""
+    step, (low, high), one, span, _ = MAPS[kind]
+    g = np.full(count, one) if single else rng.uniform(*span, count)
+    process = noise if where == "process" else 0.0
+    if kind == "henon":
+        h = np.stack([rng.uniform(low, high, count), rng.uniform(-0.1, 0.1, count)], axis=1)
+        step = lambda h, g: np.stack([1 - g * h[:, 0] ** 2 + h[:, 1], 0.3 * h[:, 0]], axis=1)  # noqa: E731
+    else:
+        h = rng.uniform(low, high, count)
+    rows = [h]
+    for _ in range(time_steps):
+        with np.errstate(all="ignore"):
+            rows.append(step(rows[-1], g) + process * rng.normal(size=h.shape))
+    states = np.stack(rows, axis=1)
+    states = np.where(np.abs(states) < 5, states, np.nan)
+    return states + (noise if where == "measurement" else 0.0) * rng.normal(size=states.shape), g
+
+
+def discoveries(seeds, first, kinds, singles=(True,), wheres=("measurement",), out=None):
+    """One row for each discovery of degree 5."""
+    rows = []
+    for kind, where, noise, single in product(kinds, wheres, (1e-2, 5e-2), singles):
+        for seed in range(first, first + seeds):
+            states, g = orbits(kind, noise, where, single, np.random.default_rng([23, seed]))
+            began = time.process_time()
+            rule = nf.discover(states, g, noise=where, degree=5, state="x,y" if kind == "henon" else "h", round_to=None)
+            took = time.process_time() - began
+            terms = tuple({str(m) for m in row} for row in rule.coefficients)
+            pulls = {}
+            truth = dict(MAPS[kind][4])
+            if kind == "henon":
+                truth = {"y": 1.0, "x**2": -1.0} if single else {"y": 1.0, "g*x**2": -1.0}
+            if kind == "logistic":
+                truth = {"h**2": -3.05} if single else {"g*h**2": -1.0}
+            for m, value in rule.coefficients[0].items():
+                if str(m) in truth:
+                    pulls[str(m)] = (float(value) - truth[str(m)]) / rule.standard_errors[0][m]
+            rows.append({"kind": kind, "where": where, "noise": noise, "single": single, "seed": seed,
+                         "right": terms == RIGHT[kind, single], "pulls": pulls, "seconds": took,
+                         "terms": [sorted(t) for t in terms]})  # fmt: skip
+            if out:
+                with open(out, "a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
+    return rows
+
+
+def discovery_table(rows):
+    """The figures of the discoveries as text."""
+    lines = [f"{len(rows)} discoveries of 200 orbits of 31 points, degree 5"]
+    lines += ["| map | noise | size | parameter values | terms right | mean pull | cover of 90 % | CPU s |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for key in sorted({(r["kind"], r["where"], r["noise"], r["single"]) for r in rows}):
+        part = [r for r in rows if (r["kind"], r["where"], r["noise"], r["single"]) == key]
+        pulls = [p for r in part if r["right"] for p in r["pulls"].values()]
+        cover = f"{np.mean(np.abs(pulls) < 1.645):.2f} ({len(pulls)})" if pulls else "–"
+        mean = f"{np.mean(pulls):+.2f} ± {np.std(pulls) / len(pulls) ** 0.5:.2f}" if pulls else "–"
+        lines.append(
+            f"| {key[0]} | {key[1]} | {key[2]:g} | {'one' if key[3] else 'many'} | {sum(r['right'] for r in part)}/{len(part)} |"
+            f" {mean} | {cover} | {np.median([r['seconds'] for r in part]):.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1)
@@ -138,10 +219,19 @@ def main():
     parser.add_argument("--cells", type=int, help="so many curves of each seed, drawn by chance")
     parser.add_argument("--out", help="append the rows to this file, one JSON object a line")
     parser.add_argument("--read", help="print the table of such a file")
+    parser.add_argument("--discover", help="maps to discover in place of curves, with commas")
+    parser.add_argument("--where", default="measurement", help="measurement or process, with commas")
+    parser.add_argument("--many", action="store_true", help="many parameter values, not one")
     arguments = parser.parse_args()
     if arguments.read:
         with open(arguments.read) as file:
-            print(table([json.loads(line) for line in file]))
+            rows = [json.loads(line) for line in file]
+        print(table(rows) if "odds" in rows[0] else discovery_table(rows))
+        return
+    if arguments.discover:
+        kinds, wheres = arguments.discover.split(","), arguments.where.split(",")
+        rows = discoveries(arguments.seeds, arguments.first, kinds, (not arguments.many,), wheres, arguments.out)
+        print(discovery_table(rows))
         return
     print(table(curves(arguments.seeds, arguments.first, arguments.cells, arguments.out)))
 

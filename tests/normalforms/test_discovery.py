@@ -6,6 +6,7 @@ import sympy as sp
 
 import normalforms as nf
 from normalforms.data import Discovery, discover
+from normalforms.data.orbits.rounding import rational_within
 
 SCALAR = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling")
 
@@ -102,14 +103,15 @@ def test_what_is_found_goes_on_to_a_law():
 
 def test_ranking_shows_the_rivals():
     orbits, g = orbits_of(nf.pitchfork(), np.random.default_rng(6), noise=1e-4)
-    (ranking,) = discover(orbits, g).ranking
-    assert set(ranking[0].terms) == {"g*h", "h**3"}
-    smaller = next(c for c in ranking if len(c.terms) == 1)
-    larger = next(c for c in ranking if len(c.terms) == 3)
-    assert smaller.error > 10 * ranking[0].error
-    assert larger.error > 0.9 * ranking[0].error
+    ranking = discover(orbits, g).ranking
+    assert set(ranking[0].terms[0]) == {"g*h", "h**3"}
+    assert ranking[0].behind == 0
+    smaller = next(c for c in ranking if len(c.terms[0]) == 1)
+    larger = next(c for c in ranking if len(c.terms[0]) == 3)
+    assert smaller.noise > 10 * ranking[0].noise
+    assert 0 < larger.behind < smaller.behind
     with pytest.raises(AttributeError):
-        ranking[0].error = 0.0  # type: ignore[misc]
+        ranking[0].behind = 0.0  # type: ignore[misc]
 
 
 def test_steps_that_are_not_finite_are_left_out():
@@ -127,7 +129,9 @@ def test_steps_that_are_not_finite_are_left_out():
         (np.ones((3, 9)), [1.0, 1.1], {}, "one value per orbit"),
         (np.ones((3, 1)), [1.0, 1.1, 1.2], {}, "at least two times"),
         (np.ones((3, 3)), [1.0, 1.1, 1.2], {}, "6 steps for 10 monomials; give at least 20"),
-        (np.linspace(0, 1, 300).reshape(3, 100), [1.0, 1.0, 1.0], {}, "parameter 1 has one value, 1"),
+        (np.ones((3, 9)), np.ones((3, 4, 2)), {}, "one value per orbit, or one per orbit and time"),
+        (np.ones((3, 9)), [1.0, 1.1, 1.2], {"noise": "none"}, "noise = 'none'"),
+        ([["a", "b"]], None, {}, "arrays of numbers"),
         (np.ones((9, 30)), np.linspace(0.9, 1.1, 9), {}, "do not tell the 10 monomials apart"),
         (np.ones((3, 9)), [1.0, np.nan, 1.2], {}, "parameter contains NaN"),
         (np.ones((3, 9)), [1.0, 1.1, 1.2], {"degree": 0}, "degree = 0"),
@@ -138,3 +142,96 @@ def test_steps_that_are_not_finite_are_left_out():
 def test_bad_data_are_refused(orbits, parameter, options, match):
     with pytest.raises(ValueError, match=match):
         discover(orbits, parameter, **options)
+
+
+# --- noise of measurement ------------------------------------------------------------------------------------
+
+C3 = -0.7318  # no simple fraction
+
+
+def seen(noise, seed=0, count=200, time=30, g=1.05):
+    """Orbits of ``g h + C3 h³`` at one parameter value, with noise of measurement."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.uniform(-0.4, 0.4, count)]
+    for _ in range(time):
+        rows.append(g * rows[-1] + C3 * rows[-1] ** 3)
+    return np.stack(rows, axis=1) + noise * rng.normal(size=(count, time + 1))
+
+
+def test_orbits_seen_with_noise_give_unbiased_coefficients_at_one_parameter_value():
+    rule = discover(seen(0.01), [1.05] * 200, noise="measurement", degree=5)
+    h = rule.map.states[0]
+    assert set(rule.coefficients[0]) == {h, h**3}
+    low, high = rule.interval(0.999)[0][h**3]
+    assert low < C3 < high
+    assert high - low < 0.06
+    assert rule.residual == pytest.approx(0.01, rel=0.03)
+    assert "one value only" in rule.status
+
+
+def test_steps_alone_are_biased_and_say_so():
+    rule = discover(seen(0.05), np.full(200, 1.05), degree=3)
+    assert rule.status.startswith("biased")
+    assert "measurement" in rule.status
+    assert all(c.is_Float for c in rule.coefficients[0].values())  # nothing is rounded within the bias
+    h = rule.map.states[0]
+    assert abs(float(rule.coefficients[0].get(h**3, 0)) - C3) > 0.3
+
+
+def test_noise_in_the_dynamics_alone_is_not_called_measurement():
+    rng = np.random.default_rng(1)
+    rows = [rng.uniform(-0.4, 0.4, 200)]
+    for _ in range(30):
+        rows.append(1.05 * rows[-1] + C3 * rows[-1] ** 3 + 0.02 * rng.normal(size=200))
+    rule = discover(np.stack(rows, axis=1), degree=5)
+    assert rule.status == "found"
+    h = rule.map.states[0]
+    low, high = rule.interval(0.999)[0][h**3]
+    assert low < C3 < high
+
+
+def test_both_noises_are_told_apart():
+    rng = np.random.default_rng(2)
+    rows = [rng.uniform(-0.4, 0.4, 150)]
+    for _ in range(30):
+        rows.append(1.05 * rows[-1] + C3 * rows[-1] ** 3 + 0.01 * rng.normal(size=150))
+    orbits = np.stack(rows, axis=1) + 0.01 * rng.normal(size=(150, 31))
+    rule = discover(orbits, noise="both")
+    h = rule.map.states[0]
+    assert set(rule.coefficients[0]) == {h, h**3}
+    low, high = rule.interval(0.999)[0][h**3]
+    assert low < C3 < high
+    with pytest.raises(ValueError, match="without NaN"):
+        discover([orbits[0], orbits[1][:9], *orbits[2:]], noise="both")
+
+
+def test_controls_that_change_in_time():
+    rng = np.random.default_rng(3)
+    control = rng.uniform(0.8, 1.2, (60, 20))
+    rows = [rng.uniform(-0.4, 0.4, 60)]
+    for t in range(19):
+        rows.append(control[:, t] * rows[-1] - rows[-1] ** 3)
+    for given in (control, control[:, :-1], control[:, :, None]):
+        assert discover(np.stack(rows, axis=1), given).kind == "pitchfork"
+
+
+def test_the_rest_is_fitted_again_with_what_was_rounded():
+    """Intervals are those of the printed map: about its coefficients, and none where the number is exact."""
+    x, r = sp.symbols("h g", real=True)
+    orbits, g = orbits_of(nf.Map(r * x + C3 * x**3, x, r), np.random.default_rng(3), noise=1e-5)
+    rule = discover(orbits, g)
+    ends = rule.interval(0.9)[0]
+    assert ends[r * x] == (1, 1)
+    low, high = ends[x**3]
+    assert (low + high) / 2 == pytest.approx(float(rule.coefficients[0][x**3]), rel=1e-12)
+    with pytest.raises(ValueError, match="level"):
+        rule.interval(0)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "bias", "expected"),
+    [(0.5001, 1e-3, 0, "1/2"), (-1.999, 1e-3, 0, "-2"), (-1.999, 1e-3, 0.01, None), (0.7318, 1e-4, 0, None), (0.3, 0.2, 0, None)],
+)  # fmt: skip
+def test_rounding_needs_narrow_and_unbiased_intervals(value, error, bias, expected):
+    found = rational_within(value, error, bias, 12)
+    assert (found is None) if expected is None else str(found) == expected

@@ -47,7 +47,8 @@ def step_by_step(library: Library, orbits: Array) -> Found:
     full = problem.fit(np.zeros((n, K)), np.ones((n, K), bool))
     path = removals(_factor(problem, full), full.theta.ravel())
     order = sorted(path, key=lambda p: p[1] + price(len(p[0]), problem.points, n * K))
-    fitted = [problem.fit(full.theta, _active(kept, full.active.shape)) for kept, _ in order[:_FITTED]]
+    chosen = [*order[:_FITTED], *(p for p in path[-3 * n :] if not any(p is o for o in order[:_FITTED]))]
+    fitted = [problem.fit(full.theta, _active(kept, full.active.shape)) for kept, _ in chosen]
     best = improved(problem, min(fitted, key=lambda e: criterion(e, problem.points, n * K)), fitted)
     return Found(best, _by_size(fitted, problem), problem, 1)
 
