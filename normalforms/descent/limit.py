@@ -118,7 +118,7 @@ class LearningScaling:
 
     def derivatives(self, x: Any, x_T: Any, y: Any, order: int) -> np.ndarray:
         """``Λ, Λ_x, …`` through ``order`` as the first axis; ``inf``, then ``nan``, where a flow escapes."""
-        return self._derivatives(*(check_real(v, n) for v, n in ((x, "x"), (x_T, "x_T"), (y, "y"))), order)
+        return self._derivatives(check_real(x, "x"), check_real(x_T, "x_T"), check_real(y, "y"), order)
 
     def _derivatives(self, x: Any, x_T: Any, y: Any, order: int) -> np.ndarray:
         x, x_T, y = np.broadcast_arrays(x, x_T, y)

@@ -111,7 +111,7 @@ def _along(model: Model, path: Array, x: Array | None, k: int, rounds: int) -> t
 
         nothing = jnp.zeros(k, dtype)
 
-        def around(carry: tuple[Array, Array, Array, Array], turn: None) -> tuple[tuple[Array, ...], None]:
+        def around(carry: tuple[Array, Array, Array, Array], turn: Array | None) -> tuple[tuple[Array, ...], None]:
             first, _, before, _ = carry
             (last, _), _ = jax.lax.scan(ahead, (first, nothing), (path, x))
             (first, total), _ = jax.lax.scan(back, (last, nothing), (path, x), reverse=True)

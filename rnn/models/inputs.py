@@ -36,7 +36,7 @@ def check_inputs(
         return None, _positive(horizon)
     if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
         raise ValueError(f"inputs must be real floating numbers like the states, got {jnp.result_type(inputs)}")
-    given = jnp.shape(inputs)
+    given: tuple[int, ...] = tuple(jnp.shape(inputs))
     rank = len(given)
     steps = given[-2] if horizon is None and rank > 1 else horizon
     wanted = f"(batch={batch}, horizon={steps}, inputs ≥ 1) or (horizon={steps}, inputs ≥ 1)"
