@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 README = Path(__file__).parent.parent / "README.md"
@@ -48,9 +49,12 @@ def test_the_networks_stories_run(tmp_path, monkeypatch, capsys):
     model = names["model"]
     weights = names["network"].state_dict()
     bias = weights["bias_ih_l0"].numpy() + weights["bias_hh_l0"].numpy()
+    drive = weights["weight_ih_l0"].numpy() @ np.array([0.5, -1.0], np.float32)
     h = np.array([0.3, -0.2, 0.1], np.float32)
     expected = np.tanh(weights["weight_hh_l0"].numpy() @ h + bias)
     np.testing.assert_allclose(model(h), expected, rtol=1e-5)
+    driven = np.tanh(weights["weight_hh_l0"].numpy() @ h + drive + bias)
+    np.testing.assert_allclose(model(h, jnp.asarray([0.5, -1.0], jnp.float32)), driven, rtol=1e-5)
 
 
 def test_the_two_commands_stand_at_the_top():
