@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,6 +14,36 @@ from rnn.tasks.students import Cell, check_sizes, generators, network
 from rnn.tasks.task import Batch, Task
 
 __all__ = ["adding"]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Numbers, two of them marked, and their sum.
+
+    Args:
+        state: length of a state, at zero at the start.
+        horizon: T, in steps.
+        dtype: of the arrays.
+    """
+
+    state: int
+    horizon: int
+    dtype: Any
+
+    def __call__(self, key: PRNGKeyArray, count: int) -> Batch:
+        """``count`` fresh trajectories."""
+        half = self.horizon // 2
+        value, first, second = jax.random.split(key, 3)
+        numbers = jax.random.uniform(value, (count, self.horizon), self.dtype)
+        early = jax.nn.one_hot(jax.random.randint(first, (count,), 0, half), self.horizon, dtype=self.dtype)
+        late = jax.nn.one_hot(jax.random.randint(second, (count,), half, self.horizon), self.horizon, dtype=self.dtype)
+        marks = early + late
+        total = jnp.sum(numbers * marks, axis=1)[:, None, None]
+        mask = jnp.zeros((count, self.horizon), self.dtype).at[:, -1].set(1)
+        inputs = jnp.stack([numbers, marks], axis=2)
+        return Batch(
+            jnp.zeros((count, self.state), self.dtype), jnp.broadcast_to(total, (count, self.horizon, 1)), inputs, mask
+        )
 
 
 def adding(
@@ -45,19 +76,7 @@ def adding(
         raise ValueError(f"horizon must be at least 2, one step for each number, got {horizon}")
     for_student, for_data = generators(key, 2)
     student, readout, state = network(cell, for_student, size=size, inputs=2, outputs=1, dtype=dtype)
-    half = horizon // 2
-
-    def sample(key: Any, count: int) -> Batch:
-        value, first, second = jax.random.split(key, 3)
-        numbers = jax.random.uniform(value, (count, horizon), dtype)
-        early = jax.nn.one_hot(jax.random.randint(first, (count,), 0, half), horizon, dtype=dtype)
-        late = jax.nn.one_hot(jax.random.randint(second, (count,), half, horizon), horizon, dtype=dtype)
-        marks = early + late
-        total = jnp.sum(numbers * marks, axis=1)[:, None, None]
-        mask = jnp.zeros((count, horizon), dtype).at[:, -1].set(1)
-        inputs = jnp.stack([numbers, marks], axis=2)
-        return Batch(jnp.zeros((count, state), dtype), jnp.broadcast_to(total, (count, horizon, 1)), inputs, mask)
-
+    sample = Sums(state, horizon, dtype)
     fixed = sample(jax.random.key(int(for_data.integers(2**31))), batch)
     return Task(
         student, fixed.h0, fixed.targets, fixed.inputs, fixed.mask, readout=readout, train_readout=True, sample=sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,6 +14,39 @@ from rnn.tasks.students import Cell, check_sizes, generators, network
 from rnn.tasks.task import Batch, Task
 
 __all__ = ["context_integration"]
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Two noisy streams, a held context, and the running sum of the named one.
+
+    Args:
+        state: length of a state, at zero at the start.
+        horizon: T, in steps.
+        noise: standard deviation of a stream per step.
+        coherence: largest mean of a stream.
+        dtype: of the arrays.
+    """
+
+    state: int
+    horizon: int
+    noise: float
+    coherence: float
+    dtype: Any
+
+    def __call__(self, key: PRNGKeyArray, count: int) -> Batch:
+        """``count`` fresh trajectories."""
+        level, jitter, which = jax.random.split(key, 3)
+        mean = jax.random.uniform(level, (count, 1, 2), self.dtype, -self.coherence, self.coherence)
+        streams = mean + jnp.asarray(self.noise, self.dtype) * jax.random.normal(
+            jitter, (count, self.horizon, 2), self.dtype
+        )
+        context = jax.nn.one_hot(jax.random.randint(which, (count,), 0, 2), 2, dtype=self.dtype)[:, None]
+        target = jnp.cumsum(jnp.sum(streams * context, axis=2, keepdims=True), axis=1) / jnp.asarray(
+            self.horizon, self.dtype
+        )
+        inputs = jnp.concatenate([streams, jnp.broadcast_to(context, (count, self.horizon, 2))], axis=2)
+        return Batch(jnp.zeros((count, self.state), self.dtype), target, inputs)
 
 
 def context_integration(
@@ -49,14 +83,6 @@ def context_integration(
     for_student, for_data = generators(key, 2)
     student, readout, state = network(cell, for_student, size=size, inputs=4, outputs=1, dtype=dtype)
 
-    def sample(key: Any, count: int) -> Batch:
-        level, jitter, which = jax.random.split(key, 3)
-        mean = jax.random.uniform(level, (count, 1, 2), dtype, -coherence, coherence)
-        streams = mean + jnp.asarray(noise, dtype) * jax.random.normal(jitter, (count, horizon, 2), dtype)
-        context = jax.nn.one_hot(jax.random.randint(which, (count,), 0, 2), 2, dtype=dtype)[:, None]
-        target = jnp.cumsum(jnp.sum(streams * context, axis=2, keepdims=True), axis=1) / jnp.asarray(horizon, dtype)
-        inputs = jnp.concatenate([streams, jnp.broadcast_to(context, (count, horizon, 2))], axis=2)
-        return Batch(jnp.zeros((count, state), dtype), target, inputs)
-
+    sample = Streams(state, horizon, noise, coherence, dtype)
     fixed = sample(jax.random.key(int(for_data.integers(2**31))), batch)
     return Task(student, fixed.h0, fixed.targets, fixed.inputs, readout=readout, train_readout=True, sample=sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,6 +14,37 @@ from rnn.tasks.students import Cell, check_sizes, generators, network
 from rnn.tasks.task import Batch, Task
 
 __all__ = ["flip_flop"]
+
+
+@dataclass(frozen=True)
+class Pulses:
+    """Pulses on every channel, and the sign of the last.
+
+    Args:
+        state: length of a state, at zero at the start.
+        horizon: T, in steps.
+        bits: channels in and out.
+        rate: pulses per step and channel.
+        pulse: their height.
+        dtype: of the arrays.
+    """
+
+    state: int
+    horizon: int
+    bits: int
+    rate: float
+    pulse: float
+    dtype: Any
+
+    def __call__(self, key: PRNGKeyArray, count: int) -> Batch:
+        """``count`` fresh trajectories."""
+        when, which = jax.random.split(key)
+        shape = (count, self.horizon, self.bits)
+        comes = jax.random.bernoulli(when, self.rate, shape).at[:, 0].set(True)
+        sign = jnp.where(jax.random.bernoulli(which, 0.5, shape), 1, -1)
+        signs = jnp.where(comes, sign, 0).astype(self.dtype)
+        last = jax.lax.associative_scan(lambda a, b: jnp.where(b == 0, a, b), signs, axis=1)
+        return Batch(jnp.zeros((count, self.state), self.dtype), last, jnp.asarray(self.pulse, self.dtype) * signs)
 
 
 def flip_flop(
@@ -53,14 +85,6 @@ def flip_flop(
     for_student, for_data = generators(key, 2)
     student, readout, state = network(cell, for_student, size=size, inputs=bits, outputs=bits, dtype=dtype)
 
-    def sample(key: Any, count: int) -> Batch:
-        when, which = jax.random.split(key)
-        shape = (count, horizon, bits)
-        comes = jax.random.bernoulli(when, rate, shape).at[:, 0].set(True)
-        sign = jnp.where(jax.random.bernoulli(which, 0.5, shape), 1, -1)
-        signs = jnp.where(comes, sign, 0).astype(dtype)
-        last = jax.lax.associative_scan(lambda a, b: jnp.where(b == 0, a, b), signs, axis=1)
-        return Batch(jnp.zeros((count, state), dtype), last, jnp.asarray(pulse, dtype) * signs)
-
+    sample = Pulses(state, horizon, bits, rate, pulse, dtype)
     fixed = sample(jax.random.key(int(for_data.integers(2**31))), batch)
     return Task(student, fixed.h0, fixed.targets, fixed.inputs, readout=readout, train_readout=True, sample=sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,6 +14,37 @@ from rnn.tasks.students import Cell, check_sizes, generators, network
 from rnn.tasks.task import Batch, Task
 
 __all__ = ["delayed_recall"]
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Symbols, a delay, a cue, and the symbols again as classes.
+
+    Args:
+        state: length of a state, at zero at the start.
+        symbols: how many different ones.
+        shown: how many are shown.
+        delay: steps between the last and the cue.
+        dtype: of the arrays.
+    """
+
+    state: int
+    symbols: int
+    shown: int
+    delay: int
+    dtype: Any
+
+    def __call__(self, key: PRNGKeyArray, count: int) -> Batch:
+        """``count`` fresh trajectories."""
+        horizon = 2 * self.shown + self.delay
+        due = jnp.arange(horizon) >= self.shown + self.delay
+        classes = jax.random.randint(key, (count, self.shown), 0, self.symbols)
+        silent = jnp.zeros((count, self.delay + self.shown, self.symbols), self.dtype)
+        seen = jnp.concatenate([jax.nn.one_hot(classes, self.symbols, dtype=self.dtype), silent], axis=1)
+        cue = jnp.broadcast_to(due.astype(self.dtype)[:, None], (count, horizon, 1))
+        targets = jnp.concatenate([jnp.zeros((count, self.shown + self.delay), classes.dtype), classes], axis=1)
+        mask = jnp.broadcast_to(due.astype(self.dtype), (count, horizon))
+        return Batch(jnp.zeros((count, self.state), self.dtype), targets, jnp.concatenate([seen, cue], axis=2), mask)
 
 
 def delayed_recall(
@@ -49,18 +81,7 @@ def delayed_recall(
     check_sizes(symbols=symbols, shown=shown, delay=delay, size=size, batch=batch)
     for_student, for_data = generators(key, 2)
     student, readout, state = network(cell, for_student, size=size, inputs=symbols + 1, outputs=symbols, dtype=dtype)
-    horizon = 2 * shown + delay
-    due = jnp.arange(horizon) >= shown + delay
-
-    def sample(key: Any, count: int) -> Batch:
-        classes = jax.random.randint(key, (count, shown), 0, symbols)
-        silent = jnp.zeros((count, delay + shown, symbols), dtype)
-        seen = jnp.concatenate([jax.nn.one_hot(classes, symbols, dtype=dtype), silent], axis=1)
-        cue = jnp.broadcast_to(due.astype(dtype)[:, None], (count, horizon, 1))
-        targets = jnp.concatenate([jnp.zeros((count, shown + delay), classes.dtype), classes], axis=1)
-        mask = jnp.broadcast_to(due.astype(dtype), (count, horizon))
-        return Batch(jnp.zeros((count, state), dtype), targets, jnp.concatenate([seen, cue], axis=2), mask)
-
+    sample = Recalled(state, symbols, shown, delay, dtype)
     fixed = sample(jax.random.key(int(for_data.integers(2**31))), batch)
     return Task(
         student,

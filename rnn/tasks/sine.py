@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,6 +14,38 @@ from rnn.tasks.students import Cell, check_sizes, generators, network
 from rnn.tasks.task import Batch, Task
 
 __all__ = ["sine"]
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A held cue and the wave of its frequency.
+
+    Args:
+        state: length of a state, at zero at the start.
+        horizon: T, in steps.
+        slow: frequency of the cue −1, in radians per step.
+        fast: that of the cue 1.
+        dtype: of the arrays.
+    """
+
+    state: int
+    horizon: int
+    slow: float
+    fast: float
+    dtype: Any
+
+    def __call__(self, key: PRNGKeyArray, count: int) -> Batch:
+        """``count`` fresh trajectories."""
+        cue = jax.random.uniform(key, (count, 1, 1), self.dtype, -1, 1)
+        omega = jnp.asarray((self.slow + self.fast) / 2, self.dtype) + cue * jnp.asarray(
+            (self.fast - self.slow) / 2, self.dtype
+        )
+        time = jnp.arange(1, self.horizon + 1).astype(self.dtype)[:, None]
+        return Batch(
+            jnp.zeros((count, self.state), self.dtype),
+            jnp.sin(omega * time),
+            jnp.broadcast_to(cue, (count, self.horizon, 1)),
+        )
 
 
 def sine(
@@ -50,13 +83,6 @@ def sine(
     for_student, for_data = generators(key, 2)
     student, readout, state = network(cell, for_student, size=size, inputs=1, outputs=1, dtype=dtype)
 
-    def sample(key: Any, count: int) -> Batch:
-        cue = jax.random.uniform(key, (count, 1, 1), dtype, -1, 1)
-        omega = jnp.asarray((slow + fast) / 2, dtype) + cue * jnp.asarray((fast - slow) / 2, dtype)
-        time = jnp.arange(1, horizon + 1).astype(dtype)[:, None]
-        return Batch(
-            jnp.zeros((count, state), dtype), jnp.sin(omega * time), jnp.broadcast_to(cue, (count, horizon, 1))
-        )
-
+    sample = Waves(state, horizon, slow, fast, dtype)
     fixed = sample(jax.random.key(int(for_data.integers(2**31))), batch)
     return Task(student, fixed.h0, fixed.targets, fixed.inputs, readout=readout, train_readout=True, sample=sample)

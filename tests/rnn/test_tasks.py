@@ -284,3 +284,12 @@ def test_the_manifest_states_the_batch_size(tmp_path):
 def test_bad_input_is_named(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_several_seeds_of_a_ready_task_train_together():
+    tasks = [rnn.flip_flop(k, bits=1, size=5, batch=4, horizon=5) for k in range(2)]
+    runs = rnn.train_all(tasks, optax.sgd(0.1), 6, save_every=3, chunk=6)
+    for task, run in zip(tasks, runs, strict=True):
+        alone = rnn.train(task, optax.sgd(0.1), 6, **QUICK)
+        np.testing.assert_allclose(run.loss, alone.loss, rtol=1e-5)
+        np.testing.assert_allclose(run.readout(6).weight, alone.readout(6).weight, rtol=1e-4, atol=1e-6)
