@@ -10,7 +10,7 @@ import mpmath
 import numpy as np
 
 from normalforms.forms.iteration import arguments, compiled_step
-from normalforms.formulas import DomainWarning, check_horizon
+from normalforms.formulas import DomainWarning, at_each_horizon, check_horizon
 from normalforms.maps import Map
 
 __all__ = ["amplify", "gram"]
@@ -32,7 +32,7 @@ def gram(m: Map, g: Any, h0: Any, horizon: int) -> np.ndarray:
     return np.where(gone[..., None, None], np.inf, total)
 
 
-def amplify(m: Map, g: Any, h0: Any, horizon: int) -> np.ndarray:
+def amplify(m: Map, g: Any, h0: Any, horizon: Any) -> np.ndarray:
     """``A_T = ‖Σ_t s_tᵀ s_t‖₂`` by direct iteration; see `iterate` for the arguments.
 
     A second orbit runs beside the first, one rounding error away from it at every step. Where their sums differ by
@@ -45,6 +45,15 @@ def amplify(m: Map, g: Any, h0: Any, horizon: int) -> np.ndarray:
     Warns:
         DomainWarning: values that rounding has spoiled, and orbits that left the map's domain.
     """
+    if np.ndim(horizon):
+        parameters, states, _ = arguments(m, g, h0)
+        count = len(parameters)
+
+        def at(*v: Any) -> Any:
+            place = v[0] if count == 1 else v[:count]
+            return amplify(m, place, v[count] if len(states) == 1 else np.stack(v[count:-1], axis=-1), v[-1])
+
+        return at_each_horizon(at, [*parameters, *states, horizon], -1)
     if len(m.parameters) == 1:
         return _watched(m, g, h0, horizon)[0]
     matrix = gram(m, g, h0, horizon)

@@ -1,6 +1,6 @@
 """An expression that evaluates, prints and generates code: programs, formulas, grids and sums over time."""
 
-from normalforms.formulas.checks import check_horizon, check_real
+from normalforms.formulas.checks import at_each_horizon, check_horizon, check_real
 from normalforms.formulas.formula import EVERYWHERE, Domain, DomainWarning, Formula, Lazy, compiled, symbols
 from normalforms.formulas.gram import GramFormula, top_eigenvalue
 from normalforms.formulas.grid import Focus, on_grid, product_axes
@@ -24,6 +24,7 @@ __all__ = [
     "Notation",
     "Program",
     "TimeSum",
+    "at_each_horizon",
     "check_horizon",
     "check_real",
     "compiled",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_horizon", "check_real"]
+__all__ = ["at_each_horizon", "check_horizon", "check_real"]
 
 MAX_HORIZON = 1_000_000
 
@@ -47,3 +48,19 @@ def check_real(value: Any, name: str) -> np.ndarray:
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{name} contains NaN or infinity; give finite numbers")
     return array
+
+
+def at_each_horizon(function: Callable[..., Any], arguments: Sequence[Any], place: int) -> np.ndarray:
+    """``function`` of broadcast arguments of which one, at ``place``, is an array of horizons: one call for each.
+
+    Raises:
+        ValueError: a horizon that is no positive integer.
+    """
+    spread = np.broadcast_arrays(*(np.asarray(v) for v in arguments))
+    found = np.empty(spread[0].shape)
+    place %= len(spread)
+    for steps in np.unique(spread[place]):
+        here = spread[place] == steps
+        horizon = check_horizon(steps.item())
+        found[here] = function(*(horizon if i == place else v[here] for i, v in enumerate(spread)))
+    return found

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import sympy as sp
 
-from normalforms.formulas.checks import check_horizon, check_real
+from normalforms.formulas.checks import at_each_horizon, check_horizon, check_real
 from normalforms.formulas.notation import Notation
 from normalforms.formulas.printing import LANGUAGES, render
 from normalforms.formulas.program import Program
@@ -136,7 +136,7 @@ class Formula:
 
         Args:
             arguments: one real number or array per symbol, in the order of `symbols` (several parameters may
-                come as one tuple); horizons are positive integers, in steps.
+                come as one tuple); horizons are positive integers, in steps, or an array of them.
 
         Returns:
             A float for numbers, else an array; ``nan`` where the formula has no correct digit.
@@ -148,6 +148,16 @@ class Formula:
         if len(flat) != len(self.symbols):
             names = ", ".join(s.name for s in self.symbols)
             raise ValueError(f"this formula takes ({names}), got {len(flat)} arguments; give one per symbol")
+        clock = next((i for i, s in enumerate(self.symbols) if s.is_integer and np.ndim(flat[i])), None)
+        if clock is not None:
+            numbers = [
+                v if i == clock else check_real(v, s.name)
+                for i, (s, v) in enumerate(zip(self.symbols, flat, strict=True))
+            ]
+            return at_each_horizon(self._value, numbers, clock)
+        return self._value(*flat)
+
+    def _value(self, *flat: Any) -> Any:
         values = [
             check_horizon(v, s.name) if s.is_integer else check_real(v, s.name)
             for s, v in zip(self.symbols, flat, strict=True)
@@ -191,7 +201,7 @@ class Formula:
                 f"{int(np.sum(outside | lost))} of {value.size} values lie outside the domain of this formula"
                 f" ({int(np.sum(lost))} have no value): it holds for {self.domain}",
                 DomainWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return value
 

@@ -271,3 +271,15 @@ def test_a_uniform_law_about_a_fixed_point_that_is_no_rational_function(text, at
     law = nf.amplification(nf.parse_map(text, state="x", parameter="r"), at=at)
     for order, error in ((0, 1e-2), (1, 1e-4), (2, 1e-6)):
         assert law.uniform(order)(*point) == pytest.approx(law(*point), rel=error)
+
+
+def test_an_array_of_horizons():
+    horizons, g = np.array([1, 5, 30]), np.array([[0.98], [1.01]])
+    law, planar = nf.amplification(nf.pitchfork()), nf.amplification(nf.neimark_sacker(1, -1))
+    expected = np.array([[law(v, 0.01, int(T)) for T in horizons] for v in g[:, 0]])
+    np.testing.assert_array_equal(law(g, 0.01, horizons), expected)
+    np.testing.assert_allclose(law.series(4)(g, 0.01, horizons), expected, rtol=1e-3)
+    assert planar(1.0, (0.1, 0.0), horizons)[1] == planar(1.0, (0.1, 0.0), 5)
+    for bad in ([0, 1], [1.5, 2], [-3]):
+        with pytest.raises(ValueError, match="integer number of steps"):
+            law(1.0, 0.1, np.array(bad))
