@@ -45,6 +45,7 @@ _COMPILING = {
     "detector",
     "factors",
     "fixed_points",
+    "forecast",
     "frobenius",
     "jets",
     "kernel",

@@ -9,7 +9,7 @@ import jupytext
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-NAMES = ("figure1", "figure2", "natural_gradient", "noise")
+NAMES = ("figure1", "figure2", "natural_gradient", "noise", "forecast")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,3 +41,12 @@ def test_natural_gradient_runs(monkeypatch):
     assert (seen.confirmed, seen.kind) == (True, "steady")
     assert seen.growth > 10
     assert shown["first"] <= shown["last"] - 100
+
+
+def test_forecast_runs(monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_STEPS", "60")
+    monkeypatch.setenv("NOTEBOOK_SIZE", "12")
+    with jax.enable_x64(False):
+        shown = runpy.run_path(str(FOLDER / "forecast.py"))
+    assert shown["view"].status in ("ok", "none ahead")
+    assert list(shown["regimes"]) == ["monotone", "period two", "hopping"]
