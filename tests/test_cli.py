@@ -72,7 +72,7 @@ def test_bad_input_is_one_line_and_status_two(arguments, capsys, tmp_path, monke
 def test_an_unknown_study_is_told_the_known_ones(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["reproduce", "--only", "fig1,fig9"]) == 2
-    assert capsys.readouterr().err == 'normalforms: --only names "fig9"; known are fig1, fig2, fig3, fig4\n'
+    assert capsys.readouterr().err.startswith('normalforms: --only names "fig9"; known are fig1, fig2, fig3, fig4')
     assert list(tmp_path.iterdir()) == []
 
 
