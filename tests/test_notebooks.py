@@ -41,3 +41,14 @@ def test_natural_gradient_runs(monkeypatch):
     assert (seen.confirmed, seen.kind) == (True, "steady")
     assert seen.growth > 10
     assert shown["first"] <= shown["last"] - 100
+
+
+@pytest.mark.slow
+def test_fit_runs():
+    with jax.enable_x64(False):
+        shown = runpy.run_path(str(FOLDER / "fit.py"))
+    assert shown["found"].law_class == "cubic"
+    assert shown["found"].agreement.verdict.startswith("does not agree")
+    assert "rung that does" in shown["found"].agreement.verdict
+    assert abs(shown["joint"].parameters["critical"] - 1) < 1e-3
+    assert shown["again"].checks > 20
