@@ -50,3 +50,14 @@ def test_forecast_runs(monkeypatch):
         shown = runpy.run_path(str(FOLDER / "forecast.py"))
     assert shown["view"].status in ("ok", "none ahead")
     assert list(shown["regimes"]) == ["monotone", "period two", "hopping"]
+
+
+@pytest.mark.slow
+def test_fit_runs():
+    with jax.enable_x64(False):
+        shown = runpy.run_path(str(FOLDER / "fit.py"))
+    assert shown["found"].law_class == "cubic"
+    assert shown["found"].agreement.verdict.startswith("does not agree")
+    assert "rung that does" in shown["found"].agreement.verdict
+    assert abs(shown["joint"].parameters["critical"] - 1) < 1e-3
+    assert shown["again"].checks > 20
