@@ -242,11 +242,17 @@ def _direction(
     elif isinstance(direction, (np.ndarray, jax.Array)) and np.ndim(direction) == 1:
         flat = np.asarray(direction, np.float64)
     else:
-        flat = np.asarray(flatten(direction), np.float64)
-    length, size = np.linalg.norm(flat), flatten(event.model).size
+        flat = _flat(direction)
+    length, size = np.linalg.norm(flat), _flat(event.model).size
     if flat.shape != (size,) or not length > 0 or not np.isfinite(length):
         raise ValueError(f"direction must be a finite non-zero vector of {size} parameters, got shape {flat.shape}")
     return flat / length
+
+
+def _flat(model: Any) -> np.ndarray:
+    """The parameters in float64; an event's model has that dtype, whatever the session's."""
+    with jax.enable_x64(True):
+        return np.asarray(flatten(model), np.float64)
 
 
 def fit(

@@ -89,4 +89,5 @@ def _phases(ax: Any, found: Forecasts) -> None:
 
 def _psi(teachers: np.ndarray) -> np.ndarray:
 
-    return nf.amplification(nf.pitchfork()).scaling().evaluate(teachers, 0.1)
+    scaling: Any = nf.amplification(nf.pitchfork()).scaling()  # of two variables; the cusp's has three
+    return scaling.evaluate(teachers, 0.1)
