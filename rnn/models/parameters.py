@@ -71,7 +71,9 @@ class Leaves(NamedTuple):
         if any(x.shape[lead:] != s for x, s in zip(kept, shapes, strict=True)):
             raise ValueError(f"leaves must have shapes {shapes} after {lead} axes, got {[x.shape for x in kept]}")
         front = kept[0].shape[:lead] if kept else (0,) * lead
-        flat = [x.reshape(*front, math.prod(s)).astype(self.dtype) for x, s in zip(kept, shapes, strict=True)]
+        rows = [x.reshape(*front, math.prod(s)) for x, s in zip(kept, shapes, strict=True)]
+        # no cast to what it is already: outside of x64 JAX would warn of float64 leaves and shorten them
+        flat = [x if x.dtype == self.dtype else x.astype(self.dtype) for x in rows]
         return jnp.concatenate(flat, axis=-1) if flat else jnp.zeros((*front, 0), self.dtype)
 
     def unflatten(self, flat: Float[Array, "*lead m"], fixed: Any = None, *, keep_dtype: bool = False) -> Any:

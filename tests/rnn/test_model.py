@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rnn import VanillaRNN, trajectory
+from rnn.models import flatten
 from rnn.models.model import partition
 
 
@@ -109,3 +110,13 @@ def test_partition_by_function_takes_that_parameter_alone(weights):
 def test_selecting_nothing_is_an_error(weights, wrt):
     with pytest.raises(ValueError, match="wrt selects"):
         partition(VanillaRNN(weights[0]), wrt)
+
+
+def test_flat_parameters_keep_float64_outside_of_x64(weights):
+    """A model made under x64, such as an event's, is flattened to its own numbers in a float32 session."""
+    model = VanillaRNN(*weights)
+    exact = np.concatenate([np.ravel(leaf) for leaf in (model.weight, model.bias)])
+    with jax.enable_x64(False):
+        found = flatten(model)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(np.asarray(found), exact)
