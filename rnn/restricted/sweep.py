@@ -243,7 +243,8 @@ def _direction(
         flat = np.asarray(direction, np.float64)
     else:
         flat = np.asarray(flatten(direction), np.float64)
-    length, size = np.linalg.norm(flat), flatten(event.model).size
+    with jax.enable_x64(True):  # the event's model is in float64 whatever the process is in
+        length, size = np.linalg.norm(flat), flatten(event.model).size
     if flat.shape != (size,) or not length > 0 or not np.isfinite(length):
         raise ValueError(f"direction must be a finite non-zero vector of {size} parameters, got shape {flat.shape}")
     return flat / length
@@ -261,8 +262,8 @@ def fit(
     """Fit the amplification law to ``sweep`` within ``window`` of its parameter, beside what the normal form predicts.
 
     :func:`normalforms.fit` on the sweep; its ``agreement`` compares the fitted scales with those that the normal form
-    predicts without a free parameter, ``a = (g_s/scale)²`` (`Sweep.scale`), ``b = c = 1``, at 95 %, with intervals that allow
-    for misfit. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does not depend on it.
+    predicts without a free parameter, ``a = (g_s/scale)²`` (`Sweep.scale`), ``b = c = 1``, at 95 %, with intervals that
+    allow for misfit. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does not depend on it.
 
     Args:
         sweep: the measured curve.

@@ -56,7 +56,10 @@ def test_graded_coefficients_of_the_saddle_node(powers, horizon):
     """``[h0^i μ^j]`` as a polynomial in T, against the package's joint series."""
     i, j = powers
     found = rediscover(
-        graded_values(nf.saddle_node(), {"h": 1, "g": 2}, powers), degree=lambda n: 0, powers=horizon + j + 3, exponents=(0,)
+        graded_values(nf.saddle_node(), {"h": 1, "g": 2}, powers),
+        degree=lambda n: 0,
+        powers=horizon + j + 3,
+        exponents=(0,),
     )
     formula = nf.amplification(nf.saddle_node()).series(i + 2 * j)
     h0, mu = next(s for s in formula.symbols if s.name == "h0"), sp.Symbol("mu")
@@ -98,7 +101,9 @@ def test_no_false_rationals_in_a_thousand_trials():
     """Random sixty-digit numbers are no rationals, and no rational relations of three constants."""
     rng = np.random.default_rng(0)
     with mp.workdps(60):
-        numbers = [mp.mpf("0." + "".join(map(str, rng.integers(0, 10, 60)))) * 10 ** int(k) for k in rng.integers(0, 9, 1000)]
+        numbers = [
+            mp.mpf("0." + "".join(map(str, rng.integers(0, 10, 60)))) * 10 ** int(k) for k in rng.integers(0, 9, 1000)
+        ]
         assert [x for x in numbers if rational(x, 60, largest=10**20) is not None] == []
         constants = [mp.mpf(1), mp.pi**2, mp.zeta(3)]
         assert [x for x in numbers[:60] if integer_relation(x, constants, 60) is not None] == []
