@@ -207,9 +207,9 @@ def discovery_table(rows):
         pulls = [p for r in part if r["right"] for p in r["pulls"].values()]
         cover = f"{np.mean(np.abs(pulls) < 1.645):.2f} ({len(pulls)})" if pulls else "–"
         mean = f"{np.mean(pulls):+.2f} ± {np.std(pulls) / len(pulls) ** 0.5:.2f}" if pulls else "–"
+        right = f"{sum(r['right'] for r in part)}/{len(part)}"
         lines.append(
-            f"| {key[0]} | {key[1]} | {key[2]:g} | {'one' if key[3] else 'many'} | {sum(r['right'] for r in part)}/{len(part)}"
-            f" |"
+            f"| {key[0]} | {key[1]} | {key[2]:g} | {'one' if key[3] else 'many'} | {right} |"
             f" {mean} | {cover} | {np.median([r['seconds'] for r in part]):.1f} |"
         )
     return "\n".join(lines)
