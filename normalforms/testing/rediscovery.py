@@ -2,8 +2,8 @@
 
 A coefficient of a law, seen as a function of the parameter g and the horizon T, is an exponential polynomial
 ``Σ r_{b,e}(g) T^b λ(g)^{eT}`` with rational functions r. `rediscover` finds it in three exact steps, each with nodes
-that only check: at every T the values on a circle of g give an integer (or rational) polynomial in g; at many integers g
-the polynomials give the weights of ``T^b λ^{eT}``; and the weights as functions of g are rational functions.
+that only check: at every T the values on a circle of g give an integer (or rational) polynomial in g; at many integers
+g the polynomials give the weights of ``T^b λ^{eT}``; and the weights as functions of g are rational functions.
 """
 
 from __future__ import annotations
