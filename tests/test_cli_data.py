@@ -21,7 +21,11 @@ def curve(tmp_path):
     g = np.linspace(0.85, 1.15, 15)
     law = nf.amplification(nf.pitchfork())
     noise = np.exp(0.01 * np.random.default_rng(0).normal(size=(2, 15)))
-    rows = [(x, y, t) for i, t in enumerate((20, 40)) for x, y in zip(g, 3 * law(g[:, None], STATES, t).sum(1) * noise[i], strict=True)]  # fmt: skip
+    rows = [
+        (x, y, t)
+        for i, t in enumerate((20, 40))
+        for x, y in zip(g, 3 * law(g[:, None], STATES, t).sum(1) * noise[i], strict=True)
+    ]
     return table(tmp_path / "data.csv", "parameter,amplification,horizon", rows)
 
 

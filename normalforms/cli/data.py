@@ -145,7 +145,10 @@ def _fit(arguments: argparse.Namespace) -> int:
         },
         "notes": list(found.notes),
     }
-    lines = [found.status, "odds: " + ", ".join(f"{k} {v:.1%}" for k, v in sorted(found.classes.items(), key=lambda p: -p[1]))]  # fmt: skip
+    lines = [
+        found.status,
+        "odds: " + ", ".join(f"{k} {v:.1%}" for k, v in sorted(found.classes.items(), key=lambda p: -p[1])),
+    ]
     lines += [f"{n} = {v:.6g}  [{ends[n][0]:.6g}, {ends[n][1]:.6g}]" for n, v in found.parameters.items()]
     lines += [
         f"fixed: {c.formula} = {c.value:.6g}  [{c.interval[0]:.6g}, {c.interval[1]:.6g}]" for c in found.identified
@@ -190,7 +193,7 @@ def _discover(arguments: argparse.Namespace) -> int:
 
 
 def _orbits(table: dict[str, list[float]], states: list[str], controls: list[str]) -> tuple[list[Any], Any]:
-    """Orbits in the order of their number, sorted in time; controls per orbit where they do not change, else in time."""
+    """Orbits in the order of their number, sorted in time; controls per orbit where they are steady, else in time."""
     import numpy as np
 
     orbit, time = np.array(table["orbit"]), np.array(table["time"])
@@ -206,7 +209,9 @@ def _orbits(table: dict[str, list[float]], states: list[str], controls: list[str
                 f"orbit {orbit[index[0]]:g}: the time after {where:g} is not {where + 1:g}; steps must be one"
             )
         runs.append(np.stack([np.array(table[s])[index] for s in states], axis=-1))
-        given.append(np.stack([np.array(table[c])[index] for c in controls], axis=-1) if controls else np.zeros((len(index), 0)))  # fmt: skip
+        given.append(
+            np.stack([np.array(table[c])[index] for c in controls], axis=-1) if controls else np.zeros((len(index), 0))
+        )
     if not controls:
         return runs, None
     if all(np.all(g == g[0]) for g in given):
@@ -233,7 +238,10 @@ def _initial(text: str, batch: list[float] | None) -> Any:
         return np.array(table["state"])
     if "batch" not in table:
         raise ValueError(f"{text} has no column batch, but the table has; name the batch of every state")
-    groups = {label: np.array([s for s, b in zip(table["state"], table["batch"], strict=True) if b == label]) for label in set(table["batch"])}  # fmt: skip
+    groups = {
+        label: np.array([s for s, b in zip(table["state"], table["batch"], strict=True) if b == label])
+        for label in set(table["batch"])
+    }
     unknown = sorted(set(batch) - set(groups))
     if unknown:
         raise ValueError(f"{text} has no states of batch {unknown[0]:g}")

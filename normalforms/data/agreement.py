@@ -76,7 +76,10 @@ class Agreement:
 
     def __str__(self) -> str:
         lines = [self.verdict]
-        lines += [f"{s.name}: fitted {s.fitted:.6g} [{s.low:.6g}, {s.high:.6g}], predicted {s.predicted:.6g}" for s in self.scales]  # fmt: skip
+        lines += [
+            f"{s.name}: fitted {s.fitted:.6g} [{s.low:.6g}, {s.high:.6g}], predicted {s.predicted:.6g}"
+            for s in self.scales
+        ]
         lines += [f"{c.name}: off by at most {c.error:.2%}, rms {c.rms:.2%}" for c in self.curves]
         return "\n".join(lines)
 

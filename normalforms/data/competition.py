@@ -169,7 +169,9 @@ def _starts(objective: Objective, data: Measurement, power: float) -> Array | No
     """The few best of a grid of scales, critical values and further parameters."""
     x, longest = data.parameter, float(np.max(data.horizon))
     width = float(np.ptp(x))
-    places = [data.critical] if data.critical is not None else list(np.linspace(x.min() - width / 4, x.max() + width / 4, 9))  # fmt: skip
+    places = (
+        [data.critical] if data.critical is not None else list(np.linspace(x.min() - width / 4, x.max() + width / 4, 9))
+    )
     rows = []
     extra = len(objective.map.parameters) - 1
     for place, scale, state in product(places, _SCALES, _STATES):
@@ -208,7 +210,10 @@ def _starts(objective: Objective, data: Measurement, power: float) -> Array | No
     for i in order[1:]:  # apart from one another, so that not all fall into one valley
         if len(chosen) == (6 if data.critical is None or extra else 4):
             break
-        if all(np.max(np.abs(grid[i, 1:] - grid[j, 1:]) * [1, 1, 6 / width, *([1] * (objective.size - 4))]) > 1.2 for j in chosen):  # fmt: skip
+        if all(
+            np.max(np.abs(grid[i, 1:] - grid[j, 1:]) * [1, 1, 6 / width, *([1] * (objective.size - 4))]) > 1.2
+            for j in chosen
+        ):
             chosen.append(int(i))
     return grid[chosen]
 
@@ -243,7 +248,8 @@ def evidence(contender: Contender, data: Measurement, points: float) -> float:
 
     ``L = Γ(n/2) RSS^{−n/2}`` with n = ``points``, the number of independent ones. Priors: ln a flat; ln b and ln c
     normal about the values at which the window shows the transition; x* uniform over twice the window; further
-    parameters as one point's worth of information, and each of them divides the law's prior odds by five. The draws are quasi-random and always the same.
+    parameters as one point's worth of information, and each of them divides the law's prior
+    odds by five. The draws are quasi-random and always the same.
     """
     c = contender
     mean, spread = _prior(c, data)
@@ -316,7 +322,11 @@ def _prior(c: Contender, data: Measurement) -> tuple[Array, Array]:
     size = len(c.phi)
     mean, spread = np.zeros(size), np.full(size, np.inf)
     longest = float(np.max(data.horizon))
-    away = float(np.ptp(data.parameter)) if data.critical is None else float(np.max(np.abs(data.parameter - data.critical)))  # fmt: skip
+    away = (
+        float(np.ptp(data.parameter))
+        if data.critical is None
+        else float(np.max(np.abs(data.parameter - data.critical)))
+    )
     (b, b_spread), (h, h_spread) = _PRIOR
     p, q = c.candidate.exponents
     mean[1], spread[1] = b - np.log(away * longest**p), b_spread
@@ -331,7 +341,11 @@ def _prior(c: Contender, data: Measurement) -> tuple[Array, Array]:
 
 def null_evidence(data: Measurement, points: float) -> float:
     """The same of a constant."""
-    y = data.amplification / np.sqrt(np.mean(data.amplification**2)) if data.noise == "additive" else np.log(data.amplification)  # fmt: skip
+    y = (
+        data.amplification / np.sqrt(np.mean(data.amplification**2))
+        if data.noise == "additive"
+        else np.log(data.amplification)
+    )
     w = data.weight
     mean = np.sum(w * y) / np.sum(w)
     rss = max(float(np.sum(w * (y - mean) ** 2)), _ROUNDING * data.count)

@@ -250,8 +250,8 @@ def fit(
         laws: a family's name, a `Map`, or several of them; all families compete unless given. A map's last parameter
             moves; further ones are constants that are fitted too (the cusp's β, say).
         critical: x*, or ``"free"``.
-        noise: ``"multiplicative"`` (least squares on logarithms), ``"additive"``, or ``"bootstrap"`` (as the first, with
-            intervals from a bootstrap of blocks of residuals).
+        noise: ``"multiplicative"`` (least squares on logarithms), ``"additive"``, or ``"bootstrap"`` (as the first,
+            with intervals from a bootstrap of blocks of residuals).
         weights: relative weights of the squared residuals, shape (count,).
         exponents: also fit by how much the exponents of T in a, b and c differ from the law's own.
 

@@ -102,7 +102,9 @@ def measured(
         ValueError: lengths that differ, too few points, NaN or infinity, values that are not positive, one parameter
             value only, initial states that are all zero, a horizon that is no positive integer, an unknown noise.
     """
-    x, y, h = (_numbers(n, v) for n, v in (("parameter", parameter), ("amplification", amplification), ("initial", initial)))  # fmt: skip
+    x, y, h = (
+        _numbers(n, v) for n, v in (("parameter", parameter), ("amplification", amplification), ("initial", initial))
+    )
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"parameter and amplification must be vectors of one length, got {x.shape}, {y.shape}")
     if len(x) < _LEAST:
@@ -124,7 +126,9 @@ def measured(
         raise ValueError("initial is empty; give the initial states over which the amplification is summed")
     if not np.any(h):
         raise ValueError("initial states are all zero, where nothing tells the families apart; give states that move")
-    return Measurement(x, y, _horizons(horizon, len(x)), h, _weights(weights, len(x)), _critical(critical), noise, _notes(x))  # fmt: skip
+    return Measurement(
+        x, y, _horizons(horizon, len(x)), h, _weights(weights, len(x)), _critical(critical), noise, _notes(x)
+    )
 
 
 def _numbers(name: str, value: Any) -> Array:

@@ -241,5 +241,7 @@ def bootstrap_intervals(
             continue
         low, high = np.quantile(solved.phi @ k, [(1 - level) / 2, (1 + level) / 2])
         centre = float(k @ c.phi)
-        found.append((float(low) if centre - low < _FAR / 2 else -np.inf, float(high) if high - centre < _FAR / 2 else np.inf))  # fmt: skip
+        found.append(
+            (float(low) if centre - low < _FAR / 2 else -np.inf, float(high) if high - centre < _FAR / 2 else np.inf)
+        )
     return found

@@ -1,9 +1,9 @@
 """Exact coefficients from high-precision numbers: what a law is, found again from its values alone.
 
 A coefficient of a law, seen as a function of the parameter g and the horizon T, is an exponential polynomial
-``Σ r_{b,e}(g) T^b λ(g)^{eT}`` with rational functions r. `rediscover` finds it in three exact steps, each with nodes that
-only check: at every T the values on a circle of g give an integer (or rational) polynomial in g; at many integers g the
-polynomials give the weights of ``T^b λ^{eT}``; and the weights as functions of g are rational functions.
+``Σ r_{b,e}(g) T^b λ(g)^{eT}`` with rational functions r. `rediscover` finds it in three exact steps, each with nodes
+that only check: at every T the values on a circle of g give an integer (or rational) polynomial in g; at many integers
+g the polynomials give the weights of ``T^b λ^{eT}``; and the weights as functions of g are rational functions.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def rational(value: Any, digits: int, largest: int = 10**6, spare: int = _SPARE)
 def integer_relation(value: Any, basis: Sequence[Any], digits: int, spare: int = _SPARE) -> list[Fraction] | None:
     """Rational weights of ``value = Σ w_k basis_k`` by PSLQ, or ``None``.
 
-    PSLQ always finds integers if they may be large: n + 1 of them with d digits each fit any number of ``(n+1) d`` digits.
+    PSLQ always finds integers if they may be large: n + 1 of them with d digits each fit any number of that size.
     A relation counts where its integers leave ``spare`` digits unused.
 
     >>> with mp.workdps(50):
@@ -143,7 +143,10 @@ def rediscover(
     for (b, e), weight in zip(basis, weights, strict=True):
         terms.append(weight * T**b * factor ** (e * T))
     expr = sp.Add(*terms)
-    named = {n: sp.Poly([sp.Rational(c.numerator, c.denominator) for c in reversed(p)] or [0], g) for n, p in polynomials.items()}  # fmt: skip
+    named = {
+        n: sp.Poly([sp.Rational(c.numerator, c.denominator) for c in reversed(p)] or [0], g)
+        for n, p in polynomials.items()
+    }
     checks = _CHECKS * len(named[1].all_coeffs()) + sum(_extra(degree(n)) for n in horizons)
     return Rediscovery(expr, named, checks, left)
 
@@ -182,7 +185,7 @@ def _polynomial(
             left = min(left, sure - used)
             if left < _SPARE:
                 raise RediscoveryError(
-                    f"at T = {n} only {left:.0f} digits are left over at g^{j}; give values of more than {digits} digits"
+                    f"at T = {n} only {left:.0f} digits are left at g^{j}; give values of more than {digits} digits"
                 )
             coefficients.append(found)
     return coefficients, left
@@ -260,7 +263,7 @@ def _solved(
     for n in spare:
         if sum((w * v for w, v in zip(weights, row(n), strict=True)), flint.fmpq(0)) != _at(polynomials[n], x):
             raise RediscoveryError(
-                f"the form found from T = {used[0]} … {used[-1]} is wrong at T = {n}: allow more exponents or powers of T"
+                f"the form found from T = {used[0]} … {used[-1]} is wrong at T = {n}: allow more exponents or powers"
             )
     return weights
 

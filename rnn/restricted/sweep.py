@@ -268,7 +268,8 @@ def fit(
 
     :func:`normalforms.fit` on the sweep; its ``agreement`` compares the fitted scales with those that the normal form
     predicts without a free parameter, ``a = (g_s/scale)²`` (`Sweep.scale`), ``b = c = 1``, at 95 %, with intervals that
-    allow for misfit. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does not depend on it.
+    allow for misfit. The modulus of a Neimark–Sacker orbit obeys the pitchfork's law where the phase does not depend
+    on it.
 
     Args:
         sweep: the measured curve.

@@ -86,8 +86,10 @@ def curves(seeds, first, cells=None, out=None):
             rows.append(
                 {
                     "kind": kind, "noise": noise, "T": T, "window": window, "peak": bool(peak), "seed": seed,
-                    "right": f.law_class == right, "named": f.kind, "in_set": right in f.plausible, "set": len(f.plausible),
-                    "odds": dict(f.classes), "truth": right, "cover": cover, "p": f.goodness.p_value, "status": f.status,
+                    "right": f.law_class == right, "named": f.kind, "in_set": right in f.plausible,
+                    "set": len(f.plausible),
+                    "odds": dict(f.classes), "truth": right, "cover": cover, "p": f.goodness.p_value,
+                    "status": f.status,
                     "own_p": own.goodness.p_value, "competition": middle - began, "single": done - middle,
                 }
             )  # fmt: skip
@@ -205,8 +207,9 @@ def discovery_table(rows):
         pulls = [p for r in part if r["right"] for p in r["pulls"].values()]
         cover = f"{np.mean(np.abs(pulls) < 1.645):.2f} ({len(pulls)})" if pulls else "–"
         mean = f"{np.mean(pulls):+.2f} ± {np.std(pulls) / len(pulls) ** 0.5:.2f}" if pulls else "–"
+        right = f"{sum(r['right'] for r in part)}/{len(part)}"
         lines.append(
-            f"| {key[0]} | {key[1]} | {key[2]:g} | {'one' if key[3] else 'many'} | {sum(r['right'] for r in part)}/{len(part)} |"
+            f"| {key[0]} | {key[1]} | {key[2]:g} | {'one' if key[3] else 'many'} | {right} |"
             f" {mean} | {cover} | {np.median([r['seconds'] for r in part]):.1f} |"
         )
     return "\n".join(lines)

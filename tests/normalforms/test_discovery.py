@@ -230,8 +230,14 @@ def test_the_rest_is_fitted_again_with_what_was_rounded():
 
 @pytest.mark.parametrize(
     ("value", "error", "bias", "expected"),
-    [(0.5001, 1e-3, 0, "1/2"), (-1.999, 1e-3, 0, "-2"), (-1.999, 1e-3, 0.01, None), (0.7318, 1e-4, 0, None), (0.3, 0.2, 0, None)],
-)  # fmt: skip
+    [
+        (0.5001, 1e-3, 0, "1/2"),
+        (-1.999, 1e-3, 0, "-2"),
+        (-1.999, 1e-3, 0.01, None),
+        (0.7318, 1e-4, 0, None),
+        (0.3, 0.2, 0, None),
+    ],
+)
 def test_rounding_needs_narrow_and_unbiased_intervals(value, error, bias, expected):
     found = rational_within(value, error, bias, 12)
     assert (found is None) if expected is None else str(found) == expected

@@ -19,13 +19,16 @@ def direct(kind, g, h0, T):
     h = np.broadcast_to(np.asarray(h0, float), (len(g), len(h0))).copy()
     s, total = np.zeros_like(h), np.zeros_like(h)
     for _ in range(T):
-        slope, force, ahead = {
-            "stability_flip": lambda: (g, h, g * h),
-            "pitchfork": lambda: (g - 3 * h * h, h, g * h - h**3),
-            "transcritical": lambda: (g - 2 * h, h, g * h - h * h),
-            "saddle_node": lambda: (1 - 2 * h, 1.0, h + (g - 1) - h * h),
-            "period_doubling": lambda: (-g + 3 * h * h, -h, -g * h + h**3),
-        }[kind]()
+        if kind == "stability_flip":
+            slope, force, ahead = g, h, g * h
+        elif kind == "pitchfork":
+            slope, force, ahead = g - 3 * h * h, h, g * h - h**3
+        elif kind == "transcritical":
+            slope, force, ahead = g - 2 * h, h, g * h - h * h
+        elif kind == "saddle_node":
+            slope, force, ahead = 1 - 2 * h, 1.0, h + (g - 1) - h * h
+        else:
+            slope, force, ahead = -g + 3 * h * h, -h, -g * h + h**3
         s, h = slope * s + force, ahead
         total += s * s
     return total.sum(1)
@@ -49,7 +52,11 @@ def test_derivatives_agree_with_fifty_digits(name):
     states = h[None, :, None] if m.dimension == 1 else np.stack([h, 0 * h], axis=-1)[None]
     found = Design(np.array([T]), states, np.ones((1, 2))).curve(m, np.array([[g]]), np.array([[c]]), extra)
     step = sp.lambdify((*m.states, *m.parameters), m.steps, "mpmath")
-    slope = sp.lambdify((*m.states, *m.parameters), [list(sp.Matrix(m.steps).jacobian(m.states)), [f.diff(m.parameters[-1]) for f in m.steps]], "mpmath")  # fmt: skip
+    slope = sp.lambdify(
+        (*m.states, *m.parameters),
+        [list(sp.Matrix(m.steps).jacobian(m.states)), [f.diff(m.parameters[-1]) for f in m.steps]],
+        "mpmath",
+    )
 
     def log_a(g, log_c, beta):
         total, n = mp.mpf(0), m.dimension

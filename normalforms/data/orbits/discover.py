@@ -113,8 +113,8 @@ def discover(
     """The sparsest polynomial map ``h_{t+1} = Σ_k θ_k φ_k(h_t, u_t)`` behind orbits, by the likelihood of their noise.
 
     ``φ_k`` are the monomials of total degree ``≤ degree`` in states and parameters. With noise in the dynamics
-    (``"process"``) steps are compared, ``Σ ‖h_{t+1} − f(h_t)‖²``. With noise of measurement the orbit itself is followed,
-    ``min_{h_0} Σ_t ‖y_t − f^t(h_0)‖²``, in pieces where it is too sensitive; comparing steps would bias the
+    (``"process"``) steps are compared, ``Σ ‖h_{t+1} − f(h_t)‖²``. With noise of measurement the orbit itself is
+    followed, ``min_{h_0} Σ_t ‖y_t − f^t(h_0)‖²``, in pieces where it is too sensitive; comparing steps would bias the
     coefficients by about the noise's variance over that of the states. With ``"both"`` an extended Kalman filter's
     innovations are weighed, the ratio of the noises estimated. Terms of all equations leave together, by an extended
     Bayesian information criterion, and exchanges guard against terms that stand in for others. A coefficient is
@@ -125,8 +125,8 @@ def discover(
         orbits: states over time, shape ``(count, time)``, or ``(count, time, n)`` for a map of R^n, or a list of
             orbits of different lengths. NaN and infinity count as not measured.
         parameter: ``None``; one value per orbit, shape ``(count,)``, or ``(count, p)`` for several; or controls that
-            change in time, shape ``(count, time)`` or ``(count, time, p)``, of which the value at t acts on the step from
-            t. A parameter with one value for all orbits is no monomial: its effect cannot be told.
+            change in time, shape ``(count, time)`` or ``(count, time, p)``, of which the value at t acts on the
+            step from t. A parameter with one value for all orbits is no monomial: its effect cannot be told.
         noise: ``"process"``, ``"measurement"`` or ``"both"``.
         degree: highest total degree of the monomials.
         state: name of the state variable, or names with commas.
@@ -137,8 +137,8 @@ def discover(
         ValueError: shapes that do not fit, fewer steps than twice the monomials, or orbits that do not determine
             them (states that do not move, say).
 
-    Source: Brunton, Proctor & Kutz, PNAS 113 (2016) 3932, for the library; Chen & Chen, Biometrika 95 (2008) 759, for the
-    criterion; Bock, in *Modelling of Chemical Reaction Systems* (1981), for following orbits in pieces.
+    Source: Brunton, Proctor & Kutz, PNAS 113 (2016) 3932, for the library; Chen & Chen, Biometrika 95 (2008) 759, for
+    the criterion; Bock, in *Modelling of Chemical Reaction Systems* (1981), for following orbits in pieces.
 
     >>> import numpy as np, normalforms as nf
     >>> g = np.linspace(0.8, 1.2, 9)
@@ -248,8 +248,8 @@ def _status(
     text = "found"
     if betrayed and np.any(np.abs(bias) > 0.5 * np.maximum(error, 1e-300)):
         text = (
-            f"biased: neighbouring residuals are anticorrelated as by noise of measurement of size {np.sqrt(size):.2g}, "
-            'which shrinks coefficients; say noise="measurement" or noise="both"'
+            f"biased: neighbouring residuals are anticorrelated as by noise of measurement of size {np.sqrt(size):.2g},"
+            ' which biases coefficients; say noise="measurement" or noise="both"'
         )
     elif noise == "measurement" and found.length < orbits.shape[1] - 1:
         text += (
@@ -308,8 +308,8 @@ def _controls(parameter: Any, orbits: Array) -> Array:
         values = values[:, : times - 1]
     else:
         raise ValueError(
-            f"parameter has shape {values.shape} for {count} orbits of {times} times; give one value per orbit, or one per"
-            " orbit and time"
+            f"parameter has shape {values.shape} for {count} orbits of {times} times; give one value per orbit, or one"
+            " per orbit and time"
         )
     if not np.all(np.isfinite(values)):
         raise ValueError("parameter contains NaN or infinity; give finite numbers")

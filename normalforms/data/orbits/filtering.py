@@ -18,9 +18,9 @@ Array = np.ndarray
 class Filter:
     """The extended Kalman filter's innovations ``v_t = y_t − m_t`` with covariance ``S_t = P_t + r``.
 
-    ``m_{t+1} = f(m_t + K v_t)``, ``P_{t+1} = F (1 − K) P_t Fᵀ + q``, ``K = P S⁻¹``, in units in which ``r + q = 1``; the
-    first state is as uncertain as the data are wide. Deviance ``N ln (Σ vᵀS⁻¹v / N) + Σ ln |S|``. Coefficients move by
-    Gauss–Newton with the gains held, so their equation is unbiased to first order in the noise.
+    ``m_{t+1} = f(m_t + K v_t)``, ``P_{t+1} = F (1 − K) P_t Fᵀ + q``, ``K = P S⁻¹``, in units in which ``r + q = 1``;
+    the first state is as uncertain as the data are wide. Deviance ``N ln (Σ vᵀS⁻¹v / N) + Σ ln |S|``. Coefficients move
+    by Gauss–Newton with the gains held, so their equation is unbiased to first order in the noise.
 
     Args:
         library: monomials along these orbits.

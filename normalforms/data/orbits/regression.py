@@ -32,7 +32,7 @@ class Regression:
     where: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        S, times, n = self.orbits.shape
+        times = self.orbits.shape[1]
         phi, slope, after, where = [], [], [], []
         for t in range(times - 1):
             fine = np.all(np.isfinite(self.orbits[:, t]) & np.isfinite(self.orbits[:, t + 1]), axis=1)

@@ -18,7 +18,7 @@ __all__ = ["Found", "along_orbits", "filtered", "step_by_step"]
 Array = np.ndarray
 _SHORT = 2  # steps of the first pieces
 _LENGTHS = (4, 8, 16, 10**9)
-_WORSE = 1.1  # ratio of noise variances at which longer pieces are no longer followed
+_WORSE = 1.25  # ratio of noise variances at which longer pieces are no longer followed
 _FITTED = 8  # so many sizes of map are fitted in full
 _MANY = 60  # coefficients above which the joint fit of all is left out: exchanges make up for it
 
@@ -67,17 +67,23 @@ def along_orbits(library: Library, orbits: Array) -> Found:
         fitted += [short.fit(g, a, start, steps=12) for g, a in _small_jointly(short, library, orbits, 3 * n + 2)]
     problem: Shooting = short
     best = improved(problem, min(fitted, key=lambda e: criterion(e, problem.points, n * K)), fitted)
-    length = _SHORT
+    length, variance = _SHORT, best.variance
     for longer in _LENGTHS:
         if length >= orbits.shape[1] - 1:
             break
         ahead = whole.segments(longer)
-        start = ahead.starts(best.theta, best.variance**0.5)
-        tried = ahead.fit(best.theta, best.active, start, steps=20)
-        if not tried.variance < _WORSE * best.variance:
+        # short pieces may prefer many terms that long ones refute: small maps go along
+        along = [best, *(e for e in _by_size(fitted, problem) if int(e.active.sum()) <= 2 * n + 2 and e is not best)]
+        tried = [
+            ahead.fit(e.theta, e.active, ahead.starts(e.theta, variance**0.5), steps=20 if e is best else 10)
+            for e in along
+            if np.isfinite(e.deviance)
+        ]
+        least = min(tried, key=lambda e: criterion(e, ahead.points, n * K))
+        if not least.variance < _WORSE * variance:
             break
-        problem, length, fitted = ahead, min(longer, orbits.shape[1] - 1), [tried]
-        best = improved(problem, tried, fitted)
+        problem, length, fitted = ahead, min(longer, orbits.shape[1] - 1), tried
+        best = improved(problem, least, fitted)
     best = problem.fit(best.theta, best.active, best.extra, steps=20, tolerance=1e-10)
     return Found(best, _by_size([best, *fitted], problem), problem, length)
 

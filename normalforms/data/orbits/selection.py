@@ -57,7 +57,7 @@ def removals(factor: Array, theta: Array) -> list[tuple[Array, float]]:
 
 
 def improved(problem: Any, found: Estimate, refined: list[Estimate]) -> Estimate:
-    """Terms joined, exchanged or removed as long as the criterion falls; every map that was fitted goes to ``refined``."""
+    """Terms joined, exchanged or removed as long as the criterion falls; every map fitted goes to ``refined``."""
     total = found.active.size
     score = lambda e: criterion(e, problem.points, total)  # noqa: E731
     seen = {found.active.tobytes()}

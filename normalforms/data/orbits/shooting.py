@@ -166,7 +166,14 @@ class Shooting:
         A = A + 1e-12 * np.einsum("sii->s", A)[:, None, None] * np.eye(A.shape[-1])
         information = _schur(H, np.zeros(len(H)), B, np.linalg.solve(A, np.concatenate([B, B[..., :1]], axis=-1)))[0]
         variance = max(cost / freedom, (1e-13 * self.size) ** 2)
-        return Estimate(theta, active, self.points * np.log(variance * freedom / self.points), information / variance, variance, start)  # fmt: skip
+        return Estimate(
+            theta,
+            active,
+            self.points * np.log(variance * freedom / self.points),
+            information / variance,
+            variance,
+            start,
+        )
 
     def pull(self, found: Estimate) -> tuple[Array, Array]:
         """Information and gradient of ``−deviance/2`` by all coefficients, at an estimate."""
