@@ -45,7 +45,7 @@ def coefficient_values(m: Map, power: int, digits: int = 60) -> Callable[[Any, i
 
     def values(g: Any, T: int) -> Any:
         key = (mp.nstr(mp.re(g), 25), mp.nstr(mp.im(g), 25))
-        row = kept[key] if key in kept else []
+        row: list[Any] = kept.get(key, [])
         if len(row) < T:
             row = kept[key] = _sums(terms, m.dimension, g, max(T, 2 * len(row), 8), power, digits)
         return row[T - 1]
