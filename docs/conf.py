@@ -1,5 +1,6 @@
 """The documentation site: ``sphinx-build -W docs DIRECTORY``, with the dependency group ``docs`` installed."""
 
+import re
 from importlib import import_module
 
 project = "normalforms"
@@ -26,3 +27,15 @@ napoleon_use_ivar = True
 default_role = "code"
 # names of attributes that several classes have, in docstrings
 suppress_warnings = ["ref.python"]
+
+
+def _bars(app, what, name, obj, options, lines):
+    """Bars in docstrings are absolute values: outside literals they are no substitutions of reStructuredText."""
+    for k, line in enumerate(lines):
+        parts = re.split(r"(``.*?``|`[^`]*`)", line)
+        lines[k] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+
+
+def setup(app):
+    """What Sphinx calls when it reads this file."""
+    app.connect("autodoc-process-docstring", _bars)
