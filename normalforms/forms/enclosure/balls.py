@@ -73,7 +73,8 @@ class Ball:
         return _fraction(self.lower) <= exact <= _fraction(self.upper)
 
     def __float__(self) -> float:
-        return float(self.mid)
+        """The midpoint; NaN where nothing is certified."""
+        return math.nan if mpmath.isinf(self.rad) else float(self.mid)
 
     def __str__(self) -> str:
         if mpmath.isinf(self.rad):
