@@ -1,4 +1,4 @@
-"""A long fuzz of the laws and of the parser: ``python tests/benchmarks/bench_fuzz.py [--maps N] [--points N] [--texts N]``.
+"""A long fuzz of the laws and of the parser: ``python tests/benchmarks/bench_fuzz.py [--maps N] [--texts N] …``.
 
 Prints what was claimed and what was true wherever they differ, and exits with 1 if a number is outside its claim, a
 program failed, or an evaluation took more than 5 CPU seconds (a formula: 1).
