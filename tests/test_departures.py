@@ -1,4 +1,4 @@
-"""One test for every line of docs/departures.md; those that need a trained network are in rnn/test_experiment.py."""
+"""One test for every line of docs/departures.md; those that need a trained network are in rnn/studies/test_experiment.py."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def linear_sum(g, horizon):
 def test_every_line_of_the_page_names_a_test():
     page = (Path(__file__).parent.parent / "docs" / "departures.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", page))
-    experiment = (Path(__file__).parent / "rnn" / "test_experiment.py").read_text()
+    experiment = (Path(__file__).parent / "rnn" / "studies" / "test_experiment.py").read_text()
     assert named
     assert named <= set(globals()) | set(re.findall(r"^def (test_\w+)", experiment, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""The notebooks run, and their two halves agree; figure 1's is run by rnn/test_experiment.py."""
+"""The notebooks run, and their two halves agree; figure 1's is run by rnn/studies/test_experiment.py."""
 
 import json
 import runpy

@@ -1,6 +1,6 @@
 """Tests against the real frameworks: an optional group, collected where the framework is installed.
 
-``pip install torch flax keras``, then ``python -m pytest tests/frameworks``.
+``pip install torch flax keras``, then ``python -m pytest tests/rnn/weights/frameworks``.
 """
 
 from importlib.util import find_spec

@@ -15,7 +15,7 @@ from kernels import vanilla
 
 from rnn.kernel.devices import local_devices
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
 
 PROGRAM = """

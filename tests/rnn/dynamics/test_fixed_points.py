@@ -13,7 +13,7 @@ import pytest
 import rnn
 from rnn.dynamics.newton import newton_cycles
 
-REFERENCE = json.loads((Path(__file__).parent.parent / "normalforms" / "reference.json").read_text())
+REFERENCE = json.loads((Path(__file__).parent.parent.parent / "normalforms" / "reduction" / "reference.json").read_text())
 
 
 class Scalar(eqx.Module):

@@ -11,7 +11,7 @@ from rnn import VanillaRNN, sntk
 from rnn.kernel.capacity import product_cost
 from rnn.kernel.products import fisher_block
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "capacity.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "capacity.md").read_text()
 SIZES = [(256, 25, 64, 1), (256, 25, 64, 4), (32, 50, 256, 1), (16, 400, 128, 2)]  # B, T, N, k
 WAYS = [{}, {"chunk": 8}, {"remat": True}, {"chunk": 8, "remat": True}]
 

@@ -11,7 +11,7 @@ from normalforms.formulas.formula import symbols
 from normalforms.testing.canonical import canonical, read_canonical
 from normalforms.testing.golden import GoldenMismatchError, assert_matches, differences, families, main, regenerate
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "families.json"
+GOLDEN = Path(__file__).resolve().parent.parent.parent / "golden" / "families.json"
 g, h0, T = symbols("g h0 T")
 FORMULAS = families()
 

@@ -18,7 +18,7 @@ from normalforms.report import save_figures
 from rnn.models import with_bias
 from rnn.studies.experiment import STUDY, training
 
-NOTEBOOK = Path(__file__).parent.parent.parent / "notebooks" / "figure1.py"
+NOTEBOOK = Path(__file__).parent.parent.parent.parent / "notebooks" / "figure1.py"
 
 
 @pytest.fixture(scope="module")
