@@ -47,8 +47,8 @@ found.plot()
 # %% [markdown]
 # ## Small initial states
 #
-# Close to the fixed point the normal form is nearly all there is. With initial states a tenth as large the fitted scales
-# come within some per cent of the predicted ones. Data without noise show the rest as misfit.
+# Close to the fixed point the normal form is nearly all there is. With initial states a tenth as large the fitted
+# scales come within some per cent of the predicted ones. Data without noise show the rest as misfit.
 
 # %%
 small = rnn.restrict(event, sweep.direction, h0=event.point + 0.1 * (sweep.h0 - event.point), span=(0.97, 1.03))
