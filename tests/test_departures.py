@@ -1,4 +1,7 @@
-"""One test for every line of docs/departures.md; those that need a trained network are in rnn/studies/test_experiment.py."""
+"""One test for every line of docs/departures.md.
+
+Those that need a trained network are in rnn/studies/test_experiment.py.
+"""
 
 import re
 from pathlib import Path

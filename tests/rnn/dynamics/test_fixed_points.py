@@ -13,7 +13,8 @@ import pytest
 import rnn
 from rnn.dynamics.newton import newton_cycles
 
-REFERENCE = json.loads((Path(__file__).parent.parent.parent / "normalforms" / "reduction" / "reference.json").read_text())
+TESTS = Path(__file__).parents[2]
+REFERENCE = json.loads((TESTS / "normalforms" / "reduction" / "reference.json").read_text())
 
 
 class Scalar(eqx.Module):
