@@ -121,8 +121,8 @@ _GENERAL = """# Laws of general scalar maps
 A map with a fixed point that moves has its uniform law in the coordinate in which its flow is Bernoulli's: orders 0
 to 4 at a period doubling or at a pitchfork of a map that is odd about the point, 0 to 3 at a transcritical point. The
 coefficients are power series in the multiplier's distance from its critical value, evaluated as Padé approximants; the
-range is measured against iteration when the law is first used. The fixed point has to be a rational function of the
-parameter. Here the logistic map at its period doubling.
+range is measured against iteration. At a period doubling the fixed point may be any function of the parameter, followed
+as a power series; elsewhere it has to be a rational one. Here the logistic map at its period doubling.
 """
 
 

@@ -226,7 +226,7 @@ def _kernel(story: Story) -> str:
                 [
                     name,
                     gap,
-                    f"3-parameter fit ({f.kind}), λ in [.9, 1.1]",
+                    f"3-parameter fit ({f.kind or 'no law'}), λ in [.9, 1.1]",
                     f.r2,
                     f"{f.max_relative_error:.1%}",
                 ]
@@ -245,8 +245,8 @@ def _kernel(story: Story) -> str:
         if story.restricted.fitted is not None:
             scales = ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in story.restricted.fitted.parameters.items())
             texts.append(
-                f"The fit's scales are {scales}; a parameter-free law would have the last two at 1. A good fit is not "
-                "a confirmed prediction."
+                f"The fit's scales are {scales}; a parameter-free law would have the last two at 1. Fit beside "
+                f"prediction: {story.restricted.fitted.agreement.verdict}. A good fit is not a confirmed prediction."
             )
     return report.section(
         "The restricted kernel, predicted",

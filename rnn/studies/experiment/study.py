@@ -299,7 +299,8 @@ def _restricted(events: Bifurcations, fitted: bool = True, gains: bool = False) 
     if not len(events) or events[0].kind != "pitchfork":
         return None
     sweep = restrict(events[0])
-    return Restricted(sweep, predict(sweep, gains=gains), fit(sweep) if fitted else None)
+    prediction = predict(sweep, gains=gains)
+    return Restricted(sweep, prediction, fit(sweep, prediction=prediction) if fitted else None)
 
 
 def _bias_story(run: Run, report: Callable[[float], None], reach: float = 0.05, count: int = 41) -> BiasStory:

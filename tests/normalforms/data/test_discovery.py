@@ -5,7 +5,7 @@ import pytest
 import sympy as sp
 
 import normalforms as nf
-from normalforms.data import Discovery, discover
+from normalforms.data.orbits import Discovery, discover
 from normalforms.data.orbits.rounding import rational_within
 
 SCALAR = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling")

@@ -15,7 +15,9 @@ def network(seed=0, size=4, gain=0.6, **options):
     return rnn.VanillaRNN(jnp.asarray(weight), input_weight=jnp.asarray(rng.normal(size=(size, 2))), **options)
 
 
-@pytest.mark.parametrize("case", [driven(vanilla(gain=0.5)), driven(leaky()), driven(our_gru())], ids=str)
+@pytest.mark.parametrize(
+    "case", [driven(vanilla(gain=0.5)), driven(leaky()), driven(our_gru())], ids=["vanilla", "leaky", "gru"]
+)
 def test_a_held_network_is_the_network_at_that_input(case):
     x = jnp.asarray([0.4, -0.2])
     still = rnn.held(case.model, x)
