@@ -38,10 +38,9 @@ def _reduce(arguments: argparse.Namespace) -> int:
     print(f"{form.kind}, multiplier {form.multiplier}: {form.detail}")
     if len(m.parameters) > 1:
         print(f"  unfolded by {form.parameter}")
-    if moved:
-        print(
-            "  at " + ", ".join(f"{s} = {float(form.point[s]):.15g}" for s in form.correction) + ", by Newton's method"
-        )
+    if moved and form.point is not None:
+        at = (f"{s} = {float(form.point[s]):.15g}" for s in form.correction or ())
+        print(f"  at {', '.join(at)}, by Newton's method")
     for name, value in values.items():
         print(f"  {name} = {value}")
     return 0

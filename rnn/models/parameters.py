@@ -88,7 +88,7 @@ class Leaves(NamedTuple):
         out, start = [], 0
         for shape, dtype, moves, other in zip(self.shapes, self.dtypes, self.moving, others, strict=True):
             size = math.prod(shape) if moves else 0
-            part = flat[..., start : start + size].reshape(*flat.shape[:-1], *shape) if moves else None
+            part = flat[..., start : start + size].reshape((*flat.shape[:-1], *shape)) if moves else None
             out.append(jnp.asarray(part, None if keep_dtype else dtype) if moves else other)
             start += size
         return jax.tree.unflatten(self.structure, out)

@@ -41,14 +41,14 @@ def figure(found: Analysis) -> Figure:
 @style
 def kernel_figure(found: Analysis) -> Figure | None:
     """‖J(s)v‖² through each event, measured and predicted; ``None`` where no event has a prediction."""
-    curves = [(k, kernel) for k, kernel in enumerate(found.kernels) if kernel.sweep and kernel.prediction]
+    curves = [(k, c.sweep, c.prediction) for k, c in enumerate(found.kernels) if c.sweep and c.prediction]
     if not curves or found.events is None:
         return None
     figure = Figure(figsize=(4.7 * len(curves), 3.8), layout="constrained")
-    for ax, (k, kernel) in zip(np.ravel(figure.subplots(1, len(curves))), curves, strict=True):
-        event, g = found.events[k], kernel.sweep.parameter
-        ax.plot(g, kernel.sweep.amplification, "ko", ms=3, label="measured")
-        ax.plot(g, kernel.prediction.amplification, color=COLOURS["orange"], label="predicted")
+    for ax, (k, sweep, prediction) in zip(np.ravel(figure.subplots(1, len(curves))), curves, strict=True):
+        event, g = found.events[k], sweep.parameter
+        ax.plot(g, sweep.amplification, "ko", ms=3, label="measured")
+        ax.plot(g, prediction.amplification, color=COLOURS["orange"], label="predicted")
         ax.axvline(1, color="0.7", ls=":", lw=1, zorder=0)
         ax.set(xlabel="parameter g of the normal form", ylabel="‖J(s) v‖²")
         ax.set_title(f"{event.kind.replace('_', ' ')}, step {event.step:.5g}", fontsize=10)
