@@ -104,6 +104,7 @@ def stroboscopic(model: Model, inputs: Float[Array, "period inputs"], *, steps: 
 
 def _checked(name: str, x: Any, axes: int) -> Array:
     wanted = "(inputs,)" if axes == 1 else "(period, inputs)"
+    x = x if isinstance(x, (jax.Array, np.ndarray)) else jnp.asarray(x)
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         raise ValueError(f"{name} must be real floating numbers like the states, got {jnp.result_type(x)}")
     if jnp.ndim(x) != axes or 0 in jnp.shape(x):
