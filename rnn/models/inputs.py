@@ -32,7 +32,7 @@ def check_inputs(
     """
     if inputs is None:
         if horizon is None:
-            raise ValueError("horizon is missing: give it, or inputs of shape (batch, horizon, inputs)")
+            raise ValueError("horizon must be a positive integer, got None; give it, or inputs of shape (batch, horizon, inputs)")
         return None, _positive(horizon)
     if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
         raise ValueError(f"inputs must be real floating numbers like the states, got {jnp.result_type(inputs)}")
