@@ -32,7 +32,8 @@ def check_inputs(
     """
     if inputs is None:
         if horizon is None:
-            raise ValueError("horizon must be a positive integer, got None; give it, or inputs of shape (batch, horizon, inputs)")
+            shape = "(batch, horizon, inputs)"
+            raise ValueError(f"horizon must be a positive integer, got None; give it, or inputs of shape {shape}")
         return None, _positive(horizon)
     if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
         raise ValueError(f"inputs must be real floating numbers like the states, got {jnp.result_type(inputs)}")

@@ -173,7 +173,7 @@ def test_a_model_without_inputs_says_so():
         rnn.sntk(case.model, case.h0, inputs=np.zeros((5, 2)))
     with pytest.raises(ValueError, match="model must map a state"):
         rnn.sntk(jax.tree_util.Partial(lambda w, h: w * h, jnp.ones(4)), case.h0, inputs=np.zeros((5, 2)))
-    with pytest.raises(ValueError, match="horizon is missing"):
+    with pytest.raises(ValueError, match="horizon must be a positive integer, got None"):
         rnn.trajectory(case.model, case.h0)
 
 
