@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from normalforms.data.fit import Fit
+from normalforms.data.fitted import Fitted
 
 __all__ = ["Agreement", "CurveRow", "ScaleRow", "compare"]
 
@@ -84,7 +83,7 @@ class Agreement:
         return "\n".join(lines)
 
 
-def compare(found: Fit, prediction: Any, level: float, refit: Callable[..., Fit]) -> Agreement:
+def compare(found: Fitted, prediction: Any, level: float, refit: Callable[..., Fitted]) -> Agreement:
     """See `Fit.against`.
 
     Raises:
@@ -99,7 +98,7 @@ def compare(found: Fit, prediction: Any, level: float, refit: Callable[..., Fit]
     return Agreement(rows, found_curves, _verdict(rows, found_curves))
 
 
-def _sorted(found: Fit, prediction: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def _sorted(found: Fitted, prediction: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     given = getattr(prediction, "rungs", prediction)
     given = given if isinstance(given, Mapping) else {"prediction": given}
     scales: dict[str, float] = {}
@@ -117,7 +116,9 @@ def _sorted(found: Fit, prediction: Any) -> tuple[dict[str, float], dict[str, np
     return scales, curves
 
 
-def _curve(found: Fit, name: str, curve: np.ndarray, ends: Mapping[str, Any], refit: Callable[..., Fit]) -> CurveRow:
+def _curve(
+    found: Fitted, name: str, curve: np.ndarray, ends: Mapping[str, Any], refit: Callable[..., Fitted]
+) -> CurveRow:
     if not np.all(np.isfinite(curve)) or np.any(curve <= 0):
         return CurveRow(name, np.inf, np.inf, {}, False, False)
     gap = curve / found.measured - 1

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from normalforms.data.fitted import Fitted
 from normalforms.report import COLOURS, style
-
-if TYPE_CHECKING:
-    from normalforms.data.fit import Fit
 
 __all__ = ["draw"]
 
 
 @style
-def draw(found: Fit, axes: Any = None) -> Any:
+def draw(found: Fitted, axes: Any = None) -> Any:
     """Data and law above, residuals below.
 
     One horizon: amplification against parameter. Several: ``A/(a T^s)`` against ``b T^p (x − x*)``, on which the
