@@ -9,10 +9,11 @@ import argparse
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from normalforms.report import Meter
-from rnn.studies import PRESETS, Made, Settings, chosen, find, make
+if TYPE_CHECKING:
+    from normalforms.report import Meter
+    from rnn.studies import Made
 
 __all__ = ["analyze", "forecast", "reproduce"]
 
@@ -27,9 +28,15 @@ _ANALYZE_HELP = """examples:
 
 def reproduce(commands: Any) -> None:
     """Add ``normalforms reproduce`` to the subcommands of a parser."""
+    parser = commands.add_parser("reproduce", help="train, find the bifurcations, predict the kernel, write a report")
+    parser.fill = _reproduce_options
+
+
+def _reproduce_options(parser: argparse.ArgumentParser) -> None:
+    from rnn.studies import PRESETS, chosen, find
+
     names = ",".join(entry.name for entry in find("reproduce"))
     default = ",".join(entry.name for entry in chosen("reproduce"))
-    parser = commands.add_parser("reproduce", help="train, find the bifurcations, predict the kernel, write a report")
     parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])
     parser.add_argument("--out", default="reproduction", help="output folder")
     parser.add_argument("--seed", type=int, default=0)
@@ -91,6 +98,8 @@ def _forecast(arguments: argparse.Namespace) -> int:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
+    from rnn.studies import Settings, chosen, find, make
+
     only = None if arguments.only is None else arguments.only.split(",")
     try:
         entries = chosen("reproduce", only)
@@ -118,6 +127,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _analyze(arguments: argparse.Namespace) -> int:
+    from rnn.studies import Settings, chosen, make
+
     settings = Settings(
         devices=_devices(arguments),
         meter=_meter(arguments),
@@ -132,6 +143,8 @@ def _tell(made: Made, arguments: argparse.Namespace) -> int:
 
 
 def _meter(arguments: argparse.Namespace) -> Meter:
+    from normalforms.report import Meter
+
     return Meter(quiet=arguments.json, check=arguments.check)
 
 

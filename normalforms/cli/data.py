@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -61,6 +60,8 @@ def read_table(path: str, needed: Sequence[str], known: Sequence[str] | None = N
         ValueError: no such file, one that is too large, columns that are missing, doubled or unknown, a row of another
             length, or text in a number's place. The message names the line.
     """
+    import csv
+
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"{path} is no file; give a table of comma-separated values with a header")

@@ -8,8 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from normalforms.cli.options import add_map_options, map_of, number_of, pairs_of
 from normalforms.families import NAMES
@@ -80,8 +79,7 @@ def _law(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What a command line asks for.
 
     Args:

@@ -9,16 +9,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
 from normalforms import __version__
+from normalforms.cli.plugins import Plugin, plugins
 
 __all__ = ["GROUP", "interruptible", "main"]
 
 GROUP = "normalforms.commands"
 """Entry points of this group are functions that add one subcommand to argparse's subparsers. Such a subcommand sets
-``run``, a function of the parsed arguments that returns the exit status; a ``ValueError`` of it is bad input."""
+``run``, a function of the parsed arguments that returns the exit status; a ``ValueError`` of it is bad input. Where its
+options take time to make, it sets ``fill`` on its parser instead: a function of the parser that adds them when the
+subcommand is the one asked for."""
 
 _OWN = ("law", "reduce", "data", "learn")
 # argparse takes a value that begins with a minus for an option, but "-r*x" is a map and "-1/2" a number
@@ -30,6 +32,14 @@ class _RefusedError(ValueError):
 
 
 class _Parser(argparse.ArgumentParser):
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         raise _RefusedError(f"{message} (see {self.prog} --help)")
 
@@ -105,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for name in _OWN:
         import_module(f"normalforms.cli.{name}").add_command(commands)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in plugins(GROUP):
         try:
             entry.load()(commands)
         except Exception as error:  # somebody else's package: whatever fails in it, the other commands work
@@ -113,10 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _broken(commands: Any, entry: Any, error: Exception) -> None:
+def _broken(commands: Any, entry: Plugin, error: Exception) -> None:
     """Name a plug-in that cannot be loaded, and its command once more where it is asked for."""
-    package = entry.dist.name if entry.dist is not None else entry.value
-    reason = f"command {entry.name!r} of {package} cannot be loaded: {type(error).__name__}: {error}"
+    reason = f"command {entry.name!r} of {entry.package} cannot be loaded: {type(error).__name__}: {error}"
     _say(reason, 1)
     if entry.name in commands.choices:
         return

@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +139,9 @@ def make(command: str, entries: Sequence[Entry], settings: Settings, out: Path, 
 
 
 def _versions() -> dict[str, str]:
+    # as long to load as all of --help
+    from importlib.metadata import version
+
     ours = {"normalforms": __version__, "python": platform.python_version()}
     return ours | {name: version(name) for name in _PACKAGES}
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.integrate import solve_ivp
 
 from normalforms.formulas import Domain, DomainWarning, Equations, check_horizon, check_real, symbols, top_eigenvalue
 from normalforms.maps import Map
@@ -129,6 +128,9 @@ def _flow_error(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def _matrix(x: float, y: float, z: float) -> list[list[float]]:
+    # SciPy's integrators take half a second to load, and only the cusp needs them
+    from scipy.integrate import solve_ivp
+
     def flow(_: float, v: np.ndarray) -> list[float]:
         h, s, r = v[:3]
         slope = x - 3 * h * h
