@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from types import MappingProxyType
 
@@ -45,10 +45,12 @@ def registered(record: Family) -> Iterator[Family]:
     if record.name in _known():
         raise FamilyError(f"family {record.name!r} is known already; give it another name")
     _known()[record.name] = record
+    _found.cache_clear()
     try:
         yield record
     finally:
         del _known()[record.name]
+        _found.cache_clear()
 
 
 def family(name: str) -> Family:
@@ -69,6 +71,11 @@ def find(m: Map) -> Member | None:
     """A map as a member of the family that it belongs to, whatever its symbols are called; ``None`` of others."""
     if not isinstance(m, Map):
         raise FamilyError(f"families are of Maps, got {type(m).__name__}")
+    return _found(m)
+
+
+@lru_cache(maxsize=1024)  # every call of a law asks, and the answer takes SymPy milliseconds
+def _found(m: Map) -> Member | None:
     return next((member for record in _known().values() if (member := record.member(m)) is not None), None)
 
 
