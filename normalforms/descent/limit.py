@@ -9,7 +9,7 @@ H the flow of the normal form, and descent becomes ``x' = x − ε Λ_x``. Error
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,8 +20,8 @@ import sympy as sp
 from normalforms.descent.jets import JetRule, constant, jet_rule, multiply, variable
 from normalforms.descent.regimes import Descent, Diagram, descend, diagram
 from normalforms.descent.timing import elapsed
-from normalforms.exact import Clifford, ExpMoment, clifford, expmoment
-from normalforms.families import recognise
+from normalforms.families import FamilyError, LimitFlow, recognise
+from normalforms.forms.limits import Scaling
 from normalforms.formulas import check_horizon, check_real, symbols
 from normalforms.maps import Map
 
@@ -29,38 +29,15 @@ __all__ = ["LearningScaling", "learning_scaling"]
 
 _x, _y, _tau = symbols("x y tau")
 _master, _eta = symbols("x_T eta")
+_EVERY = "every teacher"
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 _FAR = 500.0  # beyond, the flow's layers are resolved no further
 _REACH = 16.0  # |x| that one panel of nodes resolves: the flow's layers are 1/|x| wide
 
 
-def _bernoulli(power: int) -> sp.Expr:
-    """``H' = x H − H^{power+1}``: ``H^power = y e^{power x τ}/D``, ``D = 1 + y (e^{power x τ} − 1)/x``."""
-    s = power * _x * _tau
-    D = 1 + power * _y * _tau * ExpMoment(0, s)
-    return sp.sqrt(_y) * sp.exp(_x * _tau) * D ** sp.Rational(-1, 2) if power == 2 else _y * sp.exp(s) / D
-
-
-def _fold() -> sp.Expr:
-    """``H' = x − H²``: ``H = D'/D``, ``D = cosh √x τ + y sinh(√x τ)/√x``."""
-    z = _x * _tau**2
-    D = Clifford(-1, z) + _y * _tau * Clifford(0, z)
-    return (_x * _tau * Clifford(0, z) + _y * Clifford(-1, z)) / D
-
-
-_FLOWS = {
-    "stability_flip": lambda: sp.sqrt(_y) * sp.exp(_x * _tau),
-    "pitchfork": lambda: _bernoulli(2),
-    "period_doubling": lambda: _bernoulli(2),
-    "neimark_sacker": lambda: _bernoulli(2),
-    "transcritical": lambda: _bernoulli(1),
-    "saddle_node": _fold,
-}
-
-
 @cache
-def _rule(kind: str) -> JetRule:
-    return jet_rule((_FLOWS[kind](),), (_x, _y, _tau))
+def _rule(orbit: sp.Expr) -> JetRule:
+    return jet_rule((orbit,), (_x, _y, _tau))
 
 
 @dataclass(frozen=True)
@@ -90,6 +67,8 @@ class LearningScaling:
         kind: of the family.
         x, y, prefactor, rate: SymPy expressions in ``g, h0, T``, and ε in ``eta, T``.
         inputs: the symbols ``g, h0, T``.
+        amplification: the scaling function Ψ of the family.
+        flow: H, and the elementary cases of Λ.
 
     >>> from normalforms import pitchfork
     >>> law = learning_scaling(pitchfork())
@@ -105,6 +84,8 @@ class LearningScaling:
     prefactor: sp.Expr
     rate: sp.Expr
     inputs: tuple[sp.Symbol, sp.Symbol, sp.Symbol]
+    amplification: Scaling
+    flow: LimitFlow
 
     def scaled(self, g: Any, h0: Any, horizon: int) -> tuple[Any, Any]:
         """``(x, y)`` of parameters and initial states at a horizon."""
@@ -122,10 +103,10 @@ class LearningScaling:
 
     def _derivatives(self, x: Any, x_T: Any, y: Any, order: int) -> np.ndarray:
         x, x_T, y = np.broadcast_arrays(x, x_T, y)
-        if np.any(y < 0) and self.kind not in ("transcritical", "saddle_node"):
+        if np.any(y < 0) and self.flow.orbit.has(sp.sqrt(_y)):
             raise ValueError("y, the square of the initial state, must not be negative")
         size = min(float(np.nanmax(np.abs([x, x_T]), initial=0.0)), _FAR)
-        panels = max(1, int(np.ceil((np.sqrt(size) if self.kind == "saddle_node" else size) / _REACH)))
+        panels = max(1, int(np.ceil(size / _REACH)))
         edges = np.arange(panels)[:, None] / panels
         tau, weight = (edges + (1 + _NODES) / (2 * panels)).ravel(), np.tile(_WEIGHTS / (2 * panels), panels)
         with np.errstate(all="ignore"):
@@ -134,14 +115,15 @@ class LearningScaling:
             values = multiply(apart, apart) @ weight
             factorials = np.cumprod([1.0, *range(1, order + 1)]).reshape(-1, *(1,) * x.ndim)
             values = values * factorials
-            gone = _escapes(self.kind, x, y) | _escapes(self.kind, x_T, y)
+            escapes = self.amplification.psi.escapes
+            gone = escapes(x, y) | escapes(x_T, y)
         values[0] = np.where(gone, np.inf, values[0])
         values[1:] = np.where(gone, np.nan, values[1:])
         return values
 
     def _flow(self, x: np.ndarray, y: np.ndarray, tau: np.ndarray) -> np.ndarray:
         order = len(x) - 1
-        (H,) = _rule(self.kind)(x, constant(y, order), constant(tau, order))
+        (H,) = _rule(self.flow.orbit)(x, constant(y, order), constant(tau, order))
         return np.array(np.broadcast_to(H, (order + 1, *np.broadcast_shapes(x.shape[1:], y.shape, tau.shape))))
 
     def loss(self, x: Any, x_T: Any, y: Any) -> Any:
@@ -164,18 +146,11 @@ class LearningScaling:
         """``min ε_c`` over all teachers, ``1/Ψ*(y)`` at the peak of Ψ.
 
         Raises:
-            ValueError: there is none: stability flip and saddle-node sharpen without bound.
+            ValueError: there is none, as Ψ has no peak: stability flip and saddle-node sharpen without bound.
         """
-        if self.kind in ("stability_flip", "saddle_node"):
+        if not self.amplification.peaks:
             raise ValueError(f"a {self.kind.replace('_', ' ')} has no safe rate: its sharpness grows without bound")
-        lift = np.log1p(1 / y)
-        lower, upper = -3.0, (2 * lift + 6) * (2 if self.kind == "transcritical" else 1) + 3 * y
-        for _ in range(4):
-            grid = np.linspace(lower, upper, 300)
-            rates = self.critical_rate(grid, y)
-            best = int(np.argmin(rates))
-            lower, upper = grid[max(best - 1, 0)], grid[min(best + 1, 299)]
-        return float(rates[best])
+        return 1 / self.amplification.peak(y).value
 
     def time(self, x0: float, x1: float, x_T: float, y: float, rate: float) -> float:
         """Steps of ``x' = x − ε Λ_x`` from ``x0`` to ``x1``; see `normalforms.descent.timing.elapsed`."""
@@ -196,51 +171,23 @@ class LearningScaling:
     @property
     def function(self) -> sp.Expr:
         """Λ in ``x, x_T, y``: an integral, elementary for the stability flip."""
-        if self.kind == "stability_flip":
-            return self.closed["every teacher"]
-        H = _FLOWS[self.kind]()
-        return sp.Integral((H - H.xreplace({_x: _master})) ** 2, (_tau, 0, 1))
+        H = self.flow.orbit
+        integral = sp.Integral((H - H.xreplace({_x: _master})) ** 2, (_tau, 0, 1))
+        return self.closed.get(_EVERY, integral)
 
     @property
-    def closed(self) -> dict[str, sp.Expr]:
-        """The elementary cases of Λ by name, in ``x, x_T, y``; empty where none is known.
-
-        ``∫ H² dτ = ½ ln D``, ``D = 1 + y (e^{2x} − 1)/x``. With ``b = y/x``, ``a = 1 − b`` and a teacher on its own
-        branch the cross term is ``√y J``, ``J = ∫ H dτ = [asinh(√(b/a) e^x) − asinh √(b/a)]/√x`` for ``0 < y < x``; the
-        same expression continues to every other x.
-        """
-        if self.kind == "stability_flip":
-            e = lambda s: ExpMoment(0, s)  # noqa: E731
-            return {"every teacher": _y * (e(2 * _x) + e(2 * _master) - 2 * e(_x + _master))}
-        if self.kind not in ("pitchfork", "period_doubling", "neimark_sacker"):
-            return {}
-        D = 1 + 2 * _y * ExpMoment(0, 2 * _x)
-        root = sp.sqrt(_y / (_x - _y))
-        J = sp.sqrt(_y) / (_x * sp.sqrt(_y / _x)) * (sp.asinh(root * sp.exp(_x)) - sp.asinh(root))
-        return {
-            "teacher at rest": sp.log(D) / 2,
-            "teacher on its branch": _y - 2 * sp.sqrt(_y) * J + sp.log(D) / 2,
-        }
+    def closed(self) -> Mapping[str, sp.Expr]:
+        """The elementary cases of Λ by name, in ``x, x_T, y``; empty where none is known."""
+        return self.flow.closed
 
     @property
     def note(self) -> str:
         """What Λ is and how it is computed, for the reader."""
-        if self.kind == "stability_flip":
-            return "Λ = ∫ (H − H̄)² dτ over 0 ≤ τ ≤ 1 for H' = x H: elementary."
-        return (
-            "Λ = ∫ (H − H̄)² dτ over 0 ≤ τ ≤ 1, H and H̄ the flow at x and at x_T. No elementary form of the cross term"
-            " is known: a quadrature" + (", elementary in the cases of `closed`." if self.closed else ".")
-        )
-
-
-def _escapes(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    if kind == "saddle_node":
-        root = np.sqrt(np.maximum(-x, 0))
-        last = clifford(-1, x) + y * clifford(0, x)
-        return np.where(x < 0, root + np.arctan2(root, y) >= np.pi, last <= 0)
-    if kind == "transcritical":
-        return 1 + y * expmoment(0, x) <= 0
-    return np.zeros(np.broadcast_shapes(x.shape, y.shape), bool)
+        head = f"Λ = ∫ (H − H̄)² dτ over 0 ≤ τ ≤ 1, H and H̄ the flow {self.flow.equation} at x and at x_T"
+        if _EVERY in self.closed:
+            return f"{head}: elementary."
+        tail = ", elementary in the cases of `closed`." if self.closed else "."
+        return f"{head}. No elementary form of the cross term is known: a quadrature{tail}"
 
 
 def _number(value: np.ndarray) -> Any:
@@ -250,27 +197,27 @@ def _number(value: np.ndarray) -> Any:
 def learning_scaling(m: Map) -> LearningScaling:
     """The scaling limit of descent through a family's bifurcation; see `LearningScaling`.
 
+    With the family's ``A_T → P_A Ψ(x, y)`` the loss has ``P = P_A/(T (dx/dg)²)``, as ``L'' = 2A_T/T`` at the teacher,
+    and descent ``ε = η P (dx/dg)²``.
+
     Raises:
-        ValueError: the map is no family, is subcritical, or is a Neimark–Sacker map with a twist, whose phase is learnt
-            too.
+        ValueError: the map is no family, or one that declares no flow; it is subcritical, or a Neimark–Sacker map with
+            a twist, whose phase is learnt too.
 
     >>> from normalforms import saddle_node
     >>> learning_scaling(saddle_node()).rate
     T**2*eta
     """
     u = recognise(m)
-    g, h0, T = u.inputs
-    c, eta = u.coefficient, _eta
+    flow, scaling = u.family.flow, u.family.scaling
+    if flow is None or scaling is None:
+        raise FamilyError(f"family {u.kind!r} declares no scaling function and flow; use the map itself")
     if u.twist != 0:
         raise ValueError("Im d is not zero: the phase is learnt too and has no scaling limit of its own; set Im d = 0")
-    if u.kind in ("pitchfork", "period_doubling", "neimark_sacker"):
-        if not c.is_positive:
-            raise ValueError(f"the {u.kind} is subcritical: its orbits leave above the bifurcation; use the map itself")
-        x, y, prefactor, rate = T * (g - 1), c * T * h0**2, 1 / (c * T), eta * T / c
-    elif u.kind == "stability_flip":
-        x, y, prefactor, rate = T * (g - 1), T * h0**2, 1 / T, eta * T
-    elif u.kind == "transcritical":
-        x, y, prefactor, rate = T * (g - 1), c * T * h0, 1 / (c * T) ** 2, eta / c**2
-    else:
-        x, y, prefactor, rate = c * T**2 * (g - 1), c * T * h0, 1 / (c * T) ** 2, eta * T**2
-    return LearningScaling(u.kind, x, y, sp.sympify(prefactor), sp.sympify(rate), (g, h0, T))
+    found: Any = scaling(u, sp.S.One, sp.S.One)
+    g, _, T = u.inputs
+    if not found.prefactor.is_positive:
+        raise ValueError(f"the {u.kind} is subcritical: its orbits leave above the bifurcation; use the map itself")
+    pace = sp.simplify(found.prefactor / T)
+    prefactor = sp.simplify(pace / found.x.diff(g) ** 2)
+    return LearningScaling(u.kind, found.x, found.y, prefactor, _eta * pace, u.inputs, found, flow)

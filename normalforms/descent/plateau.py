@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from normalforms.families import recognise
@@ -18,10 +20,10 @@ def plateau_formula(m: Map) -> Formula:
 
         n = 2 T (1−g)³/(9 η h0²) · [1 − 3c/(2T(1−g)) + …],
 
-    cubic in the distance: slow, but never for ever. The next order has ``c = (8x − 29y/3)/3`` with the scaling
-    variables ``x = T(g_T − 1)``, ``y = T h0²`` (pitchfork, odd period doubling, untwisted Neimark–Sacker),
-    ``c = (8x − 32y/3)/3`` with ``y = T h0`` (transcritical), ``c = 8x/3`` (stability flip). Linear
-    extrapolation of the multiplier there is three times too long, quadratic ``(√45 − 3)/2`` times.
+    cubic in the distance: slow, but never for ever. The next order has ``c = (8x − k y)/3`` with the family's scaling
+    variables x at the teacher and y, and k that the family declares: 29/3 (pitchfork, odd period doubling, untwisted
+    Neimark–Sacker), 32/3 (transcritical), 0 (stability flip).
+    Linear extrapolation of the multiplier there is three times too long, quadratic ``(√45 − 3)/2`` times.
 
     Returns:
         A `Formula` in ``g, g_T, h0, η, T``.
@@ -35,19 +37,17 @@ def plateau_formula(m: Map) -> Formula:
     -2*T*(g - 1)**3/(9*eta*h0**2)
     """
     u = recognise(m)
-    g, h0, T = u.inputs
-    g_T, rate = sp.Symbol(f"{g.name}_T", real=True), sp.Symbol("eta", real=True)
-    if u.kind == "saddle_node" or u.twist != 0:
+    flow, scaling = u.family.flow, u.family.scaling
+    if u.twist != 0 or flow is None or flow.plateau is None or scaling is None:
         raise ValueError(
             f"a {u.kind.replace('_', '-')} has no plateau in closed form: its orbits leave below the bifurcation,"
-            " or its phase is learnt too; use time"
+            " or its phase is learnt too, or the family declares none; use time"
         )
-    X, x = T * (1 - g), T * (g_T - 1)
-    third = sp.Rational(1, 3)
-    shift = {
-        "stability_flip": 8 * x * third,
-        "transcritical": (8 * x - sp.Rational(32, 3) * u.coefficient * T * h0) * third,
-    }.get(u.kind, (8 * x - sp.Rational(29, 3) * u.coefficient * T * h0**2) * third)
+    limit: Any = scaling(u, sp.S.One, sp.S.One)
+    g, h0, T = u.inputs
+    g_T, rate = sp.Symbol(f"{g.name}_T", real=True), sp.Symbol("eta", real=True)
+    X, x = -limit.x, limit.x.xreplace({g: g_T})
+    shift = (8 * x - flow.plateau * limit.y) / 3
     inputs = (g, g_T, h0, rate, T)
     first, second = 2 * T * (1 - g) ** 3 / (9 * rate * h0**2), 3 * shift / (2 * X)
     return Formula(

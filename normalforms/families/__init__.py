@@ -21,7 +21,7 @@ NAMES = (
 """The families in the order in which they are shown, tried and fitted."""
 
 _DISPATCH = ("FamilyError", "families", "family", "find", "limiting", "recognise", "reduced", "registered")
-_RECORD = ("Family", "Member", "Option", "Rescaled", "notation")
+_RECORD = ("Family", "LimitFlow", "Member", "Option", "Rescaled", "notation")
 
 __all__ = [*_DISPATCH, *_RECORD, "NAMES"]
 

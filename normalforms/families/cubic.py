@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.exact import ExpMoment, expmoment
-from normalforms.families.record import Member, Rescaled
+from normalforms.families.record import LimitFlow, Member, Rescaled
 from normalforms.families.stability_flip import growing
 from normalforms.forms.limits import (
     PITCHFORK,
@@ -31,6 +31,7 @@ from normalforms.maps import Map
 __all__ = [
     "AT_ZERO",
     "CUBIC",
+    "FLOW",
     "LOG",
     "MEASURED",
     "ORDERS",
@@ -46,11 +47,31 @@ ORDERS = 4
 MEASURED = Measured((0.45, 0.15, 0.04, 0.025, 0.02), "69/100", "73/50", ("1/9", "1/9"))
 """Past a multiplier of 3/2 the pitchfork's branch is approached in alternating jumps, which no flow has."""
 
-_x, _y, _P, _n = symbols("x y P n")
+_x, _y, _tau, _P, _n = symbols("x y tau P n")
 CUBIC = (_P - _n**2 / 2) / (8 * _x**2)
 """``∫ (∂H/∂x)² dτ``."""
 LOG = sp.log(1 + 2 * _y)
 AT_ZERO = (sp.sinh(2 * LOG) - 2 * LOG) / (32 * _y**2)
+
+
+def _limit_flow() -> LimitFlow:
+    """``H = √y e^{xτ}/√D``, ``D = 1 + y (e^{2xτ} − 1)/x``, and two cases of Λ.
+
+    ``∫ H² dτ = ½ ln D``. With ``b = y/x``, ``a = 1 − b`` and a teacher on its own branch the cross term is ``√y J``,
+    ``J = ∫ H dτ = [asinh(√(b/a) e^x) − asinh √(b/a)]/√x`` for ``0 < y < x``, which continues to every other x.
+    """
+    D = 1 + 2 * _y * _tau * ExpMoment(0, 2 * _x * _tau)
+    end, root = D.xreplace({_tau: sp.S.One}), sp.sqrt(_y / (_x - _y))
+    J = sp.sqrt(_y) / (_x * sp.sqrt(_y / _x)) * (sp.asinh(root * sp.exp(_x)) - sp.asinh(root))
+    closed = {
+        "teacher at rest": sp.log(end) / 2,
+        "teacher on its branch": _y - 2 * sp.sqrt(_y) * J + sp.log(end) / 2,
+    }
+    orbit = sp.sqrt(_y) * sp.exp(_x * _tau) * D ** sp.Rational(-1, 2)
+    return LimitFlow(orbit, "H' = x H − H³", closed, sp.Rational(29, 3))
+
+
+FLOW = _limit_flow()
 
 
 def of_cubic(family: Map, c3: sp.Expr, sign: int, slope: sp.Expr) -> Rescaled:

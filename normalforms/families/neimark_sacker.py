@@ -222,6 +222,7 @@ FAMILY = Family(
     measured=MEASURED,
     scaling=_scaling,
     regimes=_regimes,
+    flow=cubic.FLOW,
     modulus=True,
     options=(
         Option("omega", "rotation per step, radians", "1"),

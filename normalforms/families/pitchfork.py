@@ -52,6 +52,7 @@ FAMILY = Family(
     measured=cubic.MEASURED,
     scaling=cubic.cubic_scaling,
     regimes=cubic.regimes,
+    flow=cubic.FLOW,
     law_class="cubic",
     drawn="g h − h³",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from normalforms.formulas import Formula, GramFormula, Notation, symbols
 from normalforms.maps import Map
 from normalforms.reduction import NormalForm
 
-__all__ = ["Family", "Member", "Option", "Rescaled", "notation"]
+__all__ = ["Family", "LimitFlow", "Member", "Option", "Rescaled", "notation"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,25 @@ class Option:
     complex: bool = False
 
 
+@dataclass(frozen=True)
+class LimitFlow:
+    """The flow behind a family's scaling function, and what descent through it has in closed form.
+
+    Args:
+        orbit: ``H(τ; x, y)``, the flow of the scaling limit, in ``x``, ``y``, ``tau``; ``Ψ = ∫ (∂H/∂x)² dτ``.
+        equation: its differential equation, for the reader.
+        closed: elementary cases of ``Λ = ∫_0^1 (H(τ; x, y) − H(τ; x_T, y))² dτ`` by name, in ``x``, ``x_T``, ``y``;
+            ``"every teacher"`` where there is no other case.
+        plateau: k of ``c = (8x − k y)/3``, in which descent takes ``2T(1−g)³/(9ηh0²) (1 − 3c/(2T(1−g)))`` steps from
+            far below the bifurcation; ``None`` where orbits leave there.
+    """
+
+    orbit: sp.Expr
+    equation: str
+    closed: Mapping[str, sp.Expr] = field(default_factory=dict)
+    plateau: sp.Expr | None = None
+
+
 Recogniser = Callable[[Map], "tuple[sp.Expr, sp.Expr] | None"]
 Maker = Callable[[Member, int, sp.Expr, sp.Expr], "Formula | GramFormula"]
 
@@ -99,6 +118,7 @@ class Family:
         measured: where the uniform law was measured, and its errors there; ``None`` where it is exact.
         scaling: the scaling function of a member, with stretch and gain.
         regimes: its elementary laws, with stretch and gain.
+        flow: the flow of the scaling limit, for descent.
         modulus: the law of a planar map knows ``|h0|`` alone, so that a plain number is an initial state too.
         options: numbers that ``build`` takes.
         equation: the map as LaTeX; by default that of its formula.
@@ -119,6 +139,7 @@ class Family:
     measured: Measured | None = None
     scaling: Callable[[Member, sp.Expr, sp.Expr], Scaling | CuspScaling] | None = None
     regimes: Callable[[Member, sp.Expr, sp.Expr], Regimes] | None = None
+    flow: LimitFlow | None = None
     modulus: bool = False
     options: tuple[Option, ...] = ()
     equation: str | None = None

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.exact import ExpMoment, clifford
-from normalforms.families.record import Family, Member, Rescaled
+from normalforms.exact import Clifford, ExpMoment, clifford
+from normalforms.families.record import Family, LimitFlow, Member, Rescaled
 from normalforms.families.units import critical_map, exact_number, monomials
 from normalforms.forms.limits import SADDLE_NODE, Elementary, Regimes, Scaling, log1p, near, sine, table
 from normalforms.forms.uniform import (
@@ -31,7 +31,7 @@ __all__ = ["FAMILY", "MEASURED", "saddle_node"]
 ORDERS = 4
 MEASURED = Measured((0.6, 0.06, 0.012, 0.003, 0.001), "-1/50", "3/50", ("1/10", "3/20"))
 """In ``ν`` and ``|x|``."""
-_x, _y, _D, _H, _G, _w, _Lambda = symbols("x y D H G w Lambda")
+_x, _y, _tau, _D, _H, _G, _w, _Lambda = symbols("x y tau D H G w Lambda")
 _kappa, _rho = sp.symbols("kappa rho")  # imaginary and of modulus one where x < 0
 
 
@@ -146,6 +146,13 @@ def _regimes(member: Member, stretch: sp.Expr, gain: sp.Expr) -> Regimes:
     return table(laws, member.inputs, gain)
 
 
+def _limit_flow() -> LimitFlow:
+    """``H = D'/D``, ``D = cosh √x τ + y sinh(√x τ)/√x``."""
+    z = _x * _tau**2
+    D = Clifford(-1, z) + _y * _tau * Clifford(0, z)
+    return LimitFlow((_x * _tau * Clifford(0, z) + _y * Clifford(-1, z)) / D, "H' = x − H²")
+
+
 FAMILY = Family(
     name="saddle_node",
     title="Saddle-node",
@@ -157,6 +164,7 @@ FAMILY = Family(
     measured=MEASURED,
     scaling=_scaling,
     regimes=_regimes,
+    flow=_limit_flow(),
     window=(0.94, 1.06),
     drawn="h + (g − 1) − h²",
 )

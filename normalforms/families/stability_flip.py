@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from normalforms.families.record import Family, Member, Rescaled
+from normalforms.exact import ExpMoment
+from normalforms.families.record import Family, LimitFlow, Member, Rescaled
 from normalforms.families.units import critical_map, exact_number
 from normalforms.forms.limits import (
     STABILITY_FLIP,
@@ -23,7 +24,7 @@ from normalforms.reduction import NormalForm
 
 __all__ = ["FAMILY", "growing", "stability_flip"]
 
-_x, _y = symbols("x y")
+_x, _y, _master, _tau = symbols("x y x_T tau")
 
 
 def stability_flip() -> Map:
@@ -90,6 +91,13 @@ def _regimes(member: Member, stretch: sp.Expr, gain: sp.Expr) -> Regimes:
     return table(laws, member.inputs, gain)
 
 
+def _limit_flow() -> LimitFlow:
+    single, double, cross = (ExpMoment(0, s) for s in (2 * _master, 2 * _x, _x + _master))
+    return LimitFlow(
+        sp.sqrt(_y) * sp.exp(_x * _tau), "H' = x H", {"every teacher": _y * (double + single - 2 * cross)}, sp.S.Zero
+    )
+
+
 FAMILY = Family(
     name="stability_flip",
     title="Stability flip",
@@ -99,6 +107,7 @@ FAMILY = Family(
     uniform=_uniform,
     scaling=_scaling,
     regimes=_regimes,
+    flow=_limit_flow(),
     law_class="linear",
     drawn="g h",
 )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from normalforms.exact import expmoment
-from normalforms.families.record import Family, Member, Rescaled
+from normalforms.exact import ExpMoment, expmoment
+from normalforms.families.record import Family, LimitFlow, Member, Rescaled
 from normalforms.families.units import critical_map, exact_number, linear_coefficient, monomials
 from normalforms.forms.limits import (
     TRANSCRITICAL,
@@ -32,7 +32,7 @@ __all__ = ["FAMILY", "MEASURED", "transcritical"]
 
 ORDERS = 3
 MEASURED = Measured((0.4, 0.2, 0.2, 0.08), "69/100", "73/50", ("1/5", "1/5"))
-_x, _y, _P, _n, _b, _D = symbols("x y P n b D")
+_x, _y, _tau, _P, _n, _b, _D = symbols("x y tau P n b D")
 
 
 def transcritical() -> Map:
@@ -118,4 +118,9 @@ FAMILY = Family(
     measured=MEASURED,
     scaling=_scaling,
     regimes=_regimes,
+    flow=LimitFlow(
+        _y * sp.exp(_x * _tau) / (1 + _y * _tau * ExpMoment(0, _x * _tau)),
+        "H' = x H − H²",
+        plateau=sp.Rational(32, 3),
+    ),
 )

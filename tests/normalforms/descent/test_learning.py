@@ -1,10 +1,14 @@
 """Descent through a bifurcation: the loss and its derivatives, rates, times, regimes, and their scaling limit."""
 
+from dataclasses import replace
+
 import mpmath as mp
 import numpy as np
 import pytest
+import sympy as sp
 
 import normalforms as nf
+from normalforms.families import registered
 
 FAMILIES = {
     "stability_flip": lambda h, g: g * h,
@@ -81,8 +85,6 @@ def test_below_the_critical_rate_descent_stays_and_above_it_leaves():
 
 
 def cubic(a, b):
-    import sympy as sp
-
     h, g = sp.symbols("h g", real=True)
     return nf.Map(g * h + sp.Rational(a) * h**2 + sp.Rational(b) * h**3, h, g)
 
@@ -113,8 +115,6 @@ def test_criticality_of_descent_itself():
 
 def descend_precisely(study, y, steps):
     """Descent at the critical rate in 60 digits from a distance y of the teacher."""
-    import sympy as sp
-
     m = study.map
     step = sp.lambdify((m.states[0], m.parameters[0]), m.steps[0], "mpmath")
     f_h = sp.lambdify((m.states[0], m.parameters[0]), m.steps[0].diff(m.states[0]), "mpmath")
@@ -201,13 +201,12 @@ def test_scaling_limit_is_approached_like_one_over_the_horizon():
 @pytest.mark.parametrize(("y", "rate"), [(1e-6, 5.1232), (1e-4, 5.5355), (1e-2, 6.5389), (0.1, 7.7956), (1, 10.4188)])
 def test_safe_rate_of_a_pitchfork_is_the_inverse_peak_of_its_amplification(y, rate):
     law = nf.learning(nf.pitchfork(), teacher=1.1, initial=0.1, horizon=30).scaling()
-    assert law.safe_rate(y) == pytest.approx(1 / nf.amplification(nf.pitchfork()).scaling().peak(y).value, rel=1e-4)
+    grid = np.linspace(0.2, 12, 4000)  # of teachers: the smallest critical rate, by the curvature of Λ
+    assert law.safe_rate(y) == pytest.approx(law.critical_rate(grid, y).min(), rel=1e-4)
     assert law.safe_rate(y) == pytest.approx(rate, rel=1e-4)
 
 
 def test_closed_cases_agree_with_the_quadrature():
-    import sympy as sp
-
     line = nf.learning(nf.pitchfork(), teacher=1.1, initial=0.1, horizon=30).scaling()
     x, y = sp.symbols("x y", real=True)
     for a, b in ((2.0, 0.5), (0.3, 0.5), (-1.3, 0.5)):
@@ -279,6 +278,55 @@ def test_no_plateau_and_no_limit_where_there_is_none():
         twisted.scaling()
     with pytest.raises(ValueError, match="no safe rate"):
         nf.learning(nf.stability_flip(), teacher=1.1, initial=0.1, horizon=20).scaling().safe_rate(0.1)
+
+
+def quintic():
+    """``h' = g h − h⁵``, a family of one's own: ``H' = x H − H⁵``, ``y = T h0⁴``."""
+    from normalforms.families import Family, LimitFlow
+    from normalforms.families.units import linear_coefficient, monomials
+    from normalforms.forms.limits import Scaling
+    from normalforms.forms.limits.numerics import Numerics
+
+    h, g, x, y, tau = sp.symbols("h g x y tau", real=True)
+    u = nf.Map(g * h - h**5, h, g, name="quintic")
+    orbit = (y / (sp.exp(-4 * x * tau) + y * (1 - sp.exp(-4 * x * tau)) / x)) ** sp.Rational(1, 4)
+    slope = sp.lambdify((x, y, tau), orbit.diff(x) ** 2)
+    density = lambda x, y, tau: slope(np.where(np.abs(x) < 1e-3, 1e-3, x), y, tau)  # noqa: E731
+    psi = Numerics(density, lambda x, y: 0.5 + 0 * x, lambda x, y: np.zeros(x.shape, bool))
+
+    def scaling(member, stretch, gain):
+        (g, h0, T), c = member.inputs, member.coefficient
+        prefactor = T ** sp.Rational(5, 2) / sp.sqrt(c)
+        place, size = T * (g - 1), c * T * h0**4
+        return Scaling(place, size, prefactor, x, (), y, "", member.inputs, psi, True, lambda x, y: 3.0)
+
+    def mine(m):
+        terms = monomials(m)
+        c = None if terms is None else linear_coefficient(terms, 1, 5)
+        return None if c is None else (c, sp.S.Zero)
+
+    return u, Family(
+        name="quintic", title="Quintic", build=lambda: u, recognise=mine, scaling=scaling,
+        flow=LimitFlow(orbit, "H' = x H − H⁵"),
+    )  # fmt: skip
+
+
+def test_a_family_of_one_s_own_brings_its_own_flow():
+    m, record = quintic()
+    T, y = 2000, 0.4
+    h0 = (y / T) ** 0.25
+    study = nf.learning(m, teacher=1 + 2.5 / T, initial=h0, horizon=T)
+    with registered(record):
+        law = study.scaling()
+        assert law.loss(1.2, 2.5, y) * float(law.prefactor.subs(law.inputs[2], T)) == pytest.approx(
+            study.loss(1 + 1.2 / T), rel=3e-3
+        )
+        assert law.critical_rate(2.5, y) / law.scaled_rate(1.0, T) == pytest.approx(study.critical_rate(), rel=3e-3)
+        assert law.safe_rate(y) == pytest.approx(law.critical_rate(np.linspace(0.2, 8, 2000), y).min(), rel=1e-4)
+        with pytest.raises(ValueError, match="no plateau"):
+            _ = study.plateau
+    with registered(replace(record, flow=None)), pytest.raises(ValueError, match="declares no scaling function and"):
+        study.scaling()
 
 
 def test_minibatches_scatter_the_crossing_as_foreseen():
