@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.linalg
+import scipy  # its parts load when first used
 import sympy as sp
 
 __all__ = ["DenseAlgebra", "ExactAlgebra", "is_zero", "tidy"]

@@ -6,7 +6,7 @@ import sympy as sp
 
 from normalforms.families import cubic
 from normalforms.families.record import Family, Member, Rescaled
-from normalforms.families.units import critical_map, exact_number, linear_coefficient, monomials
+from normalforms.families.units import critical_map, exact_number, monomials, one_term
 from normalforms.forms.uniform import UniformLaw, check_order, uniform_law
 from normalforms.formulas import symbols
 from normalforms.maps import Map
@@ -24,12 +24,6 @@ def period_doubling() -> Map:
     -g*h + h**3
     """
     return critical_map("period_doubling", lambda h, g: -g * h + h**3)
-
-
-def _recognise(m: Map) -> tuple[sp.Expr, sp.Expr] | None:
-    terms = monomials(m)
-    c = None if terms is None else linear_coefficient(terms, -1, 3)
-    return None if c is None else (c, sp.S.Zero)
 
 
 def _reduced(form: NormalForm) -> Rescaled | None:
@@ -62,7 +56,7 @@ FAMILY = Family(
     name="period_doubling",
     title="Period doubling",
     build=period_doubling,
-    recognise=_recognise,
+    recognise=one_term(-1, 3),
     reduced=_reduced,
     limit=_limit,
     uniform=_uniform,

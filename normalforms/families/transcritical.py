@@ -9,7 +9,7 @@ import sympy as sp
 
 from normalforms.exact import ExpMoment, expmoment
 from normalforms.families.record import Family, LimitFlow, Member, Rescaled
-from normalforms.families.units import critical_map, exact_number, linear_coefficient, monomials
+from normalforms.families.units import critical_map, exact_number, one_term
 from normalforms.forms.limits import (
     TRANSCRITICAL,
     Elementary,
@@ -42,12 +42,6 @@ def transcritical() -> Map:
     g*h - h**2
     """
     return critical_map("transcritical", lambda h, g: g * h - h**2)
-
-
-def _recognise(m: Map) -> tuple[sp.Expr, sp.Expr] | None:
-    terms = monomials(m)
-    c = None if terms is None else linear_coefficient(terms, 1, 2)
-    return None if c is None else (c, sp.S.Zero)
 
 
 def _reduced(form: NormalForm) -> Rescaled | None:
@@ -111,7 +105,7 @@ FAMILY = Family(
     name="transcritical",
     title="Transcritical",
     build=transcritical,
-    recognise=_recognise,
+    recognise=one_term(1, 2),
     reduced=_reduced,
     uniform=_uniform,
     orders=ORDERS,

@@ -9,7 +9,7 @@ import sympy as sp
 
 from normalforms.maps import Map
 
-__all__ = ["critical_map", "exact_number", "linear_coefficient", "monomials"]
+__all__ = ["critical_map", "exact_number", "monomials", "one_term"]
 
 _h, _g = sp.symbols("h g", real=True)
 
@@ -26,11 +26,16 @@ def monomials(m: Map) -> dict[tuple[int, int], sp.Expr] | None:
     return {powers: c for powers, c in sp.Poly(m.steps[0], m.states[0], m.parameters[0]).terms() if c != 0}
 
 
-def linear_coefficient(terms: dict[tuple[int, int], sp.Expr], sign: int, power: int) -> sp.Expr | None:
-    """c of ``sign · (g h − c hᵖᵒʷᵉʳ)``, ``None`` of any other polynomial."""
-    if set(terms) != {(1, 1), (power, 0)} or terms[1, 1] != sign:
-        return None
-    return -sign * terms[power, 0]
+def one_term(sign: int, power: int) -> Callable[[Map], tuple[sp.Expr, sp.Expr] | None]:
+    """Recogniser of the maps ``sign · (g h − c hᵖᵒʷᵉʳ)``: their c, and no twist."""
+
+    def recognise(m: Map) -> tuple[sp.Expr, sp.Expr] | None:
+        terms = monomials(m)
+        if terms is None or set(terms) != {(1, 1), (power, 0)} or terms[1, 1] != sign:
+            return None
+        return -sign * terms[power, 0], sp.S.Zero
+
+    return recognise
 
 
 def exact_number(value: Any) -> sp.Expr:

@@ -18,8 +18,7 @@ Above criticality weak noise chooses a side within ``ℓ = (x e^{−2x} + y/2x)^
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
-from scipy.optimize import brentq
+import scipy  # its parts load when first used
 
 from normalforms.forms.driven.number import Number
 
@@ -39,7 +38,7 @@ def _chebyshev(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _clustering(density: float) -> float:
     """κ with ``sinh(κ)/κ = density``."""
-    return brentq(lambda k: np.sinh(k) / k - density, 1e-3, 50.0) if density > 1 + 1e-6 else 1e-3
+    return scipy.optimize.brentq(lambda k: np.sinh(k) / k - density, 1e-3, 50.0) if density > 1 + 1e-6 else 1e-3
 
 
 def _solve(x: float, y: float, starts: np.ndarray, n: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import scipy.linalg
+import scipy  # its parts load when first used
 import sympy as sp
 
 from normalforms.exact import ExpMoment

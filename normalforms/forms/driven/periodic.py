@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy  # its parts load when first used
 
 from normalforms.forms.driven.inputs import Sinusoid
 from normalforms.forms.driven.number import Number
@@ -52,7 +52,9 @@ def limiting_flow(kind: str, sign: float, x: float, beta: float, start: float) -
 
     gone = lambda _, v: 1e6 - abs(v[0])  # noqa: E731
     gone.terminal = True
-    found = solve_ivp(flow, (0.0, 1.0), [start, 0.0, 0.0], method="DOP853", rtol=1e-12, atol=1e-30, events=gone)
+    found = scipy.integrate.solve_ivp(
+        flow, (0.0, 1.0), [start, 0.0, 0.0], method="DOP853", rtol=1e-12, atol=1e-30, events=gone
+    )
     if found.status != 0:
         return Number(np.inf, status="the limiting flow escapes")
     value = float(found.y[2, -1])

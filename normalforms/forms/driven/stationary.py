@@ -19,8 +19,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
+import scipy  # its parts load when first used
 import sympy as sp
 
 from normalforms.forms.driven.number import Number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy  # its parts load when first used
 
 from normalforms.forms.driven.inputs import Sinusoid
 from normalforms.forms.driven.number import Number
@@ -65,5 +65,5 @@ def half_period(drive: Drive, noise: Sinusoid, c: float) -> Number:
     low, high = 1 + 0.5 * shift, 1 + 1.5 * shift + 1e-12
     if excess(low) * excess(high) > 0:
         return Number(1 + shift, error=shift, status="to first order in R²; no root next to it")
-    root = float(brentq(excess, low, high, xtol=1e-15))
+    root = float(scipy.optimize.brentq(excess, low, high, xtol=1e-15))
     return Number(root, error=1e-12, status="multiplier of the symmetric orbit")

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import scipy.linalg
+import scipy  # its parts load when first used
 import sympy as sp
 
 from normalforms.families import recognise

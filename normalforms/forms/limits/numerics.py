@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when first used
 from numpy.typing import NDArray
-from scipy.special import bernoulli, factorial, spence
 
 __all__ = [
     "PHASE",
@@ -226,8 +226,10 @@ def _dilog(z: Array) -> Array:
     past, near = z > 1, np.abs(z) < 0.25
     u = -np.log1p(-np.where(near, z, 0.0))
     small = u * (1 - u / 4 + u**2 * _taylor(u**2, _BERNOULLI))
-    inside = spence(np.where(past, 1.0, 1 - z))
-    outside = np.pi**2 / 3 - np.log(np.where(past, z, 1.0)) ** 2 / 2 - spence(1 - 1 / np.where(past, z, 1.0))
+    inside = scipy.special.spence(np.where(past, 1.0, 1 - z))
+    outside = (
+        np.pi**2 / 3 - np.log(np.where(past, z, 1.0)) ** 2 / 2 - scipy.special.spence(1 - 1 / np.where(past, z, 1.0))
+    )
     return np.where(near, small, np.where(past, outside, inside))
 
 
@@ -253,7 +255,10 @@ def _clausen(theta: Array) -> Array:
 @cache
 def _clausen_coefficients() -> tuple[list[float], list[float]]:
     """``|B_2n|/(2n (2n+1)!)``, and the same times ``4ⁿ − 1``."""
-    pairs = [(n, abs(bernoulli(2 * n)[-1]) / (2 * n) / factorial(2 * n + 1)) for n in range(1, 18)]
+    pairs = [
+        (n, abs(scipy.special.bernoulli(2 * n)[-1]) / (2 * n) / scipy.special.factorial(2 * n + 1))
+        for n in range(1, 18)
+    ]
     return [c for _, c in pairs], [c * (4.0**n - 1) for n, c in pairs]
 
 

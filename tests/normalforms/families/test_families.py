@@ -12,7 +12,7 @@ import sympy as sp
 import normalforms as nf
 from normalforms.cli import main
 from normalforms.families import NAMES, Family, families, family, find, recognise, registered
-from normalforms.families.units import critical_map, linear_coefficient, monomials
+from normalforms.families.units import critical_map, one_term
 from normalforms.forms.uniform import Bernoulli, Measured, bernoulli_flow, check_order, uniform_law
 from normalforms.gallery import section
 
@@ -22,12 +22,6 @@ MEASURED = Measured((0.25,), "9/10", "11/10", ("1/40", "1/40"))
 def quintic() -> nf.Map:
     """``h' = g h − h⁵``: a pitchfork whose cubic term vanishes."""
     return critical_map("quintic_pitchfork", lambda h, g: g * h - h**5)
-
-
-def is_quintic(m):
-    terms = monomials(m)
-    c = None if terms is None else linear_coefficient(terms, 1, 5)
-    return None if c is None else (c, sp.S.Zero)
 
 
 def quintic_uniform(member, order, stretch, gain):
@@ -41,7 +35,7 @@ QUINTIC = Family(
     name="quintic_pitchfork",
     title="Quintic pitchfork",
     build=quintic,
-    recognise=is_quintic,
+    recognise=one_term(1, 5),
     uniform=quintic_uniform,
     orders=0,
     measured=MEASURED,
