@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normalforms.report.panels import Panel, panels
+
 if TYPE_CHECKING:  # loading matplotlib takes longer than all else that a command's --help needs
     from matplotlib.figure import Figure
 
-__all__ = ["save_figures", "write_whole"]
+__all__ = ["Drawings", "save_figures", "write_whole"]
+
+Drawings = Mapping[str, tuple[Panel, ...]]
+"""The panels of each figure, by its name."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -36,8 +41,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise
 
 
-def save_figures(folder: Path, figures: Mapping[str, Figure], dpi: float = 150) -> dict[str, bytes]:
-    """Write every figure as ``name.png`` and ``name.svg``.
+def save_figures(folder: Path, figures: Mapping[str, Figure], dpi: float = 150) -> dict[str, tuple[Panel, ...]]:
+    """Write every figure as ``name.png`` and ``name.svg``, then take it apart for a page.
 
     Args:
         folder: made where it is missing.
@@ -45,13 +50,13 @@ def save_figures(folder: Path, figures: Mapping[str, Figure], dpi: float = 150) 
         dpi: of the PNG.
 
     Returns:
-        The PNGs by name.
+        The panels of each, by name.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images = {}
+    drawn = {}
     for name, figure in figures.items():
         for kind in ("png", "svg"):
             buffer = io.BytesIO()
@@ -59,6 +64,5 @@ def save_figures(folder: Path, figures: Mapping[str, Figure], dpi: float = 150) 
             dated = {"Date": None} if kind == "svg" else None
             figure.savefig(buffer, format=kind, dpi=dpi, metadata=dated)
             write_whole(folder / f"{name}.{kind}", buffer.getvalue())
-            if kind == "png":
-                images[name] = buffer.getvalue()
-    return images
+        drawn[name] = panels(figure, name)
+    return drawn

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from normalforms.report import Meter
+from normalforms.report import Drawings, Meter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ class Study:
         run: the computation; what it returns is handed to the functions below.
         figures: drawings by the name of their files.
         facts: the numbers, ready for JSON, under ``keys``.
-        section: the report's HTML, given the figures as PNG by name.
+        section: the report's HTML, given the panels of each figure by name.
         headline: sentences that say what was found, the answer first.
         prepare: reads and checks what was given before anything is written.
         brief: takes seconds, so that it may be made while a longer study waits.
@@ -82,7 +82,7 @@ class Study:
     run: Callable[[Settings], Any]
     figures: Callable[[Any], Mapping[str, Figure]]
     facts: Callable[[Any], Mapping[str, Any]]
-    section: Callable[[Any, Mapping[str, bytes]], str]
+    section: Callable[[Any, Drawings], str]
     headline: Callable[[Any], Sequence[str]]
     prepare: Callable[[Settings], Settings] = _as_given
     brief: bool = False

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import sympy as sp
 from matplotlib.figure import Figure
 
+from normalforms.report import Drawings
 from normalforms.report import html as report
+from rnn.dynamics import Event
 from rnn.kernel import check_count
 from rnn.studies import Settings, Study
 from rnn.studies.analysis.checkpoints import Checkpoints, checkpoints
-from rnn.studies.analysis.figures import figure, kernel_figure
+from rnn.studies.analysis.figures import figure, kernel_figure, portraits
 from rnn.studies.analysis.study import Analysis, Kernel, analyze
 
 __all__ = ["STUDY", "Read", "headline", "section", "summary"]
@@ -131,7 +134,7 @@ def _answer(facts: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def section(found: Read, images: Mapping[str, bytes]) -> str:
+def section(found: Read, images: Drawings) -> str:
     """The report's sections."""
     facts, a = summary(found), found.analysis
     rows = [
@@ -143,6 +146,7 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
             report.table(("model", "step", "fixed points", "stable", "index sum", "search"), rows),
             report.paragraph("An index sum other than 1 says that fixed points of a bounded map are missing."),
             report.figure(images["analysis"], _caption(facts)),
+            report.figure(images["portraits"], _PORTRAITS) if "portraits" in images else "",
             report.table(("point", "state (first entries)", "leading multipliers", "stable"), _point_rows(a)),
         )
     ]
@@ -161,7 +165,8 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
         head = ("kind", "step", "between", "period", "normal form", "status")
         table = report.table(head, events) if events else report.paragraph("No bifurcation was found.")
         notes = [report.paragraph("Not resolved: " + text) for text in a.events.unresolved]
-        parts.append(report.section("Bifurcations", table, *notes))
+        forms = [part for event in a.events[:_TYPESET] for part in _normal_form(event)]
+        parts.append(report.section("Bifurcations", table, *forms, *notes))
     if a.kernels:
         parts.append(_kernels(facts, images))
     ranks = [(r["step"], f"{r['value']:.4g} ± {r['standard_error']:.1g}") for r in facts["stable_rank"]]
@@ -178,7 +183,7 @@ def section(found: Read, images: Mapping[str, bytes]) -> str:
     return "\n".join(parts)
 
 
-def _kernels(facts: dict[str, Any], images: Mapping[str, bytes]) -> str:
+def _kernels(facts: dict[str, Any], images: Drawings) -> str:
     rows = []
     for kernel in facts["kernels"]:
         step = f"{kernel['step']:.6g}"
@@ -195,6 +200,42 @@ def _kernels(facts: dict[str, Any], images: Mapping[str, bytes]) -> str:
         ),
         report.paragraph("No parameter is fitted: the curve follows from the normal form and its corrections."),
     )
+
+
+_TYPESET = 6  # events whose normal form is typeset
+_PORTRAITS = (
+    "Grey: orbits from the initial states. Points: fixed points. The directions are the two in which the last model's "
+    "orbits and fixed points spread most; both drawings share them."
+)
+
+
+def _normal_form(event: Event) -> list[str]:
+    """The normal form as an equation, and as text to copy."""
+    c, m = {name: _short(value) for name, value in event.normal_form.coefficients.items()}, sp.Symbol("m")
+    if event.kind == "neimark_sacker":
+        z, turn = sp.Symbol("z"), _short(event.normal_form.multiplier)
+        left = sp.Symbol("z'")
+        terms = [(turn + c["dlambda"] * m) * z, turn * c["d"] * z * sp.Abs(z) ** 2] if "d" in c else []
+    else:
+        u, one = sp.Symbol("u"), -1 if event.kind == "period_doubling" else 1
+        left = sp.Symbol("u'")
+        powers = (3,) if event.kind == "period_doubling" else (2, 3)
+        terms = [c.get("c0", 0) * m, (one + c.get("dlambda", 0) * m) * u]
+        terms += [c[f"c{n}"] * u**n for n in powers if c.get(f"c{n}")]
+    terms = [term for term in terms if term != 0]
+    if not terms:
+        return []
+    right = sp.Add(*terms, evaluate=False)
+    about = f"{event.kind.replace('_', ' ')} at step {event.step:.6g}, m in steps from there:"
+    text = f"{left} = {sp.sstr(right)}\n{sp.latex(sp.Eq(left, right, evaluate=False))}"
+    return [report.paragraph(about), report.formula(left, right), report.copied("as text and as LaTeX", text)]
+
+
+def _short(value: Any) -> sp.Expr:
+    """Five digits, a real number where it is one."""
+    z = complex(value)
+    real, imaginary = sp.Float(f"{z.real:.5g}", 5), sp.Float(f"{z.imag:.5g}", 5)
+    return (real if real else sp.S.Zero) + (sp.I * imaginary if imaginary else 0)
 
 
 _CURVES = (
@@ -293,8 +334,12 @@ def _run(settings: Settings) -> Read:
 
 
 def _figures(found: Read) -> dict[str, Figure]:
-    curves = kernel_figure(found.analysis)
-    return {"analysis": figure(found.analysis)} | ({} if curves is None else {"kernels": curves})
+    drawn = {
+        "analysis": figure(found.analysis),
+        "portraits": portraits(found.files.models, found.analysis),
+        "kernels": kernel_figure(found.analysis),
+    }
+    return {name: one for name, one in drawn.items() if one is not None}
 
 
 STUDY = Study(

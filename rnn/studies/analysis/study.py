@@ -52,6 +52,7 @@ class Analysis:
         kernels: restricted kernels of the first events.
         horizon: T of the kernel, in steps.
         batch: number of its initial states.
+        starts: those states, shape (batch, state).
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class Analysis:
     kernels: tuple[Kernel, ...]
     horizon: int
     batch: int
+    starts: np.ndarray
 
 
 def analyze(
@@ -139,7 +141,7 @@ def analyze(
 
         kernels = meter.run("restricted kernels", predicted) if some else []
     return Analysis(
-        tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), events, tuple(kernels), horizon, len(h0)
+        tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), events, tuple(kernels), horizon, len(h0), h0
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.studies import Settings, Study
 from rnn.studies.descents.figures import figure4
@@ -65,7 +65,7 @@ def _whole(value: float) -> int | None:
     return int(value) if math.isfinite(value) else None
 
 
-def section(study: Descents, images: Mapping[str, bytes]) -> str:
+def section(study: Descents, images: Drawings) -> str:
     """The report's section on figure 4."""
     rows = []
     for name in study.runs:

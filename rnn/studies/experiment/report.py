@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from matplotlib.figure import Figure
 
+from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.studies import Settings, Study
 from rnn.studies.experiment.figures import figure1, figure_bias
@@ -115,7 +115,7 @@ def headline(story: Story) -> list[str]:
     return ["; ".join(parts), trained]
 
 
-def section(story: Story, figures: Mapping[str, bytes]) -> str:
+def section(story: Story, figures: Drawings) -> str:
     """The report's sections: the training, the restricted kernel, the companion run with trainable bias."""
     about = report.paragraph(
         "A recurrent network learns to follow a teacher. On the way its fixed points change in number, and there the "
@@ -128,7 +128,7 @@ def section(story: Story, figures: Mapping[str, bytes]) -> str:
 _COLUMNS = ("c2", "c3", "loss_before", "loss_after", "status")
 
 
-def _training(story: Story, figures: Mapping[str, bytes]) -> str:
+def _training(story: Story, figures: Drawings) -> str:
     rows = []
     for event in story.events:
         e = _event(story, event)
@@ -280,7 +280,7 @@ def _gains(found: Restricted | None) -> list[str]:
     ]
 
 
-def _bias_section(story: Story, figures: Mapping[str, bytes]) -> str:
+def _bias_section(story: Story, figures: Drawings) -> str:
     bias = story.bias
     if bias is None:
         return report.section("With trainable bias", report.paragraph("This companion run was not made."))

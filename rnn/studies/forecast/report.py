@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.studies import Study
 from rnn.studies.forecast.figures import figure_forecast
@@ -37,7 +37,7 @@ def headline(found: Forecasts) -> list[str]:
     ]
 
 
-def section(found: Forecasts, images: Mapping[str, bytes]) -> str:
+def section(found: Forecasts, images: Drawings) -> str:
     """The report's section on forecasts."""
     levels = sorted({round(r.multiplier, 1) for r in found.rows})
     rows = []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.studies import Settings, Study
 from rnn.studies.two_modes.figures import figure3
@@ -43,7 +43,7 @@ def headline(study: TwoModes) -> list[str]:
     return [says if parts else "no unstable mode was learned in these runs; train for longer (--preset paper)"]
 
 
-def section(study: TwoModes, images: Mapping[str, bytes]) -> str:
+def section(study: TwoModes, images: Drawings) -> str:
     """The report's section on figure 3."""
     rows = []
     for second, gain in SETTINGS:
