@@ -38,7 +38,7 @@ figure { margin: 1.2rem 0; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: .6rem 1.2rem; }
 .panel { position: relative; max-width: 34rem; break-inside: avoid; }
 .panel svg { width: 100%; height: auto; display: block; touch-action: pan-y; }
-.panel svg * { stroke-linejoin: round; stroke-linecap: butt; } .panel svg text { fill: currentColor; }
+.panel svg { fill: currentColor; } .panel svg * { stroke-linejoin: round; stroke-linecap: butt; }
 .panel output { display: block; min-height: 1.4em; font: .8rem/1.4 system-ui, sans-serif; color: var(--soft); }
 .cursor { stroke: var(--soft); stroke-dasharray: 3 3; pointer-events: none; }
 .spot { fill: none; stroke: var(--mark); stroke-width: 2; pointer-events: none; }

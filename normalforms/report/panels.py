@@ -157,7 +157,7 @@ def _inline(svg: str, name: str) -> str:
     svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r"(url\(#|href=\"#)([^)\"]+)", lambda m: f"{m[1]}{name}-{m[2]}", svg)
     svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r"#000000|\bblack\b", "currentColor", svg)
+    svg = svg.replace("#000000", "currentColor").replace("#ffffff", "var(--paper)")
     head = re.match(r"<svg[^>]*>", svg)
     assert head is not None
     box = re.search(r'viewBox="([^"]*)"', head[0])

@@ -40,6 +40,7 @@ def figure(found: Analysis) -> Figure:
     at = found.steps[list(found.ranked)]
     value, error = (np.array([getattr(r, name) for r in found.ranks], float) for name in ("value", "standard_error"))
     ranks.errorbar(at, value, error, fmt="o-", color=COLOURS["blue"], ms=4, label="stable rank")
+    branches.set(ylabel="state along the leading direction")
     ranks.set(ylabel="stable rank of the kernel", yscale="log")
     for ax in (timeline, branches, ranks):
         ax.set(xlabel="step", xlim=(found.steps[0], found.steps[-1]))

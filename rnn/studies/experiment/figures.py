@@ -150,7 +150,7 @@ def _branches(ax: Any, events: Any, outputs: int) -> None:
     ax.plot([], [], "--", color=COLOURS["blue"], label="unstable")
     ax.plot([], [], "o", ms=4, color=COLOURS["orange"], label="bifurcation")
     ax.set(xlabel="training step", ylabel=f"fixed points, read-out {neuron + 1}")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(loc="upper left", fontsize=8)
 
 
 def _predicted_branches(ax: Any, event: Any, neuron: int) -> None:

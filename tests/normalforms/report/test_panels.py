@@ -24,7 +24,7 @@ def drawing():
     left, right = figure.subplots(1, 2)
     t = np.linspace(1, 100, 1001)
     left.loglog(t, t**2, label="square")
-    left.plot([1, 10], [5, 7], "o", label=HOSTILE)
+    left.plot([1, 10], [5, 7], "ko", mfc="white", label=HOSTILE)
     left.axvline(10)
     left.set(xlabel="step", ylabel="size", title="first")
     right.scatter([0, 1, 2], [3, 4, 5], label="cloud")
@@ -75,7 +75,10 @@ def test_a_panel_takes_the_ink_of_the_page_and_its_marks_are_its_own(page):
     assert len(ids) == len(set(ids)) > 0
     wanted = set(re.findall(r"url\(#([^)]*)\)|href=\"#([^\"]*)\"", page))
     assert {a or b for a, b in wanted} <= set(ids)
-    assert "#000000" not in page.partition("<body>")[2]
+    drawings = page.partition("<body>")[2]
+    assert "#000000" not in drawings
+    assert "#ffffff" not in drawings  # on dark paper a white face would read as a full one
+    assert "fill: var(--paper)" in drawings
     assert "currentColor" in page
     assert page.count("<style") == 1  # none within a drawing, where it would be the whole page's
 
