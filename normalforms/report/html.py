@@ -53,8 +53,8 @@ math[display=block] { margin: 1rem 0; font-size: 1.15rem; overflow-x: auto; }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; padding: 0 .8rem; font-size: 16px; } h1 { font-size: 1.5rem; }
 }
-@media print { :root { --ink: #000; --soft: #333; --line: #999; --paper: #fff; } figure, tr { break-inside: avoid; }
-  .wide { overflow: visible; } .tools, output, button, details { display: none; }
+@media print { :root { --ink: #000; --soft: #333; --line: #999; --paper: #fff; } tr { break-inside: avoid; }
+  .wide, math[display=block] { overflow: visible; } .tools, output, button, details { display: none; }
   .panels { grid-template-columns: 1fr 1fr; } }
 """
 
