@@ -9,7 +9,7 @@ import jupytext
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-NAMES = ("figure1", "figure2", "natural_gradient", "noise", "forecast")
+NAMES = ("figure1", "figure2", "natural_gradient", "noise", "forecast", "fit", "your_network")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,6 +50,15 @@ def test_forecast_runs(monkeypatch):
         shown = runpy.run_path(str(FOLDER / "forecast.py"))
     assert shown["view"].status in ("ok", "none ahead")
     assert list(shown["regimes"]) == ["monotone", "period two", "hopping"]
+
+
+def test_your_network_runs():
+    with jax.enable_x64(False):
+        shown = runpy.run_path(str(FOLDER / "your_network.py"))
+    assert [len(points) for points in shown["points"]] == [1, 3]
+    assert [event.kind for event in shown["events"]] == ["pitchfork"]
+    assert shown["prediction"].r2() > 0.999
+    assert [len(points) for points in shown["held"].values()] == [3, 3, 1]
 
 
 @pytest.mark.slow
