@@ -31,6 +31,7 @@ FLOORS = {
         ("law",),
         ("data", "data.orbits", "descent", "gallery", "testing"),
         ("cli",),
+        ("__main__",),
     ),
     "rnn": (
         ("models",),

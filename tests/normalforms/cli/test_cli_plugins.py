@@ -97,3 +97,10 @@ def test_help_names_every_command_and_loads_nothing_heavy():
         for name in ("law", "reduce", "analyze", "reproduce")
     )
     assert os.times().children_user - before < 1
+
+
+def test_the_package_is_the_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "normalforms", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("normalforms ")
