@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.formulas.checks import at_each_horizon, check_horizon, check_real
+from normalforms.formulas.judge import truncation
 from normalforms.formulas.notation import Notation
 from normalforms.formulas.printing import LANGUAGES, render
 from normalforms.formulas.program import Program
@@ -96,8 +97,8 @@ class Formula:
             are summed to the truncation error.
         orbit: for a uniform law, the formula of the state ``h_t``.
         notation: how parameters and states are given; by default one argument per symbol, or tuples of them.
-        truth: for truncated forms without a guard, a costlier function of the same arguments that has the same
-            value without truncation, and its own ``diff``; the distance from it is the truncation error.
+        truth: for truncated forms without a guard, a costlier formula of the same symbols that has the same value
+            without truncation; the distance from it is the truncation error, see `normalforms.formulas.judge`.
 
     >>> x = sp.Symbol("x", real=True)
     >>> Formula(x**2 + 1, (x,)).diff("x")(3.0)
@@ -128,8 +129,12 @@ class Formula:
         return None if self.guard is None else Lazy.of(self.guard).value
 
     @cached_property
+    def _bare(self) -> Callable[..., Any]:
+        return compiled(self.stable, "numpy")
+
+    @cached_property
     def _numbers(self) -> Callable[..., Any]:
-        return compiled(self._guard or self.stable, "numpy")
+        return self._bare if self._guard is None else compiled(self._guard, "numpy")
 
     def __call__(self, *arguments: Any) -> Any:
         """The value, elementwise over broadcast arguments, in float64.
@@ -162,21 +167,22 @@ class Formula:
             check_horizon(v, s.name) if s.is_integer else check_real(v, s.name)
             for s, v in zip(self.symbols, flat, strict=True)
         ]
-        shape = np.broadcast_shapes(*(np.shape(v) for v in values))
-        with np.errstate(all="ignore"):
-            result = self._numbers(*values)
-        value, error = result, None
-        if self._guard is not None:
-            value, *neglected = result
-            with np.errstate(all="ignore"):
-                error = sum(np.abs(term) for term in neglected)
-        if self.truth is not None:
-            with np.errstate(all="ignore"):
-                true = np.abs(self.truth(*values))
-                error = np.abs(true - value) * (np.abs(value) + true) / (2 * true + 1e-300)
-        value = np.array(np.broadcast_to(value, shape), dtype=float)
-        value = self._checked(value, error, values)
+        value = self._checked(*self._measured(values), values)
         return float(value) if value.ndim == 0 else value
+
+    def _measured(self, values: list[Any]) -> tuple[np.ndarray, Any]:
+        """The value as it is computed, and the truncation error; ``None`` where nothing is truncated."""
+        shape = np.broadcast_shapes(*(np.shape(v) for v in values))
+        neglected: list[Any] = []
+        with np.errstate(all="ignore"):
+            value = self._numbers(*values)
+            if self._guard is not None:
+                value, *neglected = value
+            error = sum(np.abs(term) for term in neglected) if neglected else None
+        value = np.array(np.broadcast_to(value, shape), dtype=float)
+        if self.truth is not None:
+            error = truncation(value, self.truth.lambdify(), values, self.domain.tolerance)
+        return value, error
 
     def _flat(self, arguments: tuple[Any, ...]) -> list[Any]:
         """One value per symbol."""
@@ -221,6 +227,8 @@ class Formula:
         """
         if backend not in ("numpy", "jax", "mpmath"):
             raise ValueError(f"backend {backend!r} is not known; choose numpy, jax or mpmath")
+        if backend == "numpy":
+            return self._bare
         return _differentiable(self.stable) if backend == "jax" else compiled(self.stable, backend)
 
     def code(self, language: str = "python", name: str = "law") -> str:

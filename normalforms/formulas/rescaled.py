@@ -45,4 +45,5 @@ def rescaled(formula: Formula, stretch: sp.Expr, gain: sp.Expr) -> Formula:
         program=Lazy(lambda: program(formula.stable)),
         guard=None if formula.guard is None else Lazy(lambda: program(Lazy.of(formula.guard).value)),
         orbit=None if formula.orbit is None else rescaled(formula.orbit, stretch, 1 / stretch),
+        truth=None if formula.truth is None else rescaled(formula.truth, stretch, gain),
     )

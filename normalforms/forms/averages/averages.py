@@ -150,7 +150,11 @@ class _Truth:
     gain: float
     tolerance: float = 1e-4
 
-    def __call__(self, *values: Any) -> Any:
+    def lambdify(self) -> Callable[..., Any]:
+        """The mean as a function of the symbols left."""
+        return self._mean
+
+    def _mean(self, *values: Any) -> Any:
         place = self.formula.symbols.index(symbols("h0"))
         horizons = [s.is_integer for s in self.formula.symbols if s != symbols("h0")]
         given = [v if whole else np.asarray(v)[..., None] for v, whole in zip(values, horizons, strict=True)]

@@ -31,7 +31,6 @@ MAX_GRADED = (80, 40)
 MAX_WHOLE = 500
 MAX_EXACT = 1000
 MAX_WORK = 2e9
-_TINY = sp.Float("1e-300", 17)
 
 
 @dataclass(frozen=True)
@@ -256,35 +255,30 @@ def _formula(
     def program() -> Program:
         return (resummed if pade else summed)(how.terms(order, horizon).scaled(gain), order, monomial)
 
-    # No number of further terms bounds the rest: gaps and tiny coefficients put what matters arbitrarily far away.
-    # Iterating the map beside the series costs less than two more terms and shows all that was left out.
-    def guard() -> Program:
-        both, direct = accompanied(program(), m, _start(m), how.entry, horizon)
-        (value,), true = both.results, gain * direct
-        size = (sp.Abs(value) + sp.Abs(true)) / (2 * sp.Abs(true) + _TINY)  # a value far too large has no digit either
-        return replace(both, results=(value, (true - value) * size))
-
     inputs = (*m.parameters, *(() if monomial is not None else (h0,)), *((horizon,) if horizon.is_Symbol else ()))
     if whole and monomial is None and len(m.parameters) == 1:
         return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: _iteration(m, inputs, horizon)))
     if whole:
         return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(program))
     domain = Domain(how.sentence.format(order=order))
-    if monomial is None:
-        return Formula(Lazy(expression), inputs, domain, program=Lazy(program), guard=Lazy(guard))
-    judge = None if truth is None else truth(_direct(m, how.entry, horizon))
+    # No number of further terms bounds the rest: gaps and tiny coefficients put what matters arbitrarily far away.
+    # The map's own iteration shows all that was left out.
+    direct = _direct(m, how.entry, horizon, gain if monomial is None else sp.S.One)
+    judge = direct if monomial is None else None if truth is None else truth(direct)
     return Formula(Lazy(expression), inputs, domain, program=Lazy(program), truth=judge)
 
 
-def _start(m: Map) -> tuple[sp.Expr, ...]:
-    return (symbols("h0"), *([sp.Integer(0)] * (m.dimension - 1)))
+def _direct(m: Map, entry: tuple[int, int], horizon: sp.Expr, gain: sp.Expr) -> Formula:
+    """Direct iteration as a formula in the parameters, ``h0`` and the horizon; of a planar map from ``(h0, 0)``."""
+    h0 = symbols("h0")
+    inputs = (*m.parameters, h0, *((horizon,) if horizon.is_Symbol else ()))
+    start = (h0, *([sp.Integer(0)] * (m.dimension - 1)))
 
+    def program() -> Program:
+        iterated, total = accompanied(Program(inputs, ()), m, start, entry, horizon)
+        return replace(iterated, results=(gain * total,))
 
-def _direct(m: Map, entry: tuple[int, int], horizon: sp.Expr) -> Formula:
-    """Direct iteration as a formula in the parameters, ``h0`` and the horizon."""
-    inputs = (*m.parameters, symbols("h0"), *((horizon,) if horizon.is_Symbol else ()))
-    program, total = accompanied(Program(inputs, ()), m, _start(m), entry, horizon)
-    return Formula(total, inputs, program=replace(program, results=(total,)))
+    return Formula(sp.Function("A")(*inputs), inputs, program=Lazy(program))
 
 
 def _means(m: Map, origin: sp.Expr, moment: Moment) -> Callable[[int], sp.Expr]:
