@@ -39,6 +39,7 @@ FLOORS = {
         ("tasks",),
         ("natural_gradient",),
         ("training",),
+        ("approach",),
         ("dynamics",),
         ("restricted",),
         ("forecasting",),

@@ -14,8 +14,8 @@ from scipy.integrate import RK45
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
+from rnn.approach import LOST, settle, top_two
 from rnn.forecasting.optimizer import HeavyBall
-from rnn.forecasting.place import LOST, settle, top_two
 from rnn.models import Model, ModelPath, Rebuild
 from rnn.tasks import Task
 

@@ -35,8 +35,8 @@ def forecast(
 
     - ``"flow"``: ``dθ/dn = −η ∇L`` by an adaptive integrator, with the lag of descent behind it; real steps where fewer
       than 50 remain. Any model and task.
-    - ``"law"``: one quadrature from one gradient and one pair of eigenvectors, :mod:`rnn.forecasting.law`. A vanilla
-      network without bias, followed at the origin, from a critical multiplier of .7 on.
+    - ``"law"``: one quadrature with the critical multiplier as the clock, from four gradients and four pairs of
+      eigenvectors, :mod:`rnn.approach.law`. Any model and task, from a critical multiplier of .6 on.
     - ``"twin"``: a network of ``size`` neurons on the Krylov space of the read-out, trained in the large one's place,
       :mod:`rnn.forecasting.twin`. Vanilla networks whose other neurons stay small. It goes on past the crossing.
 

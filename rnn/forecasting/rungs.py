@@ -6,15 +6,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 
+from rnn.approach import LOST, Law, kind_of, law, settle, top_two
 from rnn.dynamics import bifurcations
 from rnn.forecasting.flow import FEW, Flow, flow, loss_and_slope, real_steps
-from rnn.forecasting.law import NODES, critical_pair, law
 from rnn.forecasting.optimizer import HeavyBall
-from rnn.forecasting.place import LOST, settle, top_two
 from rnn.forecasting.result import Forecast, passage
 from rnn.forecasting.twin import TwinRun, rotated_velocity, sharpness, small_states, train_twin, twin_of
-from rnn.forecasting.view import BULK, LAW_FROM, OVERLAP, SMALL, RefusedError, View, kind_of
+from rnn.forecasting.view import BULK, LAW_FROM, OVERLAP, SMALL, RefusedError, View
 from rnn.models import Rebuild, VanillaRNN, flatten
 from rnn.tasks import Task
 
@@ -130,44 +130,65 @@ def _vanilla(view: View, task: Task, model: Any, name: str) -> VanillaRNN:
 def by_law(
     view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
 ) -> Forecast:
-    """By one quadrature; see :mod:`rnn.forecasting.law`."""
-    model = _vanilla(view, task, model, "law")
-    if model.bias is not None:
-        raise RefusedError(
-            "refused", "the law is for networks without a bias, whose origin stays a fixed point; use the flow"
-        )
-    pair = critical_pair(np.asarray(model.weight, np.float64))
-    if pair is None:
-        raise RefusedError("refused", "the leading multiplier is one of a complex pair; the law is for a real one")
+    """By one quadrature over the multiplier; see :mod:`rnn.approach.law`."""
     if view.past:
-        raise RefusedError("past", f"the multiplier is {abs(pair.value):.3f}, beyond 1 already")
-    if abs(pair.value) < LAW_FROM:
+        raise RefusedError("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already")
+    if abs(view.values[0]) < LAW_FROM:
         raise RefusedError(
             "refused",
-            f"at |λ| = {abs(pair.value):.3f} < {LAW_FROM} the critical vectors still mix with the other neurons;"
+            f"at |λ| = {abs(view.values[0]):.3f} < {LAW_FROM} the critical vectors still mix with the other neurons;"
             " use the flow",
         )
-    seen = pair.overlap(task.outputs)
-    if abs(seen) < OVERLAP:
+    found = law(task.loss, model, view.point)
+    view.gradients = len(found.speeds)
+    pair = found.critical[0]
+    if type(model) is VanillaRNN and task.reader is None and pair.overlap(task.outputs) < OVERLAP:
         raise RefusedError(
             "refused",
-            f"the critical vectors overlap with the read-out by {seen:.2f} only: they are the bulk's; use the flow",
+            f"the critical vectors overlap with the read-out by {pair.overlap(task.outputs):.2f} only: they are the"
+            " bulk's; use the flow",
         )
-    found = law(task, model, descent.effective, pair)
-    view.gradients, view.small = 1, NODES + 1
-    steps = view.at + found.times
-    moduli = np.stack([found.places.astype(complex), np.full(len(found.places), pair.next, complex)], axis=1)
-    facts = {"steps": steps, "moduli": moduli, "losses": np.full(len(steps), np.nan)}
-    if not np.isfinite(found.steps):
-        wants = "the multiplier falls" if found.speed <= 0 else f"the loss wants it at {found.wants:.3f}"
-        return view.made("none ahead", f"along the critical vectors {wants}", **facts)
-    facts |= {"crossing": view.at + found.steps, "error": view.error(view.at + found.steps)}
+    if not found.open:
+        return _not_open(view, found)
+    facts, steps = _law_facts(view, found, descent)
     if view.crowded:
         share = abs(view.values[1]) / abs(view.values[0])
         return view.made(
             "flagged", f"the next multiplier is {share:.2f} of the critical one: more than one mode", **facts
         )
-    return view.made("ok", f"the multiplier reaches 1 in {found.steps:.1f} steps", **facts)
+    if facts["error"] > 0.1 * steps + 1:
+        return view.made(
+            "flagged", f"the law's own error bar is {facts['error']:.0f} of {steps:.0f} steps; use the flow", **facts
+        )
+    return view.made("ok", f"the multiplier reaches 1 in {steps:.1f} steps", **facts)
+
+
+def _not_open(view: View, found: Law) -> Forecast:
+    if found.astray:
+        raise RefusedError(
+            "refused",
+            "the critical multiplier does not move along descent as its gradient says, as where two modes meet or the"
+            " fixed point goes away; use the flow",
+        )
+    wants = found.wants
+    said = "the multiplier falls" if np.isnan(wants) else f"the loss wants the multiplier at {wants:.3f}"
+    return view.made("none ahead", f"where descent leads now {said}")
+
+
+def _law_facts(view: View, found: Law, descent: HeavyBall) -> tuple[dict[str, Any], float]:
+    given = descent.effective, descent.momentum
+    places = np.linspace(found.moduli[0], 1, 33)
+    steps = found.steps(*given)
+    turn = np.interp(places, found.moduli, np.unwrap([np.angle(c.value) for c in found.critical]))
+    others = np.interp(places, found.moduli, [c.next for c in found.critical])
+    loss = CubicHermiteSpline(found.moduli, found.losses, -(found.sizes**2) / found.speeds)
+    return {
+        "steps": view.at + found.times(places, *given),
+        "moduli": np.stack([places * np.exp(1j * turn), others.astype(complex)], axis=1),
+        "losses": loss(places),
+        "crossing": view.at + steps,
+        "error": max(view.error(view.at + steps), found.doubt(*given)),
+    }, steps
 
 
 def by_twin(

@@ -5,12 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy.integrate import solve_ivp
 
 import rnn
 from rnn.forecasting import passage
 from rnn.forecasting.flow import loss_and_slope, real_steps
-from rnn.forecasting.law import critical_pair, law
 from rnn.forecasting.optimizer import HeavyBall, read_optimizer
 from rnn.forecasting.twin import krylov, sharpness, twin_of
 from rnn.models import flatten, partition
@@ -88,53 +86,26 @@ def test_twin_foresees_each_kind_of_crossing(trained, kind):
     assert view.cost.gradients == 0 < view.cost.small
 
 
-@pytest.mark.parametrize("kind", ["steady", "period_doubling"])
-def test_law_foresees_real_crossings(trained, kind):
+@pytest.mark.parametrize("kind", CASES)
+def test_law_foresees_each_kind_of_crossing(trained, kind):
     run, moduli, true = trained[kind]
-    at = int(np.argmax(moduli > 0.75))
+    at = int(np.argmax(moduli > 0.65))
     view = rnn.forecast(run, at=at, method="law", optimizer=optax.sgd(RATE))
     assert (view.status, view.kind) == ("ok", kind)
-    assert view.crossing == pytest.approx(true, abs=0.7)
-    assert view.cost.gradients == 1
+    assert view.crossing == pytest.approx(true, abs=0.5)
+    assert abs(view.crossing - true) <= view.error
+    assert view.cost.gradients == 4
     assert view.multiplier(view.crossing) == pytest.approx(1, abs=0.02)
     assert view.multiplier(at) == pytest.approx(moduli[at], rel=1e-5)
 
 
 def test_law_refuses_what_it_does_not_hold_for(trained):
-    run, _, _ = trained["neimark_sacker"]
-    assert "complex pair" in rnn.forecast(run, at=128, method="law", optimizer=optax.sgd(RATE)).detail
     run, _, _ = trained["steady"]
     early = rnn.forecast(run, at=0, method="law")
     assert (early.status, "mix" in early.detail, np.isnan(early.crossing)) == ("refused", True, True)
-    biased = rnn.student_teacher(0, size=8, batch=4, horizon=4, bias="trained")
-    assert "bias" in rnn.forecast(biased.student, biased, method="law").detail
-
-
-def test_law_is_the_integral_of_its_equation(trained):
-    """The quadrature against an integrator of ``λ' = λ̇ F(λ) m(λ)/(F(λ₀) m(λ₀))``, F by finite differences."""
-    run, moduli, _ = trained["steady"]
-    at = int(np.argmax(moduli > 0.75))
-    model = run.model(at)
-    pair = critical_pair(np.asarray(model.weight, float))
-    found = law(run.task, model, RATE, pair)
-    h0, targets = np.asarray(run.task.h0, float), np.asarray(run.task.targets, float)
-
-    def loss(value):
-        u, total = value * (np.tanh(h0) @ pair.left), 0.0
-        for t in range(targets.shape[1]):
-            total += np.mean((u[:, None] * pair.right[:2] - targets[:, t]) ** 2) / targets.shape[1]
-            u = value * (np.tanh(u[:, None] * pair.right) @ pair.left)
-        return total
-
-    here = pair.value
-    radius = here * np.sqrt(1 - pair.condition**-0.5)
-    push = lambda v: -(loss(v + 1e-5) - loss(v - 1e-5)) / 2e-5 / (1 - radius**2 / v**2) ** 2  # noqa: E731
-    reach = lambda n, v: v[0] - 1  # noqa: E731
-    reach.terminal = True
-    flow = solve_ivp(
-        lambda n, v: [found.speed * push(v[0]) / push(here)], (0, 500), [here], events=reach, rtol=1e-8, atol=1e-10
-    )
-    assert found.steps == pytest.approx(flow.t_events[0][0] + 0.5 * np.log(push(1.0) / push(here)), rel=2e-3)
+    meeting = rnn.VanillaRNN(jnp.asarray(np.diag([0.7, -0.69, *[0.1] * 14]), jnp.float32))
+    lost = rnn.forecast(meeting, task_of(np.diag([1.1, -1.8])), method="law", optimizer=optax.sgd(RATE))
+    assert (lost.status, "two modes meet" in lost.detail) == ("refused", True)
 
 
 def test_the_other_convention_is_forecast_alike():
@@ -188,7 +159,7 @@ def test_no_crossing_ahead_says_what_the_loss_wants():
     assert "multiplier comes to 0.7" in view.detail or "multiplier comes to 0.8" in view.detail
     short = rnn.forecast(run, at=400, method="law", optimizer=optax.sgd(RATE))
     assert short.status == "none ahead"
-    assert "the loss wants it at" in short.detail
+    assert "the loss wants the multiplier at 0.8" in short.detail
     small = rnn.forecast(run, at=0, method="twin", size=10, optimizer=optax.sgd(RATE), ahead=300)
     assert small.status == "none ahead"
 

@@ -1,0 +1,19 @@
+"""The way to a bifurcation: the followed fixed point, its critical multiplier, and the law that dates the crossing."""
+
+from rnn.approach.critical import Critical, Kind, critical_at, kind_of, modulus_at
+from rnn.approach.law import Law, law
+from rnn.approach.place import LOST, multipliers_at, settle, top_two
+
+__all__ = [
+    "LOST",
+    "Critical",
+    "Kind",
+    "Law",
+    "critical_at",
+    "kind_of",
+    "law",
+    "modulus_at",
+    "multipliers_at",
+    "settle",
+    "top_two",
+]

@@ -1,0 +1,87 @@
+"""The critical multiplier of a fixed point, its eigenvectors, and how its modulus depends on the parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+__all__ = ["Critical", "Kind", "critical_at", "kind_of", "modulus_at"]
+
+Kind = Literal["steady", "period_doubling", "neimark_sacker"]
+
+_REAL = 1e-6  # imaginary part, relative to the modulus, up to which a multiplier is real
+
+
+@dataclass(frozen=True)
+class Critical:
+    """The critical multiplier μ of a Jacobian, with its eigenvectors.
+
+    Args:
+        value: μ.
+        left: the covector ``(μ̄/|μ|) p`` with ``p·q = 1``, so that ``|μ| = Re(left · J right)``.
+        right: q, of unit length.
+        next: modulus of the next multiplier, or conjugate pair.
+    """
+
+    value: complex
+    left: np.ndarray
+    right: np.ndarray
+    next: float
+
+    @property
+    def modulus(self) -> float:
+        """``|μ|``."""
+        return abs(self.value)
+
+    def overlap(self, outputs: int) -> float:
+        """``|p_r·q_r|`` over the neurons that are read out: how much of the mode the loss sees; 0 for the bulk's."""
+        return float(abs(self.left[:outputs] @ self.right[:outputs]))
+
+    def parts(self, dtype: Any) -> list[Array]:
+        """Real and imaginary parts of both vectors, for compiled code."""
+        vectors = (self.left.real, self.left.imag, self.right.real, self.right.imag)
+        return [jnp.asarray(part, dtype) for part in vectors]
+
+
+def critical_at(jacobian: np.ndarray) -> Critical:
+    """The multiplier of the largest modulus."""
+    values, vectors = np.linalg.eig(jacobian)
+    order = np.argsort(-np.abs(values), kind="stable")
+    k, mu = int(order[0]), complex(values[order[0]])
+    right = vectors[:, k] / np.linalg.norm(vectors[:, k])
+    others, covectors = np.linalg.eig(jacobian.T)
+    left = covectors[:, int(np.argmin(np.abs(others - mu)))]
+    phase = mu.conjugate() / abs(mu) if mu else 1.0
+    rest = [abs(v) for v in values[order[1:]] if abs(v - mu.conjugate()) > _REAL * abs(mu) or not mu.imag]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a defective multiplier has no gradient: its slopes are NaN
+        return Critical(mu, phase * left / (left @ right), right, float(rest[0]) if rest else 0.0)
+
+
+def kind_of(value: complex) -> Kind:
+    """The kind of a crossing, by its multiplier."""
+    if abs(value.imag) > _REAL * abs(value):
+        return "neimark_sacker"
+    return "steady" if value.real >= 0 else "period_doubling"
+
+
+def modulus_at(parameters: Any, rest: Any, point: Array, jacobian: Array, parts: list[Array], moves: Any) -> Array:
+    """``ρ = Re(left · D_hF(h*, θ) right)``, whose gradient in θ is that of the modulus with both vectors held.
+
+    Args:
+        parameters, rest: the model in two parts, as :func:`rnn.models.partition` makes them.
+        point: h*.
+        jacobian: there.
+        parts: of :meth:`Critical.parts`.
+        moves: 1 where the fixed point moves with θ, by one Newton step; 0 where it is held.
+    """
+    u, v, a, b = parts
+    moving = eqx.combine(parameters, rest)
+    step = jnp.linalg.solve(jnp.eye(point.shape[0], dtype=point.dtype) - jacobian, moving(point) - point)
+    _, push = jax.linearize(moving, point + moves * step)
+    return u @ push(a) - v @ push(b)
