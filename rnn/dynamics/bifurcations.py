@@ -12,7 +12,7 @@ from rnn.dynamics.events import Bifurcations
 from rnn.dynamics.probing import sample_steps
 from rnn.dynamics.search import Search
 from rnn.kernel import check_count
-from rnn.models import Model, ModelPath
+from rnn.models import Model, ModelPath, trajectory
 from rnn.training import Run
 
 __all__ = ["bifurcations"]
@@ -24,6 +24,7 @@ def bifurcations(
     run: Run | ModelPath | Sequence[Model],
     *,
     x: Any = None,
+    inputs: Any = None,
     periods: Sequence[int] = (1, 2),
     every: float | Callable[[float], float] = 100,
     first: int | None = None,
@@ -44,11 +45,13 @@ def bifurcations(
         run: a training run, a path, or models (steps 0, 1, 2, …).
         x: a constant input, shape (inputs,), at which a path of driven networks is held, or several of them, shape
             (count, inputs), each with a diagram of its own; no input unless given.
+        inputs: one period of a periodic input, shape (period, inputs); the points are then the orbits that it locks,
+            at the period's end, and a step of a cycle is a period.
         periods: of the cycles to follow, each at most 16; 1 is always followed.
         every: steps between samples, or a function of the step that says so; the path's own spacing if that is wider.
         first: stop after that many events.
-        starts: states, shape (count, state), from which orbits probe for new attractors; a run's own initial
-            states unless given, else random.
+        starts: states, shape (count, state), from which orbits probe for new attractors; unless given a run's own
+            initial states, or where it has inputs the states in which the last network ends, else random.
         until: last step to look at.
         tolerance: relative residual of the fixed points.
         progress: called with the share of the path that is done.
@@ -58,14 +61,21 @@ def bifurcations(
 
     Raises:
         ValueError: fewer than two models, models that differ in shape or do not map a state to a state, a
-            first model that returns NaN at every start, a period out of range, or an input that does not fit.
+            first model that returns NaN at every start, a period out of range, an input that does not fit, or both
+            ``x`` and ``inputs``.
     """
     lengths = sorted({1, *(check_count("periods", period) for period in periods)})
     if lengths[-1] > _LONGEST:
         raise ValueError(f"periods must be at most {_LONGEST}, got {lengths[-1]}; iterate the model instead")
+    path, trained = _path(run), run if isinstance(run, Run) else None
+    if starts is None and trained is not None and trained.task.inputs is not None:
+        starts = _visited(trained)
     options = {"periods": tuple(lengths), "every": every, "first": first, "starts": starts, "until": until}
     options |= {"tolerance": tolerance, "progress": progress}
-    path, trained = _path(run), run if isinstance(run, Run) else None
+    if inputs is not None:
+        if x is not None:
+            raise ValueError("give x, a constant input, or inputs, one period of a periodic one, not both")
+        path = path.stroboscopic(inputs)
     if x is None:
         return _along(path, trained, **options)
     if np.ndim(x) == 2:
@@ -102,3 +112,10 @@ def _path(run: Any) -> ModelPath:
     if isinstance(run, Run):
         return run.path
     return run if isinstance(run, ModelPath) else ModelPath.of(run)
+
+
+def _visited(run: Run) -> np.ndarray:
+    """Where the last network's trajectories end; a driven task's initial states are often all the same."""
+    task = run.task
+    ends = trajectory(run.model(float(run.path.steps[-1])), task.h0, inputs=task.inputs)[:, -1]
+    return np.concatenate([np.asarray(task.h0[:1]), np.asarray(ends)[:63]]).astype(np.float64)

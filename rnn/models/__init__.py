@@ -3,7 +3,7 @@
 from rnn.models.affine import Affine
 from rnn.models.gated import GRU, LSTM
 from rnn.models.gated_variants import MGU, ProjectedLSTM, ResetFirstGRU
-from rnn.models.held import Held, held, stroboscopic
+from rnn.models.held import Held, Stroboscopic, held, stroboscopic
 from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
 from rnn.models.inputs import check_inputs, over_states, trajectory
 from rnn.models.leaky import LeakyRNN
@@ -28,6 +28,7 @@ __all__ = [
     "Rebuild",
     "ResetFirstGRU",
     "Stack",
+    "Stroboscopic",
     "VanillaRNN",
     "affine_of",
     "check_inputs",

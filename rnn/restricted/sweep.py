@@ -14,7 +14,7 @@ from jaxtyping import Float
 import normalforms as nf
 from rnn.dynamics import Event, float64, normal_form
 from rnn.kernel import Modes, sntk
-from rnn.models import Held, Model, check_inputs, flatten, moved, trajectory
+from rnn.models import Held, Model, Stroboscopic, check_inputs, flatten, moved, trajectory
 from rnn.restricted.line import Line, critical_basis, force_gradient, multiplier_gradient, tangent_of
 from rnn.restricted.residual import Residual, residual, share_of
 
@@ -144,7 +144,8 @@ def restrict(
         direction: ``"dominant"`` (leading right singular vector of J at the event), ``"gradient"`` (of the family's
             parameter g, see `Sweep`), ``"training"`` (the path's own tangent), or v itself, flat or a pytree.
         h0: initial states, shape (batch, state); those of the training run unless given.
-        horizon: T, in steps; the training run's unless given.
+        horizon: T, in steps of the event's model, which are periods of a periodic input; the training run's unless
+            given.
         inputs: of the driven network, shape (batch, horizon, inputs) or (horizon, inputs); the training run's unless
             given, where the event is of the network without input. The bifurcation itself is that without input.
         span: values of g between which to measure; 0.8 to 1.2 unless given, and ``1 ± 1/T²`` at a saddle-node, whose
@@ -158,15 +159,18 @@ def restrict(
         ValueError: no initial states, an unknown direction, a degenerate or linear bifurcation along the direction,
             or one along which the multiplier does not move through ``span``.
     """
+    fed = isinstance(event.model, (Held, Stroboscopic))
     if event.run is not None:
         h0 = event.run.task.h0 if h0 is None else h0
-        if inputs is None and not isinstance(event.model, Held):
+        if inputs is None and not fed:
             inputs = event.run.task.inputs
-        horizon = event.run.task.horizon if horizon is None and inputs is None else horizon
+        if horizon is None and inputs is None:
+            one = event.model.inputs.value.shape[0] if isinstance(event.model, Stroboscopic) else 1
+            horizon = event.run.task.horizon // one
     if h0 is None or (horizon is None and inputs is None):
         raise ValueError("the event has no training run; pass h0= and horizon=")
-    if inputs is not None and isinstance(event.model, Held):
-        raise ValueError("the event is of a network held at a constant input; leave inputs out")
+    if inputs is not None and fed:
+        raise ValueError("the event is of a network whose input is constant or periodic already; leave inputs out")
     states = np.asarray(h0, np.float64)
     if states.ndim != 2 or states.shape[1] != np.size(event.point):
         raise ValueError(f"h0 must have shape (batch, {np.size(event.point)}), got {states.shape}")

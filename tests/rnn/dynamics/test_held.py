@@ -96,6 +96,35 @@ def test_exponents_are_the_logarithms_of_singular_values(x):
     assert found.horizon == 6
 
 
+def test_the_driven_pitchfork_is_an_event_of_the_orbit_that_the_input_locks():
+    """As above, found along a path; on the other side a network's orbits lie on two locked orbits and not on one."""
+    period, a = 8, 0.05
+    inputs = jnp.asarray(a * np.cos(2 * np.pi * np.arange(period) / period))[:, None]
+    one = jnp.ones((1, 1))
+    models = [rnn.VanillaRNN(lam * one, input_weight=one) for lam in (0.9, 0.95, 1.0, 1.05)]
+    (event,) = rnn.bifurcations(models, inputs=inputs, every=1, starts=np.linspace(-0.5, 0.5, 7)[:, None])
+    R = a / (2 * np.sin(np.pi / period))
+    assert event.kind == "pitchfork"
+    np.testing.assert_allclose(0.05 * event.step - 0.1, R**2 / 2, rtol=0.05)
+    for shift, ends in ((-0.2, 1), (0.2, 2)):
+        model = rnn.ModelPath.of(models).model(event.step + shift)
+        starts, long = jnp.asarray([[0.4], [-0.4]]), jnp.tile(inputs, (800, 1))
+        last = np.asarray(rnn.trajectory(model, starts, inputs=long)[:, -1])
+        assert len(np.unique(np.round(last, 4))) == ends
+
+
+def test_a_kernel_is_restricted_at_an_event_under_periodic_input():
+    one = jnp.ones((1, 1))
+    models = [rnn.VanillaRNN(lam * one, input_weight=one) for lam in (0.9, 1.04, 1.2)]
+    (event,) = rnn.bifurcations(models, inputs=np.zeros((2, 1)), every=1, starts=np.array([[0.1], [-0.2]]))
+    h0 = np.array([[0.3]])
+    sweep = rnn.restrict(event, np.array([1.0, 0.0]), h0=h0, horizon=3, count=3)
+    slope = jax.jacfwd(lambda w: rnn.trajectory(rnn.VanillaRNN(w * one), jnp.asarray(h0), 6)[0, 1::2, 0])(1.0)
+    np.testing.assert_allclose(sweep.amplification[1], np.sum(slope**2), rtol=1e-8)
+    with pytest.raises(ValueError, match="constant or periodic already"):
+        rnn.restrict(event, h0=h0, inputs=np.zeros((1, 3, 1)))
+
+
 def test_exponents_of_a_contraction_at_its_fixed_point_are_its_multipliers():
     model = rnn.VanillaRNN(jnp.diag(jnp.asarray([0.9, 0.5, -0.2])))
     found = rnn.exponents(model, jnp.zeros((2, 3)), horizon=400, k=3)
@@ -168,6 +197,8 @@ def test_cycles_of_three_are_followed():
         (lambda m: rnn.path(m, x=np.ones((1, 2))), "x must have shape"),
         (lambda m: rnn.path([m, m], x=np.ones((2, 2))), "must be one network"),
         (lambda m: rnn.bifurcations([m, m], periods=(17,)), "at most 16"),
+        (lambda m: rnn.bifurcations([m, m], x=np.ones(2), inputs=np.ones((3, 2))), "not both"),
+        (lambda m: rnn.bifurcations([m, m], inputs=np.ones(3)), r"shape \(period, inputs\), got \(3,\)"),
         (lambda m: rnn.fixed_points(m, x=np.ones(3), starts=np.zeros((1, 4))), "like input_weight"),
     ],
 )
