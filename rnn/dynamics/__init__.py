@@ -7,17 +7,20 @@ from rnn.dynamics.exponents import Exponents, exponents
 from rnn.dynamics.fixed_points import FixedPoints, fixed_points
 from rnn.dynamics.newton import float64, jacobians, period_map
 from rnn.dynamics.normal_form import normal_form
+from rnn.dynamics.slow import Continuum, SlowPoints, slow_points
 from rnn.dynamics.watch import Notice, Watch, watch
 
 __all__ = [
     "Bifurcations",
     "Branch",
+    "Continuum",
     "Event",
     "Exponents",
     "FixedPoints",
     "Follower",
     "Notice",
     "Place",
+    "SlowPoints",
     "Watch",
     "bifurcations",
     "exponents",
@@ -26,5 +29,6 @@ __all__ = [
     "jacobians",
     "normal_form",
     "period_map",
+    "slow_points",
     "watch",
 ]

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
+from rnn.dynamics.kinks import kinks
 from rnn.dynamics.newton import (
+    Budget,
+    check_shape,
     cycle_jacobians,
     error_bounds,
     float64,
     images,
     is_piecewise_linear,
     isolated,
-    iterate,
     jacobians,
     newton_cycles,
     orbits,
+    residual_norms,
 )
-from rnn.models import Model, held, lipschitz_of, state_size
+from rnn.dynamics.probing import (
+    bounded,
+    distinct,
+    iterates,
+    relaxed,
+    representatives,
+    simulated,
+    starting_states,
+)
+from rnn.dynamics.slow import Continuum, continua
+from rnn.models import Model, held, lipschitz_of
 
 __all__ = ["FixedPoints", "fixed_points"]
 
 _ROUNDS = 6
 _MOST = 512
+_COPY = 1e-6  # within which overlapping error bounds are enough to call two ends one
 _SAME = 1e-10  # ends this close are one: rounding cannot tell a pair of points apart that is closer than about 1e-8
-_SETTLED = 1e-4  # states of late orbits this close start the same search
+_WORK, _USUAL = 1.2e11, 10  # multiplications of Newton steps that a search may take; steps that a start usually takes
+_FLAT, _NEAR = 1e-5, 8  # of a multiplier from 1: the point may lie on a line of them; how many are looked along
+_RELAXED = "along relaxed networks"
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,14 @@ class FixedPoints:
         starts: how many starts were tried.
         failed: how many of them did not converge.
         status: ``"found"``, or a sentence on why there is nothing.
+        growth: of a small displacement per period in the long run, shape (count,): the largest modulus of the
+            multipliers; on a kink, where the slope jumps, that of the one-sided linear map, by simulation.
+        index: fixed-point index of every point, ``sign det(I − A)``; on a kink from the slopes of all sides. (count,)
+        sides: of each point that lies on a kink the multipliers on its sides, shape (sides, state), up to eight, by the
+            point's place; ``multipliers`` has those of one side.
+        continua: lines, rings and surfaces of fixed points, which are not among ``points``.
+        tried: the starts by where they came from.
+        missed: nothing was found though orbits stay bounded: there is a point, and the search failed.
     """
 
     points: Float[np.ndarray, "count state"]
@@ -60,15 +82,21 @@ class FixedPoints:
     period: int
     starts: int
     failed: int
-    status: str = "found"
+    status: str
+    growth: Float[np.ndarray, " count"]
+    index: Int[np.ndarray, " count"]
+    sides: Mapping[int, np.ndarray] = field(default_factory=dict)
+    continua: tuple[Continuum, ...] = ()
+    tried: Mapping[str, int] = field(default_factory=dict)
+    missed: bool = False
 
     def __len__(self) -> int:
         return len(self.points)
 
     @property
     def stable(self) -> np.ndarray:
-        """Which points attract: every multiplier inside the unit circle. Shape (count,)."""
-        return np.all(np.abs(self.multipliers) < 1, axis=1)
+        """Which points attract: small displacements shrink. Shape (count,)."""
+        return self.growth < 1
 
     @property
     def index_sum(self) -> int:
@@ -76,9 +104,19 @@ class FixedPoints:
 
         (Degree theory: Deimling, *Nonlinear Functional Analysis*, §1.) Another value says that points are missing.
         """
-        real = np.abs(self.multipliers.imag) == 0
-        beyond = np.sum(real & (self.multipliers.real > 1), axis=1)
-        return int(np.sum(1 - 2 * (beyond % 2)))
+        return int(np.sum(self.index))
+
+    @property
+    def search(self) -> str:
+        """The search in a sentence: what was tried, what failed, and whether the index sum says that all was found."""
+        from_where = ", ".join(f"{count} {name}" for name, count in self.tried.items() if count)
+        told = f"{self.starts} starts ({from_where}), {self.failed} did not converge"
+        if not len(self):
+            return told
+        verdict = (
+            "as of a complete set" if self.index_sum == 1 else "other than the 1 of a complete set of a bounded map"
+        )
+        return told + (f"; index sum {self.index_sum}, {verdict}" if self.period == 1 and not self.continua else "")
 
 
 def fixed_points(
@@ -96,7 +134,9 @@ def fixed_points(
 
     Newton in float64 for all points of a cycle together, from every start and from states on its orbit; then
     again with the points found divided out (deflation), from the starts, from mirror images and midpoints of
-    what was found, and from cycles with one point displaced, until nothing new appears. Two converged points
+    what was found, and from cycles with one point displaced, until nothing new appears. Orbits that have not come to
+    rest are simulated on. Where the index sum says that points of a bounded map are missing, networks relaxed towards a
+    constant are continued to the network itself, around their folds. Two converged points
     are one only if their error bounds ``‖(A − I)⁻¹‖ · residual`` overlap, so that a pair just born is not merged.
     On a piecewise-linear model each step solves the affine system of the guess's activation regions and ends
     when the solution lies in them.
@@ -119,25 +159,11 @@ def fixed_points(
     if not isinstance(period, int) or isinstance(period, bool) or period < 1:
         raise ValueError(f"period must be a positive integer, got {period!r}")
     model = model if x is None else held(model, x)
-    seeds = _starts(model, starts, size, count, key)
+    seeds = starting_states(model, starts, size, count, key)
     with jax.enable_x64(True):
         wide = float64(model)
         check_shape(wide, seeds.shape[1])
         return _Search(wide, period, tolerance, key).run(seeds)
-
-
-def check_shape(model: Model, size: int) -> None:
-    """Raise unless ``model`` maps a vector of length ``size`` to another.
-
-    Raises:
-        ValueError: it does not, or cannot be called so.
-    """
-    try:
-        image = jax.eval_shape(model, jax.ShapeDtypeStruct((size,), jnp.float64))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"model cannot take a state vector of length {size}: {error}") from None
-    if getattr(image, "shape", None) != (size,):
-        raise ValueError(f"model maps a state of shape ({size},) to {image}; it must return one vector of that shape")
 
 
 class _Search:
@@ -148,30 +174,70 @@ class _Search:
         self.period = period
         self.tolerance = tolerance
         self.rng = np.random.default_rng(key)
-        self.tried = self.failed = 0
+        self.tried: dict[str, int] = {}
+        self.failed = 0
+        self.budget = Budget()
+        self.loose: list[np.ndarray] = []
         self.piecewise = False
 
     def run(self, seeds: np.ndarray) -> FixedPoints:
-        given = len(seeds)
-        seeds = np.concatenate([seeds, *_iterates(self.model, seeds)])
+        given, size = len(seeds), seeds.shape[1]
+        along = iterates(self.model, seeds)
+        late = along[-1]
+        seeds = np.concatenate([seeds, *along])
         seeds = seeds[np.all(np.isfinite(seeds), axis=1)]
-        whole = np.zeros((0, self.period, seeds.shape[1]))
+        whole = np.zeros((0, self.period, size))
         if not np.any(np.all(np.isfinite(orbits(self.model, seeds, 2)[:, 1]), axis=1)):
             return self.describe(whole, f"the model returns NaN or infinity at each of the {given} starts")
         self.piecewise = is_piecewise_linear(self.model, seeds)
         guesses = self.guesses(seeds)
-        found = self.improve(whole, guesses, deflated=False)
+        on = self.guesses(simulated(self.model, late))
+        self.budget.left = _WORK / (size**3 * self.period)
+        few = self.budget.left < _USUAL * len(guesses)  # the best first, where not all can be paid for
+        first = np.concatenate([guesses[2 * given :], guesses[: 2 * given]]) if few else guesses
+        found = self.improve(whole, on, "from the ends of long simulations")
+        found = self.improve(found, first, "from given or drawn states and their orbits")
         for deflated in (False, True) * (_ROUNDS // 2):
             before = len(found)
             more = self.companions(found)
             if deflated and not self.piecewise:
                 more = np.concatenate([more, guesses[: given : max(1, given // 64)]])
-            found = self.improve(found, more, deflated=deflated and not self.piecewise)
+            found = self.improve(found, more, "beside what was found", deflated=deflated and not self.piecewise)
             if deflated and len(found) == before:
                 break
-        exact = found[self.exact_period(found)]
-        nothing = f"none of the {self.tried} starts converged to period {self.period}; give other starts"
-        return self.describe(exact, "found" if len(exact) else nothing)
+        return self.complete(found, seeds[:given], late)
+
+    def complete(self, found: np.ndarray, seeds: np.ndarray, late: np.ndarray) -> FixedPoints:
+        """The result, by continuation too where the index sum of a bounded map says that points are missing."""
+        result = self.describe(found[self.exact_period(found)])
+        lacking = self.period == 1 and result.index_sum != 1 and not result.continua
+        if not lacking or not bounded(self.model, seeds):
+            return self.empty(result, False)
+        anchors = [np.zeros(found.shape[2]), late.mean(axis=0), *late[:1]]
+        for anchor in anchors:
+            ends = relaxed(self.model, anchor)[:, None]
+            self.tried[_RELAXED] = self.tried.get(_RELAXED, 0) + max(0, 1 - len(ends))
+            self.failed += max(0, 1 - len(ends))
+            more = self.improve(found, ends, _RELAXED)
+            if len(more) > len(found):
+                found = self.improve(more, self.companions(more), "beside what was found")
+                result = self.describe(found)
+                if result.index_sum == 1:
+                    break
+        return self.empty(self.describe(found), True)
+
+    def empty(self, result: FixedPoints, staying: bool) -> FixedPoints:
+        """The result, with a status that says why there is nothing in it, where there is nothing."""
+        if len(result) or result.continua:
+            return result
+        kinds = ", ".join(f"{count} {name}" for name, count in self.tried.items() if count)
+        why = (
+            "orbits stay bounded, so that there is a point which was missed: give other starts"
+            if staying
+            else "give other starts"
+        )
+        status = f"none of the {result.starts} starts converged to period {self.period} ({kinds}); {why}"
+        return replace(result, status=status, missed=staying)
 
     def guesses(self, seeds: np.ndarray) -> np.ndarray:
         """Whole cycles to start from: stretches of orbits, and, for regions that no orbit visits, random points."""
@@ -182,36 +248,55 @@ class _Search:
         drawn = seeds[self.rng.integers(len(seeds), size=(len(seeds), self.period))]
         return np.concatenate([along, drawn])
 
-    def improve(self, found: np.ndarray, guesses: np.ndarray, *, deflated: bool) -> np.ndarray:
+    def improve(self, found: np.ndarray, guesses: np.ndarray, kind: str, *, deflated: bool = False) -> np.ndarray:
         """``found`` with the new cycles that Newton reaches from ``guesses``."""
         if len(guesses) == 0:
             return found
         known = found.reshape(-1, found.shape[2]) if deflated else None
-        ends, residual = newton_cycles(self.model, guesses, known=known, damped=not self.piecewise)
+        options = {"damped": not self.piecewise, "budget": self.budget}
+        ends, residual = newton_cycles(self.model, guesses, known=known, **options)
         if deflated:  # deflation slows the last steps down; finish without it
             near = residual <= 1e-6
             ends[near], residual[near] = newton_cycles(self.model, ends[near])
         good = residual <= self.tolerance
-        ends, each = _distinct(ends[good], _SAME)
+        ends, each = distinct(ends[good], _SAME)
         alone = isolated(self.model, ends[:, 0], self.period) if len(ends) else np.zeros(0, bool)
-        self.tried, self.failed = self.tried + len(guesses), self.failed + len(guesses) - int(np.sum(alone[each]))
+        begun = int(np.sum(~np.isnan(residual)))
+        self.tried[kind] = self.tried.get(kind, 0) + begun
+        self.failed += begun - len(each)
+        self.loose.append(ends[~alone, 0])
         return self.new(found, ends[alone])
 
     def new(self, found: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """``found`` and those of ``ends`` that are none of its cycles, from whichever point they start."""
         if len(ends) == 0:
             return found
-        bounds = error_bounds(self.model, ends[:, 0], self.period)
+        bounds = self.radii(ends[:, 0])
         known = found.reshape(-1, found.shape[2])
-        radii = error_bounds(self.model, known, self.period) if len(known) else np.zeros(0)
+        radii = self.radii(known) if len(known) else np.zeros(0)
         cycles = [*found]
         for cycle, bound in zip(ends, bounds, strict=True):
-            if np.any(np.linalg.norm(known - cycle[0], axis=1) <= 4 * (radii + bound)):
+            gaps = np.linalg.norm(known - cycle[0], axis=1)
+            if np.any(gaps <= 4 * np.minimum(radii + bound, _COPY)) or self.joined(
+                cycle[0], known[gaps <= 4 * (radii + bound)]
+            ):
                 continue
             cycles.append(cycle)
             known = np.concatenate([known, cycle])
-            radii = np.concatenate([radii, error_bounds(self.model, cycle, self.period)])
+            radii = np.concatenate([radii, self.radii(cycle)])
         return np.stack(cycles)
+
+    def radii(self, points: np.ndarray) -> np.ndarray:
+        """How well each of the points is known; badly where it is nearly critical."""
+        return error_bounds(self.model, points, self.period, 1e-2)
+
+    def joined(self, point: np.ndarray, near: np.ndarray) -> bool:
+        """Whether the middle between a point and one of those near it is as fixed as they are: they are copies."""
+        if len(near) == 0:
+            return False
+        middle = (point + near) / 2
+        gaps = residual_norms(self.model, middle, self.period)
+        return bool(np.any(gaps <= 4 * self.tolerance * np.maximum(1.0, np.linalg.norm(middle, axis=1))))
 
     def companions(self, found: np.ndarray) -> np.ndarray:
         """Mirror images, midpoints of pairs, and cycles with one point displaced: where partners tend to lie."""
@@ -241,19 +326,34 @@ class _Search:
             keep &= apart > np.maximum(64 * bounds, 1e-9)
         return keep
 
-    def describe(self, cycles: np.ndarray, status: str) -> FixedPoints:
+    def describe(self, cycles: np.ndarray, status: str = "found") -> FixedPoints:
         points = cycles.reshape(-1, cycles.shape[2])
-        state, k = points.shape[1], self.period
-        if len(points) == 0:
-            empty, none = np.zeros(0), np.zeros((0, state), complex)
-            return FixedPoints(points, none, empty, empty, (), k, self.tried, self.failed, status)
-        A = jacobians(self.model, points, k)
-        mu = np.linalg.eigvals(A).astype(complex)
-        mu = np.take_along_axis(mu, np.argsort(-np.abs(mu), axis=1, kind="stable"), axis=1)
-        evidence = np.array([self.evidence(cycle) for cycle in cycles])
+        n, k, starts = points.shape[1], self.period, sum(self.tried.values())
+        mu, evidence, flat = np.zeros((0, n), complex), np.zeros((0, 2)), np.zeros(0)
+        if len(points):
+            A = jacobians(self.model, points, k)
+            mu = np.linalg.eigvals(A).astype(complex)
+            mu = np.take_along_axis(mu, np.argsort(-np.abs(mu), axis=1, kind="stable"), axis=1)
+            evidence = np.array([self.evidence(cycle) for cycle in cycles])
+            flat = np.abs(mu - 1).min(axis=1)
         indices = tuple(tuple(range(k * i, k * (i + 1))) for i in range(len(cycles)))
         residuals, numbers = np.repeat(evidence, k, axis=0).T
-        return FixedPoints(points, mu, residuals, numbers, indices, k, self.tried, self.failed, status)
+        growth = np.max(np.abs(mu), axis=1, initial=0.0)
+        index = 1 - 2 * (np.sum((mu.imag == 0) & (mu.real > 1), axis=1) % 2)
+        bent = kinks(self.model, points, k)
+        for i, kink in bent.items():
+            growth[i], index[i] = kink.growth, kink.index
+        sides = {i: kink.sides for i, kink in bent.items()}
+        sets = self.sets(points[flat < _FLAT]) if k == 1 else ()
+        more = {"sides": sides, "continua": sets, "tried": dict(self.tried)}
+        return FixedPoints(
+            points, mu, residuals, numbers, indices, k, starts, self.failed, status, growth, index, **more
+        )
+
+    def sets(self, near: np.ndarray) -> tuple[Continuum, ...]:
+        """Lines and surfaces through points critical to single precision, and through ends that are not isolated."""
+        loose = np.concatenate([near[:0], *self.loose])
+        return continua(self.model, np.concatenate([representatives(loose), near[:_NEAR]]))
 
     def evidence(self, cycle: np.ndarray) -> tuple[float, float]:
         """The cycle's relative residual and its Newton–Kantorovich number."""
@@ -273,32 +373,3 @@ class _Search:
         around = jacobians(self.model, (cycle[:, None] + cross).reshape(-1, n))
         centre = jacobians(self.model, cycle)
         return 0.0 if np.all(around.reshape(len(cycle), 2 * n, n, n) == centre[:, None]) else float("nan")
-
-
-def _starts(model: Model, starts: Any, size: int | None, count: int, key: int) -> np.ndarray:
-    if starts is not None:
-        seeds = np.asarray(starts, dtype=np.float64)
-        if seeds.ndim != 2 or len(seeds) == 0:
-            raise ValueError(f"starts must have shape (starts, state) with at least one row, got {seeds.shape}")
-        if not np.all(np.isfinite(seeds)):
-            raise ValueError("starts contains NaN or infinity; drop those rows")
-        return seeds
-    size = state_size(model) if size is None else size
-    rng = np.random.default_rng(key)
-    scales = np.repeat([0.1, 1.0, 3.0], -(-count // 3))[:count, None]
-    return np.concatenate([np.zeros((1, size)), scales * rng.normal(size=(count, size))])
-
-
-def _iterates(model: Model, seeds: np.ndarray) -> list[np.ndarray]:
-    """States some way along the orbits of the starts: near attractors, and near saddles on the way."""
-    few = iterate(model, seeds, 6)
-    late = iterate(model, few, 100)
-    return [few, _distinct(late[np.all(np.isfinite(late), axis=1), None], _SETTLED)[0][:, 0]]
-
-
-def _distinct(cycles: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """One of those cycles that share a cell of a grid in every coordinate, and which of them stands for each."""
-    cells = np.round(cycles.reshape(len(cycles), math.prod(cycles.shape[1:])) / spacing) + 0.0  # no −0
-    _, first, each = np.unique(cells, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    return cycles[first[order]], np.argsort(order)[each.reshape(-1)]

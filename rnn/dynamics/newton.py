@@ -16,6 +16,8 @@ import numpy as np
 from rnn.models import Model, jacobian_of
 
 __all__ = [
+    "Budget",
+    "check_shape",
     "closes_early",
     "cycle_jacobians",
     "error_bounds",
@@ -30,6 +32,7 @@ __all__ = [
     "orbits",
     "padded",
     "period_map",
+    "pushed",
     "residual_norms",
     "solved",
 ]
@@ -47,6 +50,20 @@ _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 def float64(model: Model) -> Model:
     """``model`` with its parameters in float64 (to be used where x64 is enabled)."""
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64) if eqx.is_inexact_array(x) else x, model)
+
+
+def check_shape(model: Model, size: int) -> None:
+    """Raise unless ``model`` maps a vector of length ``size`` to another.
+
+    Raises:
+        ValueError: it does not, or cannot be called so.
+    """
+    try:
+        image = jax.eval_shape(model, jax.ShapeDtypeStruct((size,), jnp.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model cannot take a state vector of length {size}: {error}") from None
+    if getattr(image, "shape", None) != (size,):
+        raise ValueError(f"model maps a state of shape ({size},) to {image}; it must return one vector of that shape")
 
 
 def period_map(model: Model, period: int) -> Model:
@@ -141,8 +158,24 @@ def newton(
     return ends[:, 0], residual <= tolerance
 
 
+class Budget:
+    """How many more steps of Newton's method, of one start each, a search may take.
+
+    Args:
+        left: that many.
+    """
+
+    def __init__(self, left: float = np.inf) -> None:
+        self.left = left
+
+
 def newton_cycles(
-    model: Model, starts: np.ndarray, *, known: np.ndarray | None = None, damped: bool = True
+    model: Model,
+    starts: np.ndarray,
+    *,
+    known: np.ndarray | None = None,
+    damped: bool = True,
+    budget: Budget | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Newton for all points of a cycle together: ``h_{i+1} = model(h_i)``, ``h_k = h_0`` (multiple shooting).
 
@@ -156,21 +189,26 @@ def newton_cycles(
         known: points not to be found again, shape (known, state).
         damped: halve steps that do not lower the residual; False for piecewise-linear maps, where a full step
             solves the affine system of the activation regions of the guess.
+        budget: what the steps are taken from; once it is spent, starts that remain are left alone.
 
     Returns:
         The ends, shape (starts, period, state), and ``max_i ‖model(h_i) − h_{i+1}‖ / max(1, ‖h_{i+1}‖)``, shape
-        (starts,), infinite where it is not finite.
+        (starts,), infinite where it is not finite, NaN for starts left alone.
     """
-    ends, left = np.array(starts), np.empty(len(starts))
+    budget = budget or Budget()
+    ends, left = np.array(starts), np.full(len(starts), np.nan)
     batch = max(1, min(512, _ENTRIES // (starts.shape[1] * starts.shape[2] ** 2)))
     with np.errstate(all="ignore"):  # starts that escape are told by their residual
         for first in range(0, len(starts), batch):
+            if budget.left <= 0:
+                break
             part = slice(first, first + batch)
-            left[part] = _descend(model, ends[part], known, damped)
-    return ends, np.where(np.isfinite(left), left, np.inf)
+            found = _descend(model, ends[part], known, damped, budget)
+            left[part] = np.where(np.isfinite(found), found, np.inf)
+    return ends, left
 
 
-def _descend(model: Model, cycles: np.ndarray, known: np.ndarray | None, damped: bool) -> np.ndarray:
+def _descend(model: Model, cycles: np.ndarray, known: np.ndarray | None, damped: bool, budget: Budget) -> np.ndarray:
     """Newton on ``cycles`` in place; the residuals of the ends."""
     left = _sizes(cycles, images(model, cycles))
     weak, mark = np.zeros(len(cycles), int), left.copy()
@@ -179,8 +217,9 @@ def _descend(model: Model, cycles: np.ndarray, known: np.ndarray | None, damped:
             weak[~(left < mark / 2)] = _WEAK
             mark = left.copy()
         live = np.flatnonzero((left > _ROUNDING) & (weak < _WEAK))
-        if len(live) == 0:
+        if len(live) == 0 or budget.left <= 0:
             break
+        budget.left -= len(live)
         old = cycles[live]
         moved, A = linearised(model, old)
         move = _newton_moves(A, moved - np.roll(old, -1, axis=1))
@@ -283,6 +322,19 @@ def jacobians(model: Model, points: Any, period: int = 1) -> np.ndarray:
     return product
 
 
+def pushed(model: Model, points: np.ndarray, directions: np.ndarray, period: int = 1) -> np.ndarray:
+    """The Jacobian of the period map at every point times its direction, shape (count, state)."""
+    for _ in range(period):
+        there, turned = _pushed(model, padded(points), padded(directions))
+        points, directions = np.asarray(there)[: len(points)], np.asarray(turned)[: len(points)]
+    return directions
+
+
+@eqx.filter_jit
+def _pushed(model: Model, points: Any, directions: Any) -> tuple[Any, Any]:
+    return jax.vmap(lambda h, v: jax.jvp(model, (h,), (v,)))(points, directions)
+
+
 def cycle_jacobians(model: Model, cycle: np.ndarray) -> np.ndarray:
     """The block-cyclic Jacobian of the equations ``model(h_i) − h_{i+1} = 0``, shape (period·state, period·state)."""
     period, n = cycle.shape
@@ -309,13 +361,13 @@ def closes_early(model: Model, points: np.ndarray, period: int, within: float) -
     return np.any(gaps, axis=0) if gaps else np.zeros(len(points), bool)
 
 
-def error_bounds(model: Model, points: np.ndarray, period: int = 1) -> np.ndarray:
-    """``‖(A − I)⁻¹‖`` times the residual or its rounding error, whichever is larger; at most 1e-6 of the point's size.
+def error_bounds(model: Model, points: np.ndarray, period: int = 1, most: float = 1e-6) -> np.ndarray:
+    """``‖(A − I)⁻¹‖`` times the residual or its rounding error, whichever is larger; ``most`` of the point's size.
 
     The size counts: a cell state of 4e7 beside a forget gate of 1 − 2e-8 is known to a few units only.
     """
     size = np.maximum(1.0, np.linalg.norm(points, axis=1))
-    return np.minimum(_bounds(model, points, period), 1e-6 * size)
+    return np.minimum(_bounds(model, points, period), most * size)
 
 
 def isolated(model: Model, points: np.ndarray, period: int = 1) -> np.ndarray:

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import normalforms as nf
-from rnn.dynamics.fixed_points import check_shape
-from rnn.dynamics.newton import float64, jacobians, period_map, residual_norms
+from rnn.dynamics.newton import check_shape, float64, jacobians, period_map, residual_norms
 from rnn.models import Model, Rebuild, flatten, moved, partition
 
 __all__ = ["jet", "normal_form"]

@@ -10,8 +10,8 @@ from rnn.dynamics.continuation import Branch, Follower, Place
 from rnn.dynamics.crossing import crossed, localise
 from rnn.dynamics.diagram import Diagram
 from rnn.dynamics.events import amplitudes
-from rnn.dynamics.fixed_points import check_shape, fixed_points
-from rnn.dynamics.newton import orbits
+from rnn.dynamics.fixed_points import fixed_points
+from rnn.dynamics.newton import check_shape, orbits
 from rnn.dynamics.probing import representatives, settle, spread
 from rnn.models import ModelPath, state_size
 from rnn.training import Run

@@ -99,7 +99,7 @@ def state_size(model: Model) -> int:
     lengths = {leaf.shape[-1] for leaf in leaves if leaf.ndim}
     for n in sorted({k * length for length in lengths for k in (1, 2)}):
         try:
-            if eqx.filter_eval_shape(model, jnp.zeros(n)).shape == (n,):
+            if eqx.filter_eval_shape(model, jnp.zeros(n, leaves[0].dtype)).shape == (n,):
                 return n
         except (TypeError, ValueError):
             continue
