@@ -20,7 +20,7 @@ import sympy as sp
 from normalforms.descent.jets import JetRule, constant, jet_rule, multiply, variable
 from normalforms.descent.regimes import Descent, Diagram, descend, diagram
 from normalforms.descent.timing import elapsed
-from normalforms.families import FamilyError, LimitFlow, recognise
+from normalforms.families import FamilyError, LimitFlow, recognise, spoken
 from normalforms.forms.limits import Scaling
 from normalforms.formulas import check_horizon, check_real, symbols
 from normalforms.maps import Map
@@ -149,7 +149,7 @@ class LearningScaling:
             ValueError: there is none, as Ψ has no peak: stability flip and saddle-node sharpen without bound.
         """
         if not self.amplification.peaks:
-            raise ValueError(f"a {self.kind.replace('_', ' ')} has no safe rate: its sharpness grows without bound")
+            raise ValueError(f"a {spoken(self.kind)} has no safe rate: its sharpness grows without bound")
         return 1 / self.amplification.peak(y).value
 
     def time(self, x0: float, x1: float, x_T: float, y: float, rate: float) -> float:

@@ -13,7 +13,7 @@ from normalforms.families.record import Family, Member, Rescaled
 from normalforms.maps import Map
 from normalforms.reduction import NormalForm
 
-__all__ = ["FamilyError", "families", "family", "find", "limiting", "recognise", "reduced", "registered"]
+__all__ = ["FamilyError", "families", "family", "find", "limiting", "recognise", "reduced", "registered", "spoken"]
 
 
 class FamilyError(ValueError):
@@ -65,6 +65,16 @@ def family(name: str) -> Family:
     if name not in _known():
         raise FamilyError(f"family {name!r} is unknown; known are {', '.join(_known())}")
     return _known()[name]
+
+
+def spoken(kind: str) -> str:
+    """The name of a family, or of another kind of bifurcation, as it stands within a sentence.
+
+    >>> [spoken(kind) for kind in ("neimark_sacker", "saddle_node", "border_collision")]
+    ['Neimark–Sacker', 'saddle-node', 'border collision']
+    """
+    title = _known()[kind].title if kind in _known() else kind.replace("_", " ")
+    return title if "–" in title else title.lower()  # a dash between people's names
 
 
 def find(m: Map) -> Member | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from normalforms.families import spoken
 from normalforms.report import COLOURS, style
 from rnn.dynamics import Bifurcations, Branch
 from rnn.models import Model, partition, trajectory
@@ -41,7 +42,7 @@ def figure(found: Analysis) -> Figure:
     value, error = (np.array([getattr(r, name) for r in found.ranks], float) for name in ("value", "standard_error"))
     ranks.errorbar(at, value, error, fmt="o-", color=COLOURS["blue"], ms=4, label="stable rank")
     branches.set(ylabel="state along the leading direction")
-    ranks.set(ylabel="stable rank of the kernel", yscale="log")
+    ranks.set(ylabel="stable rank of the kernel", yscale="log" if value.max() > 10 * value.min() else "linear")
     for ax in (timeline, branches, ranks):
         ax.set(xlabel="step", xlim=(found.steps[0], found.steps[-1]))
         ax.margins(x=0.02)
@@ -97,23 +98,19 @@ def _timeline(ax: Any, found: Analysis) -> None:
     grid = np.unique(np.concatenate([found.steps, [e.step + d for e in events for d in (-1e-6, 1e-6)]]))
     counts = np.zeros((2, len(grid)))
     for branch in points:
-        steps, _, stable = _reached(branch, events)
-        alive = (grid >= steps[0]) & (grid <= steps[-1])
-        turns = [steps[0], *(e.step for e in events if steps[0] < e.step < steps[-1]), steps[-1]]
-        counts[0] += alive
-        for a, b in pairwise(turns):
-            inside = (branch.steps > a) & (branch.steps < b)
-            calm = bool(np.mean(branch.stable[inside]) > 0.5) if inside.any() else bool(stable[0])
-            counts[1] += calm & alive & (grid > a if a > steps[0] else grid >= a) & (grid <= b)
-    ax.step(grid, counts[0], where="post", color="0.45", label="fixed points")
+        steps, _, _ = _reached(branch, events)
+        counts[0] += (grid >= steps[0]) & (grid <= steps[-1])
+        for (a, _), (b, _), stable in _pieces(branch, events):
+            counts[1] += stable & (grid > a if a > steps[0] else grid >= a) & (grid <= b)
+    ax.step(grid, counts[0], where="post", color="0.45", label="fixed points followed")
     ax.step(grid, counts[1], where="post", color=COLOURS["blue"], label="of them stable")
     top = counts.max() if len(points) else 1
     for k, event in enumerate(events):
         ax.axvline(event.step, color="0.5", ls=":", lw=1, zorder=0)
         if k < 6:
-            name = event.kind.replace("_", " ")
-            ax.annotate(name, (event.step, top * (1.1 + 0.12 * (k % 3))), fontsize=8, ha="center")
-    ax.set(ylabel="number of fixed points", ylim=(0, 1.5 * top))
+            name = spoken(event.kind)
+            ax.annotate(name, (event.step, top * (1.08 + 0.12 * (k % 4))), fontsize=8, ha="center")
+    ax.set(ylabel="number of fixed points", ylim=(0, 1.75 * top))
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize=8, loc="upper left")
 
@@ -134,7 +131,7 @@ def kernel_figure(found: Analysis) -> Figure | None:
         seen = sweep.amplification[sweep.amplification > 0]
         if len(seen) and seen.max() > _WIDE * seen.min():
             ax.set_yscale("log")
-        ax.set_title(f"{event.kind.replace('_', ' ')}, step {event.step:.5g}", fontsize=10)
+        ax.set_title(f"{spoken(event.kind)}, step {event.step:.5g}", fontsize=10)
         ax.legend(fontsize=8)
     return figure
 
@@ -166,23 +163,30 @@ def _branches(ax: Any, found: Analysis) -> None:
     q = _axis(np.concatenate([branch.points for branch in events.branches]))
     look = {True: {"ls": "-", "label": "stable"}, False: {"ls": "--", "label": "unstable"}}
     for branch in events.branches:
-        steps, points, calm = _reached(branch, events)
-        values = points @ q
-        for k in range(len(steps) - 1):
-            ends = [(steps[k], values[k]), (steps[k + 1], values[k + 1])]
-            within = [e for e in events if steps[k] < e.step < steps[k + 1]]
-            if calm[k] != calm[k + 1] and within:
-                middle = points[k : k + 2].mean(axis=0)
-                event = min(within, key=lambda e, middle=middle: float(np.linalg.norm(e.point - middle)))
-                ends.insert(1, (event.step, float(event.point @ q)))
-            for piece, (a, b) in enumerate(pairwise(ends)):
-                stable = bool(calm[k + piece] if len(ends) == 3 else calm[k : k + 2].all())
-                ax.plot(*zip(a, b, strict=True), color=COLOURS["blue"], lw=1.4, **look[stable])
+        for (a, start), (b, end), stable in _pieces(branch, events):
+            ax.plot((a, b), (start @ q, end @ q), color=COLOURS["blue"], lw=1.4, **look[stable])
     for event in events:
         ax.plot(event.step, event.point @ q, "o", color=COLOURS["orange"], ms=5, label="bifurcation")
     handles, labels = ax.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     ax.legend(once.values(), once.keys(), fontsize=8)
+
+
+Place = tuple[float, np.ndarray]
+
+
+def _pieces(branch: Branch, events: Bifurcations) -> Iterator[tuple[Place, Place, bool]]:
+    """Where a branch is from step to step, and whether it is stable there; it turns at its event, not at a sample."""
+    steps, points, calm = _reached(branch, events)
+    for k in range(len(steps) - 1):
+        places = [(steps[k], points[k]), (steps[k + 1], points[k + 1])]
+        within = [e for e in events if steps[k] < e.step < steps[k + 1]]
+        if calm[k] != calm[k + 1] and within:
+            middle = points[k : k + 2].mean(axis=0)
+            event = min(within, key=lambda e, middle=middle: float(np.linalg.norm(e.point - middle)))
+            places.insert(1, (event.step, event.point))
+        for piece, (a, b) in enumerate(pairwise(places)):
+            yield a, b, bool(calm[k + piece] if len(places) == 3 else calm[k : k + 2].all())
 
 
 def _reached(branch: Branch, events: Bifurcations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

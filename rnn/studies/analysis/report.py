@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 from matplotlib.figure import Figure
 
+from normalforms.families import spoken
 from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.dynamics import Event
@@ -121,7 +122,7 @@ def _answer(facts: dict[str, Any]) -> str:
         return "no fixed point was found, which says nothing of whether there is one: the search failed"
     parts = [f"{counts} fixed points, {stable} stable"]
     if events is not None:
-        told = [f"{e['kind'].replace('_', ' ')} at step {e['step']:.6g}" for e in events]
+        told = [f"{spoken(e['kind'])} at step {e['step']:.6g}" for e in events]
         more = f" and {len(told) - 3} more" if len(told) > 3 else ""
         parts.append("no bifurcation on the way" if not told else f"by {', '.join(told[:3])}{more}")
     ranks = " → ".join(f"{m['stable_rank']:.3g}" for m in models)
@@ -226,7 +227,7 @@ def _normal_form(event: Event) -> list[str]:
     if not terms:
         return []
     right = sp.Add(*terms, evaluate=False)
-    about = f"{event.kind.replace('_', ' ')} at step {event.step:.6g}, m in steps from there:"
+    about = f"{spoken(event.kind)} at step {event.step:.6g}, m in steps from there:"
     text = f"{left} = {sp.sstr(right)}\n{sp.latex(sp.Eq(left, right, evaluate=False))}"
     return [report.paragraph(about), report.formula(left, right), report.copied("as text and as LaTeX", text)]
 

@@ -8,6 +8,7 @@ import numpy as np
 import sympy as sp
 from matplotlib.figure import Figure
 
+from normalforms.families import spoken
 from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.studies import Settings, Study
@@ -106,7 +107,7 @@ def headline(story: Story) -> list[str]:
     if not len(story.events):
         return ["no bifurcation in this run; train for longer (--preset paper)", trained]
     first = story.events[0]
-    parts = [f"{first.kind.replace('_', ' ')} at step {first.step:.1f}"]
+    parts = [f"{spoken(first.kind)} at step {first.step:.1f}"]
     parts.append(f"the kernel's stable rank fell from {story.rank.initial:.1f} to {story.rank.minimum:.3f}")
     if story.restricted is not None:
         p = story.restricted.prediction
@@ -195,7 +196,7 @@ def _rank_says(story: Story) -> str:
 def _first_says(story: Story) -> str:
     if not len(story.events):
         return "no event in this run"
-    return f"{story.events[0].kind.replace('_', ' ')}: {story.events[0].normal_form.detail}"
+    return f"{spoken(story.events[0].kind)}: {story.events[0].normal_form.detail}"
 
 
 def _prediction_says(found: Restricted | None) -> str:
@@ -291,7 +292,7 @@ def _bias_section(story: Story, figures: Drawings) -> str:
     says = "There is no pitchfork" if not pitchforks else f"There are {pitchforks} pitchforks"
     where = "bias" if bias.share > 0.5 else "weights"
     text = (
-        f"{says} among the events found. The first is a {first.kind.replace('_', ' ')} at step {first.step:.1f}, at a "
+        f"{says} among the events found. The first is a {spoken(first.kind)} at step {first.step:.1f}, at a "
         f"distance of {bias.distance:.3f} from the fixed point followed from the start. The dominant parameter "
         f"direction there is the {where}: {bias.share:.1%} of its squared length lies in the bias, and its singular "
         f"value is {bias.gain_ratio:.2f} times the largest one among the weights alone."
