@@ -80,7 +80,7 @@ class Products:
         """``⟨v, F v⟩`` on the whole batch: one tangent."""
         read, dy = jax.jvp(lambda p: self._read(p, rest, self.batch), (moving,), (v,))
         bent = self._bend(read, dy, self.batch, None)
-        return jnp.asarray(sum(jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (dy, bent)), strict=True)))
+        return _inner(dy, bent)
 
     def departure(self, moving: Any, rest: Any, moved: Any, v: Any) -> tuple[Array, Array]:
         """``‖y(θ + v) − y(θ) − J v‖²`` and ``‖J v‖²`` of the outputs y on the whole batch."""
@@ -88,6 +88,17 @@ class Products:
         after = self._read(moved, rest, self.batch)
         departed = jax.tree.map(lambda a, b, d: a - b - d, after, read, dy)
         return _square(departed), _square(dy)
+
+    def ray(self, moving: Any, rest: Any, v: Any) -> tuple[Array, Callable[[Any, Any], Array]]:
+        """``⟨v, F v⟩`` on the whole batch, and ``(s, θ + s v) -> ½ ⟨e, H e⟩``, e what the outputs depart by from their
+        linear change ``s J v``: the fault of the linear model in units of the loss."""
+        read, dy = jax.jvp(lambda p: self._read(p, rest, self.batch), (moving,), (v,))
+
+        def departed(s: Any, moved: Any) -> Array:
+            e = jax.tree.map(lambda a, b, d: a - b - s * d, self._read(moved, rest, self.batch), read, dy)
+            return _inner(e, self._bend(read, e, self.batch, None)) / 2
+
+        return _inner(dy, self._bend(read, dy, self.batch, None)), departed
 
     def _read(self, moving: Any, rest: Any, part: Any) -> Any:
         whole = eqx.combine(moving, rest)
@@ -191,6 +202,10 @@ def without(whole: Any, moving: Any) -> Any:
 def hole(leaf: Any) -> bool:
     """Whether something was taken out of a pytree here."""
     return leaf is None or isinstance(leaf, optax.MaskedNode)
+
+
+def _inner(one: Any, other: Any) -> Array:
+    return jnp.asarray(sum(jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True)))
 
 
 def _square(tree: Any) -> Array:

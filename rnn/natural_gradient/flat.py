@@ -62,6 +62,21 @@ class Curvature:
         moving, rest = self._split(theta)
         return self.fisher.tangent(moving, rest, _unmasked(self.leaves.unflatten(v))).astype(v.dtype)
 
+    def ray(self, theta: Array, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """``⟨x, F x⟩`` on the whole batch, and ``s -> ½ ⟨e, H e⟩`` of what the outputs depart by at ``θ + s x``.
+
+        Where outputs cannot be seen they are taken for linear.
+        """
+        if not isinstance(self.fisher, Products):
+            return self.tangent(theta, x), lambda s: jnp.zeros((), x.dtype)
+        moving, rest = self._split(theta)
+        full, departed = self.fisher.ray(moving, rest, _unmasked(self.leaves.unflatten(x)))
+
+        def at(s: Array) -> Array:
+            return departed(s, _unmasked(self.leaves.unflatten(theta + s * x))).astype(x.dtype)
+
+        return full.astype(x.dtype), at
+
     def departure(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """``‖y(θ + x) − y(θ) − J x‖²`` and ``‖J x‖²`` of the outputs y; zeros where they cannot be seen."""
         if not isinstance(self.fisher, Products):

@@ -23,6 +23,7 @@ __all__ = ["State", "low_rank_natural_gradient"]
 State = LowRankState | GaussNewtonState | ImplicitState
 _MODES = ("smooth", "fast", "stochastic")
 _RANK, _THRESHOLD = 4, 1.0
+_KEPT = 60  # residuals of a solve of fast mode
 
 
 def low_rank_natural_gradient(
@@ -66,7 +67,9 @@ def low_rank_natural_gradient(
             fast mode the part of the step that is made, at most 1, which is what it is unless given. In stochastic
             mode Adam's, 1e-2 unless given.
         mode: ``"smooth"``, ``"fast"`` or ``"stochastic"``.
-        rank: of smooth mode, cap k on the number of modes followed, and at most the number of parameters; 4.
+        rank: of smooth mode, cap k on the number of modes followed, and at most the number of parameters; 4. Of fast
+            mode, vectors like the parameters that a solve keeps while it lasts; 60. Fewer take less memory and more
+            products.
         threshold: of smooth mode, τ, at most 2; 1.
         fisher: the product; where given, the one that ``update`` is passed is not used.
 
@@ -116,7 +119,8 @@ def low_rank_natural_gradient(
             limit = _THRESHOLD if threshold is None else threshold
             state, move = clipped_step(state, theta, gradient, loss, rate, curvature, limit)
         elif isinstance(state, GaussNewtonState):
-            state, move = truncated_step(state, theta, gradient, _known(loss), rate, curvature)
+            held = _KEPT if rank is None else rank
+            state, move = truncated_step(state, theta, gradient, _known(loss), rate, curvature, held)
         else:
             state, move = implicit_step(state, theta, gradient, loss, rate, curvature)
         return _like(updates, leaves.unflatten(move, kept), kept, leaves), state

@@ -3,11 +3,17 @@
 With the loss L, its gradient G and the Gauss–Newton matrix F_b on a stretch b of the batch, conjugate gradients find x
 with ``(F_b + μ I) x ≈ −G``, and the step is
 
-    d = s α x,      α = min(1, −⟨G, x⟩ / (⟨x, F x⟩ + μ ‖x‖²)),
+    d = s β α x,      α = min(1, −⟨G, x⟩ / (⟨x, F x⟩ + μ ‖x‖²)),
 
 with F on the whole batch (one tangent), so that a stretch which does not represent it cannot overshoot. (Martens,
-*Deep learning via Hessian-free optimization*, ICML 2010.) The next loss tells what came of it: the damping μ follows
-the ratio of the fall to the predicted one, ``−⟨G, d⟩ − ½⟨d, F d⟩``, and a step that raised the loss is taken back.
+*Deep learning via Hessian-free optimization*, ICML 2010.) In single precision conjugate gradients lose their
+orthogonality within a few iterations at these condition numbers: their residuals are kept and made orthogonal again.
+β is what the outputs allow. With e what they depart by from their linear change, ``½⟨e, H e⟩`` is to be at most a few
+times the fall that is promised.
+
+The next loss tells what came of it: the damping μ follows the ratio of the fall to the predicted one, ``−⟨G, d⟩ −
+½⟨d, F d⟩``. A step that raised the loss up to tenfold is a detour: long steps along flat directions leave the floor of
+a valley, and a short solve from where they lead falls back to it. What does not end below where it began is taken back.
 """
 
 from __future__ import annotations
@@ -33,6 +39,11 @@ _PACE = 1.5  # a solve goes on while an iteration gains this part of what an upd
 _PACES = (5e-4, 0.1)  # least and largest relative gain asked of an iteration
 _AGREE = 1.5  # by which the curvature along x on the whole batch may exceed that on the stretch
 _HOLDS = (4, 64)  # updates on the whole batch after a stretch that did not represent it
+_DETOUR = 10.0  # relative rise of the loss up to which a step may be mended from where it led
+_MENDS, _HALVED = 3, 0.5  # solves on a detour, and what each but the first must leave of the loss
+_MEND = 0.03  # relative gain asked of an iteration there
+_BENT = 4.0  # departure of the outputs that a step may have, in loss, of the fall that it promises
+_LOOKS = 3  # at the outputs: tanh saturates, and a step that is far too long looks better than it is
 _GROWTH, _LEAST = 1.5, 1 / 64  # of the trust: how fast it recovers, and its floor
 _PATIENCE = 2  # times that a step is taken back in a row; then its start is looked at anew
 
@@ -46,7 +57,7 @@ class GaussNewtonState(NamedTuple):
         hold: for how many, when a stretch next fails to represent it.
         iterations: products of the last solve.
         trust: s, factor on the whole step, in (0, 1].
-        rate: ``s α`` of the last step, times the learning rate where that is below 1.
+        rate: ``s β α`` of the last step, times the learning rate where that is below 1.
         clipped: 1 where the whole batch shortened the last step, ``α < 1``.
         rejected: updates that took the last one back.
         failed: how many of them in a row.
@@ -57,6 +68,9 @@ class GaussNewtonState(NamedTuple):
         value: loss at the last accepted parameters.
         parameters, gradient: those parameters and their gradient, flat.
         direction: x.
+        mending: solves so far on a detour, 0 where there is none.
+        trial: the loss that the last update was given.
+        share: β of the last step.
     """
 
     count: Int[Array, ""]
@@ -76,10 +90,13 @@ class GaussNewtonState(NamedTuple):
     parameters: Float[Array, " m"]
     gradient: Float[Array, " m"]
     direction: Float[Array, " m"]
+    mending: Int[Array, ""]
+    trial: Float[Array, ""]
+    share: Float[Array, ""]
 
 
 class _Solution(NamedTuple):
-    """x, its ``⟨x, F_b x⟩``, the largest Rayleigh quotient met, and the iterations."""
+    """x, its ``⟨x, F_b x⟩``, the largest ``‖F_b p‖/‖p‖`` met, and the iterations."""
 
     x: Array
     curvature: Array
@@ -90,9 +107,9 @@ class _Solution(NamedTuple):
 def begin_truncated(theta: Float[Array, " m"]) -> GaussNewtonState:
     """The state before the first update."""
     # no array twice, nor one of params: a step may be given parameters and state to overwrite
-    numbers = ("rate", "damping", "top", "predicted", "overshoot", "value")
+    numbers = ("rate", "damping", "top", "predicted", "overshoot", "value", "trial")
     zero = {name: jnp.zeros((), theta.dtype) for name in numbers}
-    counts = ("count", "whole", "iterations", "clipped", "rejected", "failed")
+    counts = ("count", "whole", "iterations", "clipped", "rejected", "failed", "mending")
     none = {name: jnp.zeros((), jnp.int32) for name in counts}
     vectors = {name: jnp.zeros_like(theta) for name in ("gradient", "direction")}
     return GaussNewtonState(
@@ -101,6 +118,7 @@ def begin_truncated(theta: Float[Array, " m"]) -> GaussNewtonState:
         **vectors,
         hold=jnp.full((), _HOLDS[0], jnp.int32),
         trust=jnp.ones((), theta.dtype),
+        share=jnp.ones((), theta.dtype),
         parameters=jnp.array(theta),
     )
 
@@ -112,19 +130,29 @@ def truncated_step(
     loss: Float[Array, ""],
     rate: Float[Array, ""],
     curvature: Curvature,
+    kept: int,
 ) -> tuple[GaussNewtonState, Float[Array, " m"]]:
-    """The state after an update, and the update of the parameters ``theta``."""
+    """The state after an update, and the update of the parameters ``theta``; a solve keeps ``kept`` residuals."""
     state, pace = _judge(state, theta, gradient, loss)
-    at, g = state.parameters, state.gradient
+    mending = state.mending > 0
+    at, g = (jnp.where(mending, *pair) for pair in ((theta, state.parameters), (gradient, state.gradient)))
     damping = jax.lax.cond(state.count == 0, lambda: _first_damping(curvature, at, g), lambda: state.damping)
     top = 0.98 * state.top
     damping = jnp.where(top > 0, jnp.clip(damping, _DAMPINGS[0] * top, _DAMPINGS[1] * top), damping)
-    found, full = _solved(state, curvature, damping, jnp.clip(_PACE * pace, *_PACES))
+    pace = jnp.where(mending, _MEND, jnp.clip(_PACE * pace, *_PACES))
+    found = _solved(state, curvature, at, g, (damping, pace, kept))
+    full, departed = curvature.ray(at, found.x)
     slope, square = jnp.vdot(g, found.x), jnp.vdot(found.x, found.x)
     bend = full + damping * square
     downhill = (slope < 0) & (bend > 0) & jnp.isfinite(bend) & jnp.isfinite(slope)
     alpha = jnp.where(downhill, jnp.minimum(-slope / jnp.where(downhill, bend, 1), 1), 0)
-    scale = jnp.where(state.failed < _PATIENCE, alpha * state.trust * jnp.minimum(rate, 1), 0)
+
+    def fall(length: Array) -> Array:
+        return -length * slope - length**2 * full / 2
+
+    share = _share(lambda part: departed(part * alpha), lambda part: fall(part * alpha), downhill, alpha)
+    trust = jnp.where(mending, 1, state.trust) * jnp.minimum(rate, 1)
+    scale = jnp.where(state.failed < _PATIENCE, share * alpha * trust, 0)
     x = jnp.where(downhill, found.x, 0)
     partial = (state.whole == 0) & curvature.parts
     unlike = partial & (full > _AGREE * found.curvature)
@@ -138,50 +166,74 @@ def truncated_step(
         clipped=(downhill & (alpha < 1)).astype(jnp.int32),
         damping=damping,
         top=jnp.where(jnp.isfinite(found.top), jnp.maximum(top, found.top), top),
-        predicted=jnp.where(downhill, -scale * slope - scale**2 * full / 2, 0),
-        direction=x,
+        predicted=jnp.where(downhill, fall(scale), 0),
+        direction=jnp.where(mending, state.direction, x),
+        share=share,
     )
     return state, (at - theta) + scale * x
+
+
+def _share(
+    departed: Callable[[Array], Array], fall: Callable[[Array], Array], downhill: Array, like: Array
+) -> Float[Array, ""]:
+    """β, the part of a step that the outputs allow: their departure is of its square, and the fall of its length."""
+
+    def look(carry: tuple) -> tuple:
+        k, part, _ = carry
+        fault = departed(part)
+        ratio = _BENT * fall(part) / jnp.where(fault > 0, fault, 1)
+        fine = (fault <= 0) | (ratio >= 0.5)
+        shorter = jnp.where(jnp.isfinite(ratio), jnp.cbrt(jnp.clip(ratio, 1e-3, 1)), 0.1)
+        return k + 1, jnp.where(fine, part, part * shorter), fine
+
+    begin = jnp.zeros((), jnp.int32), jnp.ones_like(like), ~downhill
+    return jax.lax.while_loop(lambda carry: ~carry[-1] & (carry[0] < _LOOKS), look, begin)[1]
 
 
 def _judge(
     state: GaussNewtonState, theta: Array, gradient: Array, loss: Array
 ) -> tuple[GaussNewtonState, Float[Array, ""]]:
-    """Accept the parameters that the last step led to, or keep those before it; adapt damping and trust.
+    """Accept the parameters that the last step led to, mend it, or keep those before it; adapt damping and trust.
 
     After two steps taken back in a row the parameters are back where they were, and the loss there replaces the one
     remembered, whatever it is: no reference outlives a change of the targets or one lucky minibatch. The pace is the
     relative fall of the loss per product.
     """
-    first, again = state.count == 0, state.failed >= _PATIENCE
+    first, again, mended = state.count == 0, state.failed >= _PATIENCE, state.mending > 0
     finite = jnp.isfinite(gradient).all() & jnp.isfinite(loss) & jnp.isfinite(theta).all()
-    fall = state.value - loss
-    good = finite & (first | again | (fall >= -_RISE * jnp.abs(state.value)))
+    fall, known = state.value - loss, jnp.abs(state.value)
+    good = finite & (first | again | (fall >= -_RISE * known))
+    detour = finite & ~good & (state.failed == 0) & (-fall < _DETOUR * known)
+    detour &= ~mended | ((state.mending < _MENDS) & (loss < _HALVED * state.trial))
     moved = theta - state.parameters
     slope = jnp.vdot(moved, state.gradient)
     downhill = (slope < 0) & ~first & finite
     q = jnp.abs(jnp.vdot(moved, gradient - state.gradient)) / jnp.where(downhill, -slope, 1)
-    promised = state.predicted > 0
+    promised = (state.predicted > 0) & ~mended & ~again
     gain = jnp.clip(2 * fall / jnp.where(promised, state.predicted, 1) - 1, -1, 1)
     # Nielsen's rule (IMM-REP-1999-05): a third after a step that kept its promise, up to twice after one that did not
-    eased = jnp.where(promised & ~again, jnp.maximum(1 - gain**3, 1 / 3), 1)
+    eased = jnp.where(promised, jnp.maximum(1 - gain**3, 1 / 3), 1)
     # the minimum along the step of the parabola through both losses and the slope
     rise = -fall - slope
     back = jnp.where(downhill & (rise > 0), jnp.clip(-slope / jnp.where(rise > 0, 2 * rise, 1), 0.1, 0.5), 0.5)
-    trust = jnp.where(good, jnp.minimum(state.trust * _GROWTH, 1), state.trust * back)
-    gained = fall / jnp.maximum(jnp.abs(state.value), jnp.finfo(fall.dtype).tiny)
+    grown = jnp.where(mended, state.trust, jnp.minimum(state.trust * _GROWTH, 1))
+    trust = jnp.where(good, grown, jnp.maximum(state.trust * back, _LEAST))
+    gained = fall / jnp.maximum(known, jnp.finfo(fall.dtype).tiny)
     pace = jnp.where(good & ~first & ~again, gained, 0) / (state.iterations + 3).astype(fall.dtype)
+    bad = ~(good | detour)
     state = state._replace(
-        trust=jnp.where(again, state.trust, jnp.maximum(trust, _LEAST)),
-        damping=state.damping * jnp.where(good, eased, jnp.where(again, 1, 4)),
+        trust=jnp.where(again | detour, state.trust, trust),
+        damping=state.damping * jnp.where(good, eased, jnp.where(again | detour, 1, 4)),
         whole=jnp.maximum(state.whole - 1, 0),
-        rejected=state.rejected + (~good).astype(jnp.int32),
-        failed=jnp.where(good, 0, jnp.minimum(state.failed + 1, _PATIENCE)),
+        rejected=state.rejected + bad.astype(jnp.int32),
+        failed=jnp.where(bad, jnp.minimum(state.failed + 1, _PATIENCE), 0),
         overshoot=jnp.where(downhill & jnp.isfinite(q), q, 0),
         value=jnp.where(good, loss, state.value),
         parameters=jnp.where(good, theta, state.parameters),
         gradient=jnp.where(good, gradient, state.gradient),
-        direction=jnp.where(good, state.direction, 0),
+        direction=jnp.where(bad, 0, state.direction),
+        mending=jnp.where(detour, state.mending + 1, 0),
+        trial=jnp.where(finite, loss, state.trial),
     )
     return state, jnp.maximum(pace, 0)
 
@@ -193,19 +245,14 @@ def _first_damping(curvature: Curvature, at: Array, g: Array) -> Array:
     return jnp.where((along > 0) & jnp.isfinite(along), _DAMPING * along, 1).astype(at.dtype)
 
 
-def _solved(state: GaussNewtonState, curvature: Curvature, damping: Array, pace: Array) -> tuple[_Solution, Array]:
-    """The solution, and ``⟨x, F x⟩`` on the whole batch."""
+def _solved(
+    state: GaussNewtonState, curvature: Curvature, at: Array, g: Array, how: tuple[Array, Array, int]
+) -> _Solution:
+    """The solution at parameters ``at`` with the gradient ``g``; ``how`` is damping, pace and residuals kept."""
+    start = jnp.where(state.mending > 0, 0, _WARM) * state.direction
 
-    def on(whole: bool) -> Callable[[], tuple[_Solution, Array]]:
-        def work() -> tuple[_Solution, Array]:
-            product = curvature.linear(state.parameters, state.count, whole=whole)
-            most = _MOST[whole or not curvature.parts]
-            found = solve(product, -state.gradient, _WARM * state.direction, damping, most, pace)
-            if whole or not curvature.parts:
-                return found, found.curvature
-            return found, curvature.tangent(state.parameters, found.x)
-
-        return work
+    def on(whole: bool) -> Callable[[], _Solution]:
+        return lambda: solve(curvature.linear(at, state.count, whole=whole), -g, start, _MOST[whole], how)
 
     if not curvature.parts:
         return on(True)()
@@ -213,17 +260,20 @@ def _solved(state: GaussNewtonState, curvature: Curvature, damping: Array, pace:
 
 
 def solve(
-    product: Callable[[Array], Array], rhs: Array, start: Array, damping: Array, most: int, pace: Array
+    product: Callable[[Array], Array], rhs: Array, start: Array, most: int, how: tuple[Array, Array, int]
 ) -> _Solution:
     """Conjugate gradients on ``(F + μ) x = rhs`` from the best multiple, at most 1, of ``start``.
 
     They end after ``most`` iterations, where the model ``φ = ½⟨x, (F + μ) x⟩ − ⟨rhs, x⟩`` gains less than ``pace`` per
-    iteration, relative to itself, over two of them, and where a direction has no positive curvature.
+    iteration, relative to itself, over two of them, and where a direction has no positive curvature. The first
+    ``kept`` residuals are remembered and every residual is made orthogonal to them; ``how`` is μ, pace and kept.
     """
+    damping, pace, kept = how
 
     def model(x: Array, r: Array) -> Array:
         return -jnp.vdot(x, rhs + r) / 2
 
+    least = jnp.finfo(rhs.dtype).eps ** 2 * jnp.vdot(rhs, rhs)  # of a squared residual: the rest is rounding
     image = product(start) + damping * start
     along = jnp.vdot(start, image)
     share = jnp.where(along > 0, jnp.clip(jnp.vdot(start, rhs) / jnp.where(along > 0, along, 1), 0, 1), 0)
@@ -235,19 +285,24 @@ def solve(
         return carry[-1] & (carry[0] < most)
 
     def iterate(carry: tuple) -> tuple:
-        k, x, r, p, top, before, _ = carry
-        y = product(p) + damping * p
+        k, x, r, p, basis, top, before, _ = carry
+        image = product(p)
+        y = image + damping * p
         rr, pp, bent = jnp.vdot(r, r), jnp.vdot(p, p), jnp.vdot(p, y)
-        good = (bent > 0) & jnp.isfinite(bent) & (rr > 0)
+        good = (bent > 0) & jnp.isfinite(bent) & (rr > least)
         length = jnp.where(good, rr / jnp.where(good, bent, 1), 0)
+        unit = (r / jnp.sqrt(jnp.where(rr > 0, rr, 1)))[None]
+        basis = jnp.where(k < len(basis), jax.lax.dynamic_update_slice_in_dim(basis, unit, k, 0), basis)
         x = x + length * p
         r = jnp.where(good, r - length * y, r)
-        top = jnp.where(good, jnp.maximum(top, bent / jnp.where(pp > 0, pp, 1) - damping), top)
+        r = jnp.where(good, r - (basis @ r) @ basis, r)
+        top = jnp.where(good, jnp.maximum(top, jnp.sqrt(jnp.vdot(image, image) / jnp.where(pp > 0, pp, 1))), top)
         p = r + jnp.vdot(r, r) / jnp.where(rr > 0, rr, 1) * p
         now, due = model(x, r), (k + 1) % _WINDOW == 0
         slow = due & (before - now <= _WINDOW * pace * jnp.abs(now))
-        return k + 1, x, r, p, top, jnp.where(due, now, before), good & ~slow
+        return k + 1, x, r, p, basis, top, jnp.where(due, now, before), good & ~slow
 
-    begin = (jnp.zeros((), jnp.int32), x, r, r, jnp.zeros_like(damping), model(x, r), jnp.vdot(r, r) > 0)
-    k, x, r, _, top, _, _ = jax.lax.while_loop(going, iterate, begin)
+    basis = jnp.zeros((min(kept, most), x.size), x.dtype)
+    begin = jnp.zeros((), jnp.int32), x, r, r, basis, jnp.zeros_like(damping), model(x, r), jnp.vdot(r, r) > 0
+    k, x, r, _, _, top, _, _ = jax.lax.while_loop(going, iterate, begin)
     return _Solution(x, jnp.vdot(x, rhs - r) - damping * jnp.vdot(x, x), top, k)

@@ -124,11 +124,12 @@ def test_a_rise_within_rounding_is_accepted():
     matrix, _ = quadratic()
     theta = jnp.ones(SIZE, jnp.float32)
     tx = rnn.low_rank_natural_gradient(1.0, mode="fast", fisher=exact_fisher(matrix))
-    for rise, rejected in ((1e-6, 0), (1e-5, 1)):
+    for rise, taken in ((1e-6, True), (1e-5, False), (100.0, False)):
         state = tx.init(theta)
         step, state = tx.update(theta, state, theta, value=jnp.float32(1))
         _, state = tx.update(theta, state, theta + step, value=jnp.float32(1 + rise))
-        assert int(state.rejected) == rejected
+        np.testing.assert_array_equal(state.parameters, theta + step if taken else theta)
+        assert (int(state.mending), int(state.rejected)) == (int(rise == 1e-5), int(rise > 1))
 
 
 @pytest.mark.parametrize("block", [1, 2, 4])
