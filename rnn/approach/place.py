@@ -31,12 +31,12 @@ def settle(model: Model, point: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.
     ``h ← h + (1 − D_hF)⁻¹ (F(h) − h)``.
     """
     one = np.eye(len(point))
-    residual, slope = np.inf, one
+    residual, slope, small = np.inf, one, 10 * float(np.finfo(dtype).eps)
     for _ in range(_NEWTON):
         value, slope = (np.asarray(x, np.float64) for x in _step_and_slope(model, jnp.asarray(point, dtype)))
         gap = value - point
         residual = float(np.linalg.norm(gap))
-        if residual <= 1e-7 * (1 + np.linalg.norm(point)):
+        if residual <= small * (1 + np.linalg.norm(point)):
             break
         try:
             point = point + np.linalg.solve(one - slope, gap)

@@ -15,6 +15,10 @@ steps; a straight line through the past would say ``(1 − ρ)/ρ̇`` and know n
 There are two gradients g: with the fixed point where it is, and with the fixed point moving along with θ. They are the
 same at the origin of a network without bias. Else the second alone sees a bias that drives the point into a fold, and
 asks after networks far away where the point is near its fold and moves fast; the first does not. Either may warn.
+
+That decides whether to warn. Where it is near, the date is that of the law, :mod:`rnn.approach.law`, which visits three
+networks on the way; the learning rate of any descent is read off the last two looks, ``η = ∫dρ/v`` over the steps
+between them. Where the law does not hold the date is n above.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -30,18 +34,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn.approach import Kind, critical_at, kind_of, law, modulus_at, settle
 from rnn.kernel import subspace_step
-from rnn.models import Model, flatten, jacobian_of, partition
+from rnn.models import Model, flatten, partition
 
 __all__ = ["Notice", "Watch", "watch"]
 
-Kind = Literal["steady", "period_doubling", "neimark_sacker"]
-
-_NEWTON = 8
 _LOST = 1e-3  # residual beyond which the point counts as lost
-_REAL = 1e-6  # imaginary part, relative to the modulus, up to which a multiplier is real
 _THROUGH = 1.05  # the loss must still push there: a minimum at the bifurcation itself is not a crossing
 _LOOKS = 2  # that must agree
+_NEAR = 2.0  # times ``ahead``: where the law is asked for the date
+_SHARE = 0.03  # of the steps to go, its error bar at least: the rate is read off two looks
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,11 @@ class Notice:
     Attributes:
         kind: by the critical multiplier: ``"steady"`` (+1: saddle-node, transcritical or pitchfork, which the
             multiplier alone cannot tell apart), ``"period_doubling"`` (−1) or ``"neimark_sacker"`` (a complex pair).
-        steps: extrapolated steps until it; 0 once it has happened.
+        steps: until it; 0 once it has happened.
         confirmed: the multiplier has passed the unit circle, or the followed point, near criticality, is gone.
         multiplier: the critical one at the last look.
         growth: σ_1² of the state-space NTK over its running minimum.
+        error: half-width of the error bar of ``steps``, for descent at a steady rate; ``nan`` where the law gives none.
     """
 
     kind: Kind
@@ -62,6 +66,7 @@ class Notice:
     confirmed: bool
     multiplier: complex
     growth: float
+    error: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Watch:
         direction: leading parameter direction, (1, m): where the next power step starts.
         steps, multipliers, energies: of the looks so far: step, critical multiplier, Ritz value of ``JᵀJ``.
         slopes: of the looks so far, ``s`` at the modulus as it is, at 1 and at 1.05, with the point held and moving.
+        date: steps from the last look to the crossing by the law, and its error bar; ``nan`` where it was not asked or
+            does not hold.
         lost: the point has left the reach of Newton's method.
         ahead: how many steps ahead to warn.
     """
@@ -90,33 +97,40 @@ class Watch:
     slopes: tuple[tuple[tuple[float, ...], ...], ...] = ()
     lost: bool = False
     ahead: float = 200.0
+    date: tuple[float, float] = (math.nan, math.nan)
 
     def look(self, model: Model, step: float) -> Watch:
         """The watch after one look at ``model``: Newton, one Jacobian's eigenvectors, one kernel product, six slopes.
+
+        Where a crossing comes near, three more networks' gradients and eigenvectors.
 
         Raises:
             ValueError: ``step`` does not increase.
         """
         if self.steps and not step > self.steps[-1]:
             raise ValueError(f"step must increase from look to look, got {step!r} after {self.steps[-1]!r}")
-        point, jacobian, residual = _settle(model, self.point)
-        if not float(residual) < _LOST:
+        dtype = self.point.dtype
+        place, slope, residual = settle(model, np.asarray(self.point, np.float64), dtype)
+        if not residual < _LOST:
             return replace(self, lost=True)
-        critical, covector, vector = _critical(np.asarray(jacobian, np.float64))
+        critical = critical_at(slope)
+        point, jacobian = jnp.asarray(place, dtype), jnp.asarray(slope, dtype)
         values, direction = subspace_step(model, self.h0, self.horizon, self.direction)
-        parts = (covector.real, covector.imag, vector.real, vector.imag)
-        parts = [jnp.asarray(part, point.dtype) for part in parts]
-        slopes = _slopes(self.loss, model, point, jacobian, jnp.asarray(abs(critical), point.dtype), parts)
-        return replace(
+        modulus = jnp.asarray(critical.modulus, dtype)
+        slopes = _slopes(self.loss, model, point, jacobian, modulus, critical.parts(dtype))
+        seen = replace(
             self,
             point=point,
             direction=direction,
             steps=(*self.steps, float(step)),
-            multipliers=(*self.multipliers, critical),
+            multipliers=(*self.multipliers, critical.value),
             energies=(*self.energies, float(values[0])),
             slopes=(*self.slopes, tuple(tuple(row) for row in np.asarray(slopes, float).tolist())),
             lost=False,
+            date=(math.nan, math.nan),
         )
+        near = critical.modulus < 1 and seen._due(-1) < _NEAR * self.ahead
+        return replace(seen, date=seen._dated(model)) if near else seen
 
     @property
     def growth(self) -> float:
@@ -134,13 +148,29 @@ class Watch:
         if not self.multipliers:
             return None
         critical = self.multipliers[-1]
-        kind, radius = _kind(critical), abs(critical)
+        kind, radius = kind_of(critical), abs(critical)
         if radius >= 1 or (self.lost and radius > 0.9):
             return Notice(kind, 0.0, True, critical, self.growth)
         due = [self._due(look) for look in range(-_LOOKS, 0)]
         if self.lost or max(due) > self.ahead:
             return None
-        return Notice(kind, due[-1], False, critical, self.growth)
+        steps, error = self.date
+        return Notice(kind, steps if steps < math.inf else due[-1], False, critical, self.growth, error)
+
+    def _dated(self, model: Model) -> tuple[float, float]:
+        """Date of the law and its error bar."""
+        (before, after), (first, last) = self.steps[-2:], (row[1][0] for row in self.slopes[-2:])
+        found = law(self.loss, model, np.asarray(self.point))
+        if not (found.open and first > 0 < last):
+            return math.nan, math.nan
+        gap, bend = abs(self.multipliers[-1]) - abs(self.multipliers[-2]), math.log(last / first)
+        # ∫dρ/v with v exponential between the looks; descent lags behind its flow by half the logarithm
+        flow = gap * ((1 / first - 1 / last) / bend if abs(bend) > 1e-6 else 1 / last)
+        rate = flow / (after - before - bend / 2)
+        if not rate > 0:
+            return math.nan, math.nan
+        steps = found.steps(rate)
+        return steps, max(_SHARE * steps, found.doubt(rate), 0.3)
 
     def _due(self, look: int) -> float:
         """Steps from a look, counted from the last, to the crossing; infinite where none is foreseen."""
@@ -192,44 +222,18 @@ def watch(
     return Watch(loss, h0, horizon, start, direction, ahead=ahead)
 
 
-def _kind(multiplier: complex) -> Kind:
-    if abs(multiplier.imag) > _REAL * abs(multiplier):
-        return "neimark_sacker"
-    return "steady" if multiplier.real > 0 else "period_doubling"
-
-
-def _critical(jacobian: np.ndarray) -> tuple[complex, np.ndarray, np.ndarray]:
-    """The critical multiplier μ, the covector ``(μ̄/|μ|) p`` and the vector q, with ``p·q = 1``."""
-    values, vectors = np.linalg.eig(jacobian)
-    k = int(np.argmax(np.abs(values)))
-    mu, vector = complex(values[k]), vectors[:, k]
-    others, covectors = np.linalg.eig(jacobian.T)
-    covector = covectors[:, int(np.argmin(np.abs(others - mu)))]
-    phase = mu.conjugate() / abs(mu) if mu else 1.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # a defective multiplier has no gradient: its slopes are NaN
-        return mu, phase * covector / (covector @ vector), vector
-
-
 @eqx.filter_jit
 def _slopes(
     loss: Callable[[Any], Any], model: Model, point: Array, jacobian: Array, modulus: Array, parts: list[Array]
 ) -> Array:
     """``s`` at the modulus as it is, at 1 and at ``_THROUGH``, with the point held and moving, (2, 3).
 
-    ``ρ = Re(μ̄/|μ| p·D_hF(h*, θ) q)``, whose gradient is that of the modulus with p and q held; a fixed point that
-    moves with θ does so by one Newton step.
+    The gradient is that of :func:`rnn.approach.modulus_at`.
     """
     parameters, rest = partition(model)
-    u, v, a, b = parts
-
-    def radius(parameters: Any, moves: Array) -> Array:
-        moving = eqx.combine(parameters, rest)
-        step = jnp.linalg.solve(jnp.eye(point.shape[0], dtype=point.dtype) - jacobian, moving(point) - point)
-        _, push = jax.linearize(moving, point + moves * step)
-        return u @ push(a) - v @ push(b)
 
     def along(moves: Array) -> Array:
-        gradient = jax.grad(radius)(parameters, moves)
+        gradient = jax.grad(modulus_at)(parameters, rest, point, jacobian, parts, moves)
         square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
 
         def slope(at: Array) -> Array:
@@ -239,21 +243,3 @@ def _slopes(
         return jax.lax.map(slope, jnp.stack([modulus, jnp.ones_like(modulus), jnp.full_like(modulus, _THROUGH)]))
 
     return jax.lax.map(along, jnp.arange(2, dtype=point.dtype))
-
-
-@eqx.filter_jit
-def _settle(model: Model, point: Array) -> tuple[Array, Array, Array]:
-    """Newton from ``point``: where it ends, the Jacobian there and the residual."""
-    one, slope = jnp.eye(point.shape[0], dtype=point.dtype), jacobian_of(model)
-    small = 10 * jnp.finfo(point.dtype).eps
-
-    def improve(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        k, point = state
-        return k + 1, point + jnp.linalg.solve(one - slope(point), model(point) - point)
-
-    def unsettled(state: tuple[Array, Array]) -> Array:
-        k, point = state
-        return (k < _NEWTON) & ~(jnp.linalg.norm(model(point) - point) < small)
-
-    _, point = jax.lax.while_loop(unsettled, improve, (jnp.asarray(0), point))
-    return point, slope(point), jnp.linalg.norm(model(point) - point)

@@ -60,7 +60,7 @@ def test_a_crossing_is_announced_dated_and_confirmed(block, kind):
 
 
 @pytest.mark.parametrize("block", [[[1.0]], ROTATION])
-def test_the_date_follows_the_loss(block):
+def test_the_date_is_the_law_s(block):
     """Descent on a parabola with its minimum at 1.2 moves the multiplier as ``1.2 − 0.7 exp(−ηk)``."""
     weights = growing(block)
     scales = 1.2 - 0.7 * np.exp(-0.01 * np.arange(0, 300, 10))
@@ -68,7 +68,10 @@ def test_the_date_follows_the_loss(block):
     _, notices = look_along(weights, toward(1.2, block))
     first = next(k for k, n in enumerate(notices) if n is not None)
     crossing = np.log(0.7 / 0.2) / 0.01
-    assert 10 * first + notices[first].steps == pytest.approx(crossing, rel=0.05)
+    due = [10 * k + n.steps for k, n in enumerate(notices) if n is not None and not n.confirmed]
+    assert len(due) >= 5
+    np.testing.assert_allclose(due, crossing, atol=1.2)  # the lag of descent behind this flow
+    assert all(abs(n.steps) > n.error > 0 for n in notices[first : first + 3])
 
 
 def test_slopes_are_those_of_displaced_networks():
