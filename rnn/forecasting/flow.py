@@ -19,10 +19,14 @@ from rnn.forecasting.optimizer import HeavyBall
 from rnn.models import Model, ModelPath, Rebuild
 from rnn.tasks import Task
 
-__all__ = ["FewSteps", "Flow", "flow", "loss_and_slope", "real_steps"]
+__all__ = ["FewSteps", "Flow", "Where", "flow", "loss_and_slope", "real_steps"]
 
-RTOL = 1e-3
+Where = Callable[[np.ndarray], "np.ndarray | None"]
+
+RTOL = 3e-4
+_LATER = 1e-3  # past the crossing, where stability limits the steps
 _SPACING = 10.0
+_STILL = 1e-3  # of the first gradient: next to a minimum the clock is the step again
 FEW = 50
 """With fewer steps than these to go they are taken one by one: descent lags its flow by about one."""
 
@@ -90,13 +94,16 @@ def flow(
     ahead: float,
     after: float,
     velocity: np.ndarray | None = None,
+    rtol: float = RTOL,
+    where: Where | None = None,
 ) -> Flow:
     """Follow the optimizer's own equation by a pair of orders 5 and 4 until ``after`` steps past the first crossing.
 
-    Plain descent is ``dθ/dn = −η ∇L``. It is late against that: along the way it loses ``½ ln |∇L(n)|/|∇L(0)|`` steps,
-    as the unit-time map of ``θ' = −η∇L`` is that of ``−η∇(L + η|∇L|²/4)`` (Barrett & Dherin 2021, arXiv:2009.11162).
-    The steps count with it. A heavy ball is ``dθ/dn = −η v``, ``dv/dn = ln m (v − ∇L/(1 − m))``, whose v relaxes by the
-    factor m in a step.
+    Plain descent is ``dθ/dn = −η ∇L``. Its speed runs away next to the bifurcation, and the solver's clock is the way
+    made, ``ds = ‖∇L‖/‖∇L(0)‖ dn``, along which it does not. Descent is late against the flow: along the way it loses
+    ``½ ln |∇L(n)|/|∇L(0)|`` steps, as the unit-time map of ``θ' = −η∇L`` is that of ``−η∇(L + η|∇L|²/4)`` (Barrett &
+    Dherin 2021, arXiv:2009.11162). The steps count with it. A heavy ball is ``dθ/dn = −η v``,
+    ``dv/dn = ln m (v − ∇L/(1 − m))``, whose v relaxes by the factor m in a step.
 
     Args:
         task: what is trained.
@@ -107,74 +114,115 @@ def flow(
         ahead: steps to look ahead at most.
         after: steps to go on after the first crossing.
         velocity: v of the heavy ball; settled unless given, zero at step 0.
+        rtol: of the solver.
+        where: ``flat ↦`` leading multipliers, ``None`` where the point is lost; by Newton's method unless given.
     """
-    found, where, count = Flow(), _Point(task, point), len(start)
-    seen: dict[str, float] = {}
-    m, start = descent.momentum, start.astype(np.float64)
-
-    def push(flat: np.ndarray) -> np.ndarray:
-        loss, slope = loss_and_slope(task, flat.astype(task.h0.dtype))
-        found.gradients += 1
-        seen["loss"] = float(loss)
-        return np.asarray(slope, np.float64)
-
-    def field_(_: float, y: np.ndarray) -> np.ndarray:
-        if not m:
-            return -descent.rate * push(y)
-        return np.concatenate([-descent.rate * y[count:], np.log(m) * (y[count:] - push(y[:count]) / (1 - m))])
-
-    y0, tolerance = start, RTOL * float(np.sqrt(np.mean(start**2))) * np.ones(count)
-    if m:
-        settled = push(start) / (1 - m)
-        v = (np.zeros(count) if at == 0 else settled) if velocity is None else velocity
-        y0 = np.concatenate([start, v])
-        tolerance = np.concatenate([tolerance, RTOL * np.full(count, max(np.sqrt(np.mean(settled**2)), 1e-12))])
-    solver = RK45(field_, 0.0, y0, ahead, rtol=RTOL, atol=tolerance)
-    first_speed = float(np.linalg.norm(solver.f[:count]))
-    values = where(start)
-    record(found, at, start, values, seen["loss"])
-    bend = -(first_speed**2) / descent.effective
+    found, where, count = Flow(), where or _Point(task, point), len(start)
+    descending = _Descent(task, descent, found, count)
+    y0, scale = descending.begin(start.astype(np.float64), velocity, at == 0)
+    solver = RK45(descending, 0.0, y0, np.inf, rtol=rtol, atol=rtol * scale)
+    values, size = where(y0[:count]), descending.size
+    record(found, at, y0[:count], values, descending.loss)
+    first, lag = size, 0.0
     while solver.status == "running" and values is not None:
         solver.step()
-        flat = solver.y[:count]
-        if solver.status == "failed" or not np.all(np.isfinite(flat)):
+        if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
             found.losses[-1] = float("nan")
             break
-        speed = float(np.linalg.norm(solver.f[:count]))
-        lag = 0.5 * np.log(speed / first_speed) if not m and speed > 0 < first_speed else 0.0
-        before, ends, bend = len(found.steps), (found.losses[-1], seen["loss"]), (bend, -(speed**2) / descent.effective)
-        _between(found, solver, where, ends, bend)
-        bend = bend[1]
-        values = where(flat)
-        if values is None:
-            found.lost = True
-            break
-        record(found, at + solver.t + lag, flat.copy(), values, seen["loss"])
-        # the lag grows along the step as the places between are counted
-        known = np.asarray(found.steps[before - 1 :])
-        drift = (found.steps[-1] - known[0]) / (solver.t - solver.t_old)
-        found.steps[before:-1] = list(known[0] + drift * (known[1:-1] - known[0]))
-        _events(found, solver, where, count, before - 1)
-        if found.steps[-1] > found.crossing + after:
+        size, last = descending.size, size
+        late = 0.5 * np.log(size / first) if not descent.momentum and size > 0 < first else 0.0
+        ends = (found.losses[-1], descending.loss), (descending.fall(last), descending.fall(size))
+        stretch = _Stretch(solver, at, (lag, late), ends, ahead)
+        lag = late
+        before, times = len(found.steps) - 1, [stretch.start]
+        for t in stretch.places():
+            flat = stretch.state(t)[:count]
+            values = where(flat)
+            if values is None:
+                found.lost = True
+                break
+            record(found, stretch.step(t), flat, values, float(stretch.loss(t)))
+            times.append(t)
+        _events(found, stretch, where, count, before, times)
+        if np.isfinite(found.crossing):
+            solver.rtol, solver.atol = max(rtol, _LATER), max(rtol, _LATER) * scale
+        if found.lost or found.steps[-1] > found.crossing + after or stretch.last:
             break
     return found
 
 
-def _between(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], ends: Any, slopes: Any) -> None:
-    """Places within the solver's last step, on its interpolant: three at most, ten steps apart at least.
+class _Descent:
+    """The right-hand side, of the parameters, the velocity where there is one, and the steps made.
 
-    The loss there is the cubic through its values and slopes ``−η‖∇L‖²`` at both ends.
+    Attributes:
+        size, loss: ``‖∇L‖`` and L where it was last evaluated: at the end of the solver's step, once that is accepted.
     """
-    pieces = min(3, int((solver.t - solver.t_old) // _SPACING))
-    within, count = solver.dense_output(), len(found.parameters[0])
-    loss = CubicHermiteSpline([solver.t_old, solver.t], ends, slopes)
-    start, first = found.steps[-1], solver.t_old
-    for k in range(1, pieces + 1):
-        t = first + k / (pieces + 1) * (solver.t - first)
-        flat = within(t)[:count]
-        values = where(flat)
-        if values is not None:
-            record(found, start + t - first, flat, values, float(loss(t)))
+
+    def __init__(self, task: Task, descent: HeavyBall, found: Flow, count: int) -> None:
+        self.task, self.descent, self.found, self.count = task, descent, found, count
+        self.size = self.loss = self.first = 0.0
+        self.known: tuple[np.ndarray, np.ndarray] | None = None  # the solver asks twice for its first
+
+    def begin(self, start: np.ndarray, velocity: np.ndarray | None, fresh: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The first state, and the size of each of its entries that tolerances are relative to."""
+        m, settled = self.descent.momentum, self._push(start) / (1 - self.descent.momentum)
+        self.first = self.size
+        parts, scales = [start], [np.full(self.count, np.sqrt(np.mean(start**2)))]
+        if m:
+            parts.append((np.zeros(self.count) if fresh else settled) if velocity is None else velocity)
+            scales.append(np.full(self.count, max(np.sqrt(np.mean(settled**2)), 1e-12)))
+        return np.concatenate([*parts, [0.0]]), np.concatenate([*scales, [1e3]])
+
+    def _push(self, flat: np.ndarray) -> np.ndarray:
+        if self.known is not None and np.array_equal(flat, self.known[0]):
+            return self.known[1]
+        loss, slope = loss_and_slope(self.task, flat.astype(self.task.h0.dtype))
+        self.found.gradients += 1
+        slope = np.asarray(slope, np.float64)
+        self.loss, self.size = float(loss), float(np.linalg.norm(slope))
+        self.known = flat.copy(), slope
+        return slope
+
+    def __call__(self, _: float, y: np.ndarray) -> np.ndarray:
+        m, rate, count = self.descent.momentum, self.descent.rate, self.count
+        slope = self._push(y[:count])
+        if m:
+            v = y[count:-1]
+            return np.concatenate([-rate * v, np.log(m) * (v - slope / (1 - m)), [1.0]])
+        pace = self.pace(self.size)
+        return np.concatenate([-rate * pace * slope, [pace]])
+
+    def pace(self, size: float) -> float:
+        """Steps in a unit of the solver's clock, where the gradient has a size."""
+        return 1 / (size / self.first + _STILL) if self.first and not self.descent.momentum else 1.0
+
+    def fall(self, size: float) -> float:
+        """The slope of the loss on the solver's clock; of a heavy ball, once its velocity has settled."""
+        return -self.descent.effective * self.pace(size) * size**2
+
+
+class _Stretch:
+    """One step of the solver: its interpolant, the steps of descent along it, and the loss, a cubic by its ends."""
+
+    def __init__(self, solver: Any, at: float, lags: tuple[float, float], ends: Any, ahead: float) -> None:
+        self.state, self.start, self.end = solver.dense_output(), solver.t_old, solver.t
+        first, made = (float(self.state(t)[-1]) for t in (solver.t_old, solver.t))
+        self.at, self.made, self.lags = at, (first, made), lags
+        self.loss = CubicHermiteSpline((solver.t_old, solver.t), *ends)
+        self.last = made >= ahead
+        if made > ahead:
+            over: Any = brentq(lambda t: self.state(t)[-1] - ahead, solver.t_old, solver.t, xtol=1e-9)
+            self.end = float(over)
+
+    def step(self, t: float) -> float:
+        """The step of training, with the lag of descent, linear within."""
+        made, (first, last) = float(self.state(t)[-1]), self.made
+        return self.at + made + float(np.interp(made, (first, last), self.lags))
+
+    def places(self) -> np.ndarray:
+        """Where to look: the end, and six places within at most, ten steps apart at least."""
+        pieces = min(6, int((self.step(self.end) - self.step(self.start)) // _SPACING))
+        return np.linspace(self.start, self.end, pieces + 2)[1:]
 
 
 def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None, loss: float) -> None:
@@ -185,11 +233,8 @@ def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None
     found.losses.append(loss)
 
 
-def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], count: int, first: int) -> None:
+def _events(found: Flow, stretch: _Stretch, where: Where, count: int, first: int, times: list[float]) -> None:
     """Locate crossings within the last step of the solver, on its own interpolant."""
-    places = np.asarray(found.steps[first:])
-    times = solver.t_old + (places - places[0]) / (places[-1] - places[0]) * (solver.t - solver.t_old)
-    within = solver.dense_output()
     for mode, name in enumerate(("crossing", "next_crossing")):
         moduli = np.array([abs(values[mode]) for values in found.moduli[first:]])
         over = np.flatnonzero((moduli[:-1] < 1) & (moduli[1:] >= 1))
@@ -198,11 +243,11 @@ def _events(found: Flow, solver: Any, where: Callable[[np.ndarray], Any], count:
         k = int(over[0])
 
         def gap(t: float, mode: int = mode) -> float:
-            values = where(within(t)[:count])
+            values = where(stretch.state(t)[:count])
             return float("nan") if values is None else abs(values[mode]) - 1
 
-        root: Any = brentq(gap, times[k], times[k + 1], xtol=1e-3)
-        setattr(found, name, float(np.interp(root, times, places)))
+        root: Any = brentq(gap, times[k], times[k + 1], xtol=1e-4 * (times[k + 1] - times[k]))
+        setattr(found, name, stretch.step(float(root)))
 
 
 @dataclass

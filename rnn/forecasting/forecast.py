@@ -77,6 +77,8 @@ def forecast(
             raise RefusedError(
                 "refused", f"the optimizer's flow is not known: {descent}; take plain descent or momentum"
             )
+        if task.train_readout:
+            raise RefusedError("refused", "the task trains its read-out too, whose motion no method here follows")
         view.begin(task, model, point)
         view.velocity = _velocity(source, task, at, descent)
         makers = {"flow": by_flow, "law": by_law, "twin": by_twin}

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from rnn.approach import LOST, Law, kind_of, law, settle, top_two
 from rnn.dynamics import bifurcations
-from rnn.forecasting.flow import FEW, Flow, flow, loss_and_slope, real_steps
+from rnn.forecasting.flow import FEW, Flow, Where, flow, loss_and_slope, real_steps
 from rnn.forecasting.optimizer import HeavyBall
 from rnn.forecasting.result import Forecast, passage
 from rnn.forecasting.twin import TwinRun, rotated_velocity, sharpness, small_states, train_twin, twin_of
@@ -21,6 +21,7 @@ from rnn.tasks import Task
 __all__ = ["by_flow", "by_law", "by_twin"]
 
 _RISE = 1e-6
+_TWIN_RTOL = 1e-3  # a twin is no better than that
 
 
 def by_flow(
@@ -116,11 +117,16 @@ def _stepwise(view: View, task: Task, start: np.ndarray, descent: HeavyBall) -> 
     return found
 
 
-def _vanilla(view: View, task: Task, model: Any, name: str) -> VanillaRNN:
+def _vanilla(task: Task, model: Any) -> VanillaRNN:
     if type(model) is not VanillaRNN:
-        raise RefusedError("refused", f"the {name} is for vanilla networks, not {type(model).__name__}; use the flow")
-    rest = np.asarray(task.h0)[:, task.outputs :]
-    if name == "twin" and np.any(rest != 0):
+        raise RefusedError("refused", f"the twin is for vanilla networks, not {type(model).__name__}; use the flow")
+    if not task.plain or task.reader is not None:
+        raise RefusedError(
+            "refused",
+            "the twin is for tasks without inputs or mask, whose first neurons are read out and compared by mean"
+            " squares; use the flow",
+        )
+    if np.any(np.asarray(task.h0)[:, task.outputs :] != 0):
         raise RefusedError(
             "refused", "initial states reach beyond the neurons that are read out, so that no few axes hold them"
         )
@@ -195,7 +201,7 @@ def by_twin(
     view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
 ) -> Forecast:
     """By a small network in the large one's place; see :mod:`rnn.forecasting.twin`."""
-    model = _vanilla(view, task, model, "twin")
+    model = _vanilla(task, model)
     r = task.outputs
     size = min(r + 6 * r if size is None else size, len(model.weight))
     run, small = _trained(view, task, model, descent, size, ahead, after)
@@ -227,7 +233,8 @@ def by_twin(
         return view.made("none ahead", f"within {ahead} steps the twin's multiplier comes to {last:.3f}", **facts)
     facts["kind"] = kind_of(run.moduli[int(np.argmin(np.abs(steps - facts["crossing"])))][0])
     fewer = max(size - 2 * r, r + 1)
-    other, _ = _trained(view, task, model, descent, fewer, int(1.5 * (facts["crossing"] - view.at)) + 50, 0)
+    far = int(1.5 * (facts["crossing"] - view.at)) + 50
+    other, _ = _trained(view, task, model, descent, fewer, far, 0)
     second = other.crossings[0]
     apart = abs(second - facts["crossing"]) if np.isfinite(second) else 0.5 * (facts["crossing"] - view.at)
     facts["error"] = max(view.error(facts["crossing"]), apart)
@@ -251,34 +258,51 @@ def _judged_twin(view: View, small: Task, run: TwinRun, facts: dict[str, Any]) -
 
 
 def _trained(
-    view: View, task: Task, model: VanillaRNN, descent: HeavyBall, size: int, ahead: int, after: int
+    view: View,
+    task: Task,
+    model: VanillaRNN,
+    descent: HeavyBall,
+    size: int,
+    ahead: int,
+    after: int,
 ) -> tuple[TwinRun, Task]:
     small, U = twin_of(task, model, size)
     velocity = None if view.velocity is None else rotated_velocity(model, view.velocity, U)
-    rebuild, dtype = Rebuild(small.student), task.h0.dtype
-    where = {"point": np.zeros(len(small.student.weight))}
-
-    def multipliers(flat: np.ndarray) -> np.ndarray | None:
-        point, slope, residual = settle(rebuild(flat), where["point"], dtype)
-        if not residual <= LOST * (1 + np.linalg.norm(point)):
-            return None
-        where["point"] = point
-        return top_two(slope)
-
-    run = None if after or view.past else _flowed(view, small, descent, ahead, velocity)
+    where = _multipliers(small)
+    run = None if after or view.past else _flowed(view, small, descent, ahead, velocity, where)
     if run is None:
         stop = ahead if view.past else after
-        run = train_twin(small, view.at, descent, multipliers, ahead, stop, velocity)
+        run = train_twin(small, view.at, descent, where, ahead, stop, velocity)
     view.small += run.gradients
     return run, small
 
 
-def _flowed(view: View, small: Task, descent: HeavyBall, ahead: int, velocity: np.ndarray | None) -> TwinRun | None:
+def _multipliers(small: Task) -> Where:
+    """``flat ↦`` leading multipliers of a twin: of its weights, or of its followed point where a bias moves that."""
+    rebuild, size = Rebuild(small.student), len(small.student.weight)
+    if small.student.bias is None:
+        return lambda flat: top_two(flat.reshape(size, size)) if np.all(np.isfinite(flat)) else None
+    kept = {"point": np.zeros(size)}
+
+    def multipliers(flat: np.ndarray) -> np.ndarray | None:
+        point, slope, residual = settle(rebuild(flat.astype(small.h0.dtype)), kept["point"], small.h0.dtype)
+        if not residual <= LOST * (1 + np.linalg.norm(point)):
+            return None
+        kept["point"] = point
+        return top_two(slope)
+
+    return multipliers
+
+
+def _flowed(
+    view: View, small: Task, descent: HeavyBall, ahead: int, velocity: np.ndarray | None, where: Where
+) -> TwinRun | None:
     """The twin's flow in place of its steps; ``None`` where the steps are few, or descent does not follow a flow."""
     flat = np.asarray(flatten(small.student), np.float64)
     if not _falls(small, flat, descent):
         return None
-    found = flow(small, flat, view.at, descent, np.zeros(len(small.student.weight)), float(ahead), 0.0, velocity)
+    nowhere = np.zeros(len(small.student.weight))
+    found = flow(small, flat, view.at, descent, nowhere, float(ahead), 0.0, velocity, _TWIN_RTOL, where)
     view.small += 2
     if found.crossing - view.at < FEW or not np.all(np.isfinite(found.losses)):
         view.small += found.gradients

@@ -194,6 +194,11 @@ def test_other_faults_are_a_status_with_a_sentence(trained):
     gate = rnn.GRU(jnp.zeros((48, N), jnp.float32), jnp.zeros(48, jnp.float32), jnp.zeros(N, jnp.float32))
     gated = rnn.Task(student=gate, h0=task.h0, targets=task.targets)
     assert "vanilla" in rnn.forecast(gate, gated, method="twin").detail
+    scored = rnn.Task(student=task.student, h0=task.h0, targets=task.targets, mask=jnp.ones(12, jnp.float32))
+    assert "without inputs or mask" in rnn.forecast(task.student, scored, method="twin").detail
+    reader = jnp.eye(N, dtype=jnp.float32)[:2]
+    learnt = rnn.Task(task.student, task.h0, task.targets, readout=reader, train_readout=True)
+    assert "trains its read-out" in rnn.forecast(task.student, learnt).detail
     wide = rnn.Task(student=task.student, h0=task.h0 + 1.0, targets=task.targets)
     assert "initial states" in rnn.forecast(task.student, wide, method="twin").detail
 
@@ -251,6 +256,8 @@ def test_descent_on_a_linear_bulk_commutes_with_the_basis():
     plain = rnn.Task(
         student=type(small.student)(task.student.weight, None, task.student.form, 2), h0=task.h0, targets=task.targets
     )
+    turned = rnn.Task(small.student, small.h0, small.targets)
+    assert float(small.loss(small.student)) == pytest.approx(float(turned.loss(small.student)), rel=1e-5)
     turned = real_steps(small, np.asarray(flatten(small.student)), HeavyBall(RATE, 0.0), 60)
     direct = real_steps(plain, np.asarray(flatten(plain.student)), HeavyBall(RATE, 0.0), 60)
     assert U.shape == (8, 8)
