@@ -41,11 +41,32 @@ class Candidate:
         m = self.map
         if not m.critical:
             return 1.0, 0.5
+        bent = any(self._acts(f.diff(x, y)) for f in m.steps for x in m.states for y in m.states)
+        return self._power(m.parameters[-1], bent), (1.0 if bent else 0.5)
+
+    @property
+    def further(self) -> tuple[float | None, ...]:
+        """The same p of the constants that are fitted too; ``None`` where the map has no critical values."""
+        m = self.map
+        if not m.critical:
+            return tuple(None for _ in m.parameters[:-1])
+        bent = self.exponents[1] == 1
+        return tuple(self._power(p, bent) if self._seen(p) else None for p in m.parameters[:-1])
+
+    def _power(self, parameter: sp.Symbol, bent: bool) -> float:
+        forced = any(self._acts(f.diff(parameter)) for f in self.map.steps)
+        return (2.0 if bent else 1.5) if forced else 1.0
+
+    def _seen(self, parameter: sp.Symbol) -> bool:
+        """Whether the parameter is a force or turns the multiplier, and not the coefficient of a higher term."""
+        m = self.map
+        slopes = [f.diff(parameter) for f in m.steps]
+        return any(self._acts(f) or any(self._acts(f.diff(x)) for x in m.states) for f in slopes)
+
+    def _acts(self, e: sp.Expr) -> bool:
+        m = self.map
         at = {s: m.critical[s] for s in (*m.states, *m.parameters)}
-        value = lambda e: abs(complex(sp.N(e.subs(at)))) > 1e-12  # noqa: E731
-        forced = any(value(f.diff(m.parameters[-1])) for f in m.steps)
-        bent = any(value(f.diff(x, y)) for f in m.steps for x in m.states for y in m.states)
-        return (2.0 if forced and bent else 1.5 if forced else 1.0), (1.0 if bent else 0.5)
+        return abs(complex(sp.N(e.subs(at)))) > 1e-12
 
 
 def candidates(laws: Any) -> list[Candidate]:

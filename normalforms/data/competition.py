@@ -1,34 +1,32 @@
-"""The competition of laws for data: each one's best fit, and its evidence."""
+"""The competition of laws for data: each one's best fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
-from scipy.stats import qmc
-from scipy.stats import t as student
 
 from normalforms.data.candidates import Candidate
 from normalforms.data.least_squares import EXPONENTS, Objective, Solution, minimise, names_of
 from normalforms.data.measurement import Measurement
 
-__all__ = ["Contender", "contend", "evidence", "null_evidence"]
+__all__ = ["HOPELESS", "ROUNDING", "Contender", "Opening", "opened", "refined"]
 
 Array = np.ndarray
 _FEW = 6  # nodes for the first trials
+_SEVERAL = 16  # the same of laws with further parameters
 _NODES = (10, 32)  # of the batch's Gauss rule; the whole batch where these do not do
 _AGREE = 1e-7  # of ln A, between the rule and the whole batch
 _SCALES = (0.5, 1.5, 4.0, 10.0, 25.0, 60.0)  # b Tᵖ max|x − x*| of the first trials
 _STATES = (2e-3, 7e-3, 0.02, 0.05, 0.12, 0.3, 0.8)  # c max|h|
+_FINE = ((1.5, 3.0, 5.0, 7.0, 10.0, 14.0, 25.0), tuple(np.geomspace(0.02, 1.2, 12)))  # of laws with further parameters
+_SHIFTS = (-1.8, -1.0, -0.4, 0.4, 1.0, 1.8)  # further parameters, in units of their scaling variables
 _REACH = 2.0  # largest c max|h|
-_ROUNDING = 1e-24  # squared residual per point below which data count as free of noise
-# What is known before the data: medians and spreads of ln(b Tᵖ max|x − x*|) and of ln(c h_rms T^q)
-_PRIOR = ((np.log(6.0), 1.0), (np.log(0.5), 1.0))
-_DRAWS = 96
-_FURTHER = 0.2  # prior odds of a law for each further parameter that it has
+ROUNDING = 1e-24  # squared residual per point below which data count as free of noise
+_FAR = 3.0  # ratio of sums of squares below which first trials rule out no law
+HOPELESS = 60.0  # of ln L behind the best: no more is found out about a law
 
 
 @dataclass(frozen=True)
@@ -74,29 +72,56 @@ class Contender:
     @property
     def variance(self) -> float:
         """Of a residual; floored at rounding."""
-        return max(self.cost, _ROUNDING * len(self.residual)) / self.freedom
+        return max(self.cost, ROUNDING * len(self.residual)) / self.freedom
 
     def solve(self, start: Array, basis: Array, **options: float) -> Solution:
         """Minima from other starts, along other directions."""
         return minimise(self.objective, start, basis, self.bounds, **options)
 
 
-def contend(
+@dataclass(frozen=True)
+class Opening:
+    """A law's first trials, on few initial states.
+
+    Attributes:
+        contender: the best of them.
+        starts: coordinates of the best few, shape (count, size), from which a refinement sets out.
+        settled: whether they were at rest.
+        gap: by how much the few states change the residuals there, as a root of a sum of squares.
+    """
+
+    contender: Contender
+    starts: Array = field(repr=False)
+    settled: bool
+    gap: float
+
+    def hopeless(self, least: float) -> bool:
+        """Whether the law is so far behind a sum of squares that no refinement brings it near."""
+        count = len(self.contender.residual)
+        floor = ROUNDING * count
+        sure = max(0.0, np.sqrt(self.contender.cost) - 2 * self.gap) ** 2
+        ratio = np.log(max(sure, floor)) - np.log(max(least, floor))
+        return bool(ratio > np.log(_FAR) and count / 2 * ratio > HOPELESS * (1 if self.settled else 2))
+
+
+def opened(
     candidate: Candidate, data: Measurement, exponents: bool = False, seeds: Sequence[Contender] = ()
-) -> Contender | None:
+) -> Opening | None:
     """The law's least squares from many starts; ``None`` where its orbits escape from every one of them.
 
     ``seeds`` are other laws' optima, from which laws that contain them start too.
     """
-    objective = _objective(candidate, data, _FEW)
+    extra = len(candidate.map.parameters) - 1
+    # a force parts the orbits of a batch, and a sum with such an edge has no short rule
+    objective = _objective(candidate, data, _SEVERAL if extra else _FEW)
     bounds = _bounds(objective, data)
-    free = [0, 1, 2] + ([3] if data.critical is None else []) + list(range(4, 4 + len(candidate.map.parameters) - 1))
+    free = [0, 1, 2] + ([3] if data.critical is None else []) + list(range(4, 4 + extra))
     if exponents:
         free += list(range(objective.size - len(EXPONENTS), objective.size))
-    starts = _starts(objective, data, candidate.exponents[0])
+    starts = _starts(objective, data, candidate)
     if starts is None:
         return None
-    starts = np.concatenate([starts, *_seeded(starts[:1], seeds, len(candidate.map.parameters) - 1)])
+    starts = np.concatenate([starts, *_seeded(starts[:1], seeds, extra)])
     free, blind = _told(objective, starts[0], free)
     if blind is not None and 2 not in free:
         starts[:, 0] += blind[0] * -starts[:, 2]
@@ -106,11 +131,19 @@ def contend(
     if not np.any(np.isfinite(found.cost)):
         return None
     order = np.argsort(found.cost)
-    starts = found.phi[[i for i in order[:2] if found.cost[i] < 3 * found.cost[order[0]] + 1e-20]]
-    whole = _objective(candidate, data, None)
+    near = found.phi[[i for i in order[:2] if found.cost[i] < 3 * found.cost[order[0]] + 1e-20]]
+    first = Contender(candidate, objective, tuple(free), *_at(found, int(order[0])), bounds, blind)
+    whole = _objective(candidate, data, None).residual(first.phi[None], False)[0][:, 0]
+    return Opening(first, near, not bool(found.moving[order[0]]), float(np.linalg.norm(whole - first.residual)))
+
+
+def refined(opening: Opening, data: Measurement) -> Contender | None:
+    """The optimum, on as many nodes as agree with the whole batch."""
+    c, starts = opening.contender, opening.starts
+    whole = _objective(c.candidate, data, None)
     for nodes in (*_NODES, None):
-        objective = whole if nodes is None else _objective(candidate, data, nodes)
-        found = minimise(objective, starts, basis, bounds, steps=30, tolerance=1e-7)
+        objective = whole if nodes is None else _objective(c.candidate, data, nodes)
+        found = minimise(objective, starts, c.basis, c.bounds, steps=30, tolerance=1e-7)
         best = int(np.argmin(found.cost))
         if not np.isfinite(found.cost[best]):
             continue
@@ -120,18 +153,12 @@ def contend(
             break
     if not np.any(np.isfinite(found.cost)):
         return None
-    polished = minimise(objective, starts, basis, bounds, steps=8, tolerance=1e-12)
-    return Contender(
-        candidate,
-        objective,
-        tuple(free),
-        polished.phi[0],
-        float(polished.cost[0]),
-        polished.residual[:, 0],
-        polished.jacobian[:, 0],
-        bounds,
-        blind,
-    )
+    polished = minimise(objective, starts, c.basis, c.bounds, steps=8, tolerance=1e-12)
+    return Contender(c.candidate, objective, c.free, *_at(polished, 0), c.bounds, c.blind)
+
+
+def _at(found: Solution, i: int) -> tuple[Array, float, Array, Array]:
+    return found.phi[i], float(found.cost[i]), found.residual[:, i], found.jacobian[:, i]
 
 
 def _seeded(pattern: Array, seeds: Sequence[Contender], extra: int) -> list[Array]:
@@ -165,7 +192,7 @@ def _bounds(objective: Objective, data: Measurement) -> tuple[Array, Array]:
     return low, high
 
 
-def _starts(objective: Objective, data: Measurement, power: float) -> Array | None:
+def _starts(objective: Objective, data: Measurement, candidate: Candidate) -> Array | None:
     """The few best of a grid of scales, critical values and further parameters."""
     x, longest = data.parameter, float(np.max(data.horizon))
     width = float(np.ptp(x))
@@ -174,8 +201,10 @@ def _starts(objective: Objective, data: Measurement, power: float) -> Array | No
     )
     rows = []
     extra = len(objective.map.parameters) - 1
-    for place, scale, state in product(places, _SCALES, _STATES):
+    scales, states = _FINE if extra else (_SCALES, _STATES)
+    for place, scale, state in product(places, scales, states):
         away = float(np.max(np.abs(x - place)))
+        power = candidate.exponents[0]
         row = np.zeros(objective.size)
         row[1], row[2], row[3] = np.log(scale / (away * longest**power)), np.log(state / data.reach), place
         rows.append(row)
@@ -183,11 +212,11 @@ def _starts(objective: Objective, data: Measurement, power: float) -> Array | No
     if extra:
         critical = objective.map.critical
         base = [float(critical[p]) if critical else 0.0 for p in objective.map.parameters[:-1]]
-        shifts = list(product((-1.0, 1.0), repeat=extra))
+        units = np.array([longest**-p if p is not None else 0.1 / longest for p in candidate.further])
+        shifts = list(product(_SHIFTS, repeat=extra))
         grid = np.concatenate([grid] * len(shifts))
         for k, signs in enumerate(shifts):
-            part = slice(k * len(rows), (k + 1) * len(rows))
-            grid[part, 4 : 4 + extra] = np.array(base) + 0.1 / longest * np.array(signs)
+            grid[k * len(rows) : (k + 1) * len(rows), 4 : 4 + extra] = np.array(base) + units * np.array(signs)
     r, _ = objective.residual(grid, slopes=False)
     if objective.additive:
         value = objective.log_model(grid, False)[0]
@@ -205,17 +234,24 @@ def _starts(objective: Objective, data: Measurement, power: float) -> Array | No
     fine = np.flatnonzero(np.isfinite(cost))
     if not len(fine):
         return None
-    order = fine[np.argsort(cost[fine])]
-    chosen = [int(order[0])]
-    for i in order[1:]:  # apart from one another, so that not all fall into one valley
-        if len(chosen) == (6 if data.critical is None or extra else 4):
+    apart = np.array([1, 1, 6 / width, *(1 / units if extra else []), 1, 1, 1])
+    if not extra:
+        return grid[_chosen(grid, fine[np.argsort(cost[fine])], apart, 6 if data.critical is None else 4)]
+    # where a force parts the orbits, A has spikes; the typical residual finds laws with the spikes at the wrong places
+    typical = np.sum(np.abs(r[:, fine] - np.median(r[:, fine], axis=0)), axis=0)
+    sides = [_chosen(grid, fine[np.argsort(v)], apart, 6) for v in (cost[fine], typical)]
+    return grid[list(dict.fromkeys([*sides[0], *sides[1]]))]
+
+
+def _chosen(grid: Array, order: Array, apart: Array, count: int) -> list[int]:
+    """The first of the order that lie apart from one another, so that not all fall into one valley."""
+    chosen: list[int] = []
+    for i in order:
+        if len(chosen) == count:
             break
-        if all(
-            np.max(np.abs(grid[i, 1:] - grid[j, 1:]) * [1, 1, 6 / width, *([1] * (objective.size - 4))]) > 1.2
-            for j in chosen
-        ):
+        if all(np.max(np.abs(grid[i, 1:] - grid[j, 1:]) * apart) > 1.2 for j in chosen):
             chosen.append(int(i))
-    return grid[chosen]
+    return chosen
 
 
 def _told(objective: Objective, start: Array, free: list[int]) -> tuple[list[int], Array | None]:
@@ -238,116 +274,3 @@ def _told(objective: Objective, start: Array, free: list[int]) -> tuple[list[int
     blind = np.zeros(objective.size)
     blind[free] = null / null[free.index(drop)]
     return [i for i in free if i != drop], blind
-
-
-# --- evidence -------------------------------------------------------------------------------------------------
-
-
-def evidence(contender: Contender, data: Measurement, points: float) -> float:
-    """``ln ∫ L(φ) π(φ) dφ``, noise level integrated out, by importance sampling about the most probable point.
-
-    ``L = Γ(n/2) RSS^{−n/2}`` with n = ``points``, the number of independent ones. Priors: ln a flat; ln b and ln c
-    normal about the values at which the window shows the transition; x* uniform over twice the window; further
-    parameters as one point's worth of information, and each of them divides the law's prior
-    odds by five. The draws are quasi-random and always the same.
-    """
-    c = contender
-    mean, spread = _prior(c, data)
-    sigma = np.sqrt(c.variance * len(c.residual) / points)
-    free = list(c.free)
-    rows = np.where(np.isfinite(spread[free]), sigma / spread[free], 0.0)
-    top = c.phi[free]
-    hessian = (c.jacobian.T @ c.jacobian) / sigma**2 + np.diag((rows / sigma) ** 2)
-    penalised = replace(c, objective=_Penalised(**vars(c.objective), mean=mean, rows=_full(rows, free, len(c.phi))))
-    found = penalised.solve(c.phi[None], c.basis, steps=8)
-    if np.isfinite(found.cost[0]):
-        top = found.phi[0, free]
-        hessian = (found.jacobian[:, 0].T @ found.jacobian[:, 0]) / sigma**2
-    values, vectors = np.linalg.eigh(hessian)
-    root = vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))
-    k, nu = len(free), 4.0
-    uniform = np.clip(qmc.Sobol(k + 1, seed=7).random(_DRAWS * 4 // 3 // 32 * 32), 1e-9, 1 - 1e-9)
-    draws = student.ppf(uniform[:, :k], nu)
-    phi = np.repeat(c.phi[None], len(draws), axis=0)
-    phi[:, free] = top + 1.2 * draws @ root.T
-    inside = np.all((phi >= c.bounds[0]) & (phi <= c.bounds[1]), axis=1)
-    r, _ = c.objective.residual(np.clip(phi, *c.bounds), slopes=False)
-    with np.errstate(all="ignore"):
-        rss = np.sum(r**2, axis=0)
-    fine = inside & np.isfinite(rss)
-    floor = _ROUNDING * len(c.residual)
-    log_l = gammaln(points / 2) - points / 2 * np.log(np.maximum(np.where(fine, rss, 1.0), floor))
-    log_prior = np.zeros(len(draws))
-    for i in free:
-        if np.isfinite(spread[i]):
-            log_prior += -0.5 * ((phi[:, i] - mean[i]) / spread[i]) ** 2 - np.log(spread[i] * np.sqrt(2 * np.pi))
-    if 3 in free:
-        log_prior -= np.log(2 * np.ptp(data.parameter))
-    log_q = np.sum(student.logpdf(draws, nu), axis=1) - k * np.log(1.2) - np.linalg.slogdet(root)[1]
-    log_l = log_l + np.log(_FURTHER) * (len(c.candidate.map.parameters) - 1)
-    terms = np.where(fine, log_l + log_prior - log_q, -np.inf)
-    return float(logsumexp(terms) - np.log(len(draws))) if np.any(fine) else -np.inf
-
-
-class _Penalised(Objective):
-    """An objective with the prior's rows appended."""
-
-    def __init__(self, mean: Array, rows: Array, **fields: object) -> None:
-        fields.pop("_", None)
-        super().__init__(**fields)  # type: ignore[arg-type]
-        object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "rows", rows)
-
-    def residual(self, phi: Array, slopes: bool = True) -> tuple[Array, Array | None]:
-        """Residuals of the data, then of the prior."""
-        r, j = super().residual(phi, slopes)
-        mean, rows = vars(self)["mean"], vars(self)["rows"]
-        held = np.flatnonzero(rows)
-        prior = (rows * (phi - mean))[:, held].T
-        r = np.concatenate([r, prior])
-        if j is None:
-            return r, None
-        jp = np.broadcast_to((np.eye(len(rows)) * rows)[held][:, None, :], (len(held), len(phi), len(rows)))
-        return r, np.concatenate([j, jp])
-
-
-def _full(values: Array, free: list[int], size: int) -> Array:
-    whole = np.zeros(size)
-    whole[free] = values
-    return whole
-
-
-def _prior(c: Contender, data: Measurement) -> tuple[Array, Array]:
-    """Means and spreads by coordinate; infinite where flat."""
-    size = len(c.phi)
-    mean, spread = np.zeros(size), np.full(size, np.inf)
-    longest = float(np.max(data.horizon))
-    away = (
-        float(np.ptp(data.parameter))
-        if data.critical is None
-        else float(np.max(np.abs(data.parameter - data.critical)))
-    )
-    (b, b_spread), (h, h_spread) = _PRIOR
-    p, q = c.candidate.exponents
-    mean[1], spread[1] = b - np.log(away * longest**p), b_spread
-    mean[2], spread[2] = h - np.log(np.sqrt(np.mean(data.initial**2)) * longest**q), h_spread
-    inverse = np.linalg.pinv(c.jacobian.T @ c.jacobian) * c.variance
-    for i in range(4, size):
-        if i in c.free:
-            k = c.free.index(i)
-            mean[i], spread[i] = c.phi[i], max(1e-12, np.sqrt(inverse[k, k] * len(c.residual)))
-    return mean, spread
-
-
-def null_evidence(data: Measurement, points: float) -> float:
-    """The same of a constant."""
-    y = (
-        data.amplification / np.sqrt(np.mean(data.amplification**2))
-        if data.noise == "additive"
-        else np.log(data.amplification)
-    )
-    w = data.weight
-    mean = np.sum(w * y) / np.sum(w)
-    rss = max(float(np.sum(w * (y - mean) ** 2)), _ROUNDING * data.count)
-    width = 0.5 * np.log(2 * np.pi * rss / (points * np.sum(w) * points / data.count))
-    return float(gammaln(points / 2) - points / 2 * np.log(rss) + width)

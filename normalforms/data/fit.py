@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.special import gammaln
 
 from normalforms.data.agreement import Agreement, compare
 from normalforms.data.candidates import Candidate, candidates
-from normalforms.data.competition import Contender, contend, evidence, null_evidence
+from normalforms.data.competition import Contender, Opening, opened, refined
+from normalforms.data.evidence import evidence, null_evidence, score
 from normalforms.data.goodness import Goodness, goodness, neighbours
 from normalforms.data.measurement import Measurement, measured
 from normalforms.data.profile import Combination, bootstrap_intervals, combinations, profile_intervals
@@ -21,7 +21,6 @@ from normalforms.data.verdict import verdict
 __all__ = ["Fit", "fit"]
 
 _LEVEL = 0.9
-_HOPELESS = 60.0  # of ln L behind the best: no evidence is computed
 _PLAUSIBLE = 0.003  # odds below which a class is left out of the reported set
 
 
@@ -257,7 +256,7 @@ def fit(
 
     Returns:
         A `Fit`. Odds are with equal prior odds of the classes, and scales that are a priori such that the window shows
-        the transition (`normalforms.data.competition.evidence`).
+        the transition (`normalforms.data.evidence.evidence`).
 
     Raises:
         ValueError: arrays that do not fit, that are not finite or not positive, fewer points than five, one parameter
@@ -276,14 +275,7 @@ def fit(
     given = candidates(laws)
     if exponents and len(np.unique(data.horizon)) < 2:
         raise ValueError("exponents=True needs several horizons; give horizon as an array with at least two values")
-    first: dict[str, Candidate] = {}
-    for candidate in given:
-        first.setdefault(candidate.law_class, candidate)
-    found: dict[str, Contender] = {}
-    for name, candidate in first.items():
-        result = contend(candidate, data, exponents, tuple(found.values()))
-        if result is not None:
-            found[name] = result
+    found = _competed(given, data, exponents)
     if not found:
         raise ValueError(
             f"no law among {', '.join(c.name for c in given)} describes the data: every orbit escapes, or none moves;"
@@ -293,14 +285,14 @@ def fit(
     pairs = neighbours(data.parameter, data.horizon)
     quality = _quality(least, data, pairs)
     points = max(data.count / quality.inflation, len(least.free) + 2.0)
-    scores = {k: _score(c, data, points, least.cost) for k, c in found.items()}
+    scores = {k: score(c, data, points, least.cost) for k, c in found.items()}
     top = max(scores, key=lambda k: scores[k])
     best = found[top]
     ahead = evidence(best, data, data.count) - null_evidence(data, data.count)
     quality = _quality(best, data, pairs)
     odds = {k: float(np.exp(v - scores[top])) for k, v in scores.items()}
     whole = sum(odds.values())
-    odds = {k: v / whole for k, v in odds.items()}
+    odds = {k: odds[k] / whole for k in sorted(odds, key=lambda k: -odds[k])}
     members = {k: [c.name for c in given if c.law_class == k] for k in odds}
     ranking = sorted(
         ((n, 2 * (scores[top] - scores[k]), odds[k] / len(members[k])) for k in odds for n in members[k]),
@@ -325,19 +317,28 @@ def fit(
     )
 
 
+def _competed(given: list[Candidate], data: Measurement, exponents: bool) -> dict[str, Contender]:
+    """The optimum of one law of each class; laws that cannot fit are left at their first trials."""
+    openings: dict[str, Opening] = {}
+    for candidate in given:
+        if candidate.law_class not in openings:
+            result = opened(candidate, data, exponents, [o.contender for o in openings.values()])
+            if result is not None:
+                openings[candidate.law_class] = result
+    found: dict[str, Contender] = {}
+    least = np.inf
+    for name, opening in sorted(openings.items(), key=lambda item: item[1].contender.cost):
+        result = opening.contender if opening.hopeless(least) else refined(opening, data)
+        if result is not None:
+            found[name], least = result, min(least, result.cost)
+    return found
+
+
 def _parameters(best: Contender, exponents: bool, data: Measurement) -> dict[str, float]:
     names, extra = best.names, len(best.candidate.map.parameters) - 1
     shown = [0, 1, 2] + ([3] if data.critical is None else []) + list(range(4, 4 + extra))
     shown += list(range(len(names) - 3, len(names))) if exponents else []
     return {names[i]: float(np.exp(best.phi[i]) if i < 3 else best.phi[i]) for i in shown}
-
-
-def _score(c: Contender, data: Measurement, points: float, least: float) -> float:
-    """ln evidence; of laws far behind the bound ``ln L`` alone, which is enough to rule them out."""
-    behind = points / 2 * np.log(max(c.cost, 1e-24 * data.count) / max(least, 1e-24 * data.count))
-    if behind > _HOPELESS:
-        return float(gammaln(points / 2) - points / 2 * np.log(c.cost))
-    return evidence(c, data, points)
 
 
 def _quality(c: Contender, data: Measurement, pairs: tuple[np.ndarray, np.ndarray]) -> Goodness:

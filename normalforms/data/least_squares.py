@@ -102,12 +102,14 @@ class Solution:
         cost: sums of squares, shape (trials,); infinite where no start had a number.
         residual: shape (count, trials).
         jacobian: by the free directions, shape (count, trials, k).
+        moving: trials that were not at rest after the last step, shape (trials,).
     """
 
     phi: Array
     cost: Array
     residual: Array
     jacobian: Array
+    moving: Array
 
 
 def minimise(
@@ -163,7 +165,7 @@ def minimise(
         done = (better & (gain < tolerance)) | (~better & (lam[live] > 1e4)) | (cost[live] < 1e-28 * r.shape[0])
         small = np.max(np.abs(step), axis=1) < 1e-10
         live = live[~(done | small)]
-    return Solution(phi, cost, r, j)
+    return Solution(phi, cost, r, j, np.isin(np.arange(len(phi)), live))
 
 
 def _cost(r: Array) -> Array:

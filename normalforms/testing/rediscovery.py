@@ -8,6 +8,7 @@ g the polynomials give the weights of ``T^b λ^{eT}``; and the weights as functi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,12 +19,13 @@ import mpmath as mp
 import sympy as sp
 
 from normalforms.formulas import symbols
+from normalforms.testing.modular import PRIMES, Ratio, lifted, ratio
 
 __all__ = ["Rediscovery", "RediscoveryError", "integer_relation", "rational", "rediscover"]
 
 _SPARE = 10  # digits that must be left over before a number counts as recognised
-_PRIME = 2**61 - 1
-_CHECKS = 3  # horizons, and parameters, that are not used but to check
+_CHECKS = 3  # horizons that are not used but to check
+_TESTED = (7, -11)  # parameters at which the answer is compared exactly
 
 
 class RediscoveryError(ValueError):
@@ -160,191 +162,161 @@ def _polynomial(
     values: Callable[[Any, int], Any], n: int, degree: int, count: int, digits: int, largest: int
 ) -> tuple[list[Fraction], float]:
     """Coefficients at one horizon, by a discrete Fourier transform on the unit circle, which loses no digits."""
-    with mp.workdps(digits + 10):
-        nodes = [mp.expjpi(mp.mpf(2 * k) / count) for k in range(count)]
-        half = [mp.mpc(values(nodes[k], n)) for k in range(count // 2 + 1)]
-        numbers = half + [mp.conj(half[count - k]) for k in range(count // 2 + 1, count)]  # real coefficients
-        size = max(1, *(abs(v) for v in numbers))
-        lost = float(mp.log10(size))
+    before, flint.ctx.dps = flint.ctx.dps, digits + 20
+    try:
+        with mp.workdps(digits + 10):
+            half = [mp.mpc(values(mp.expjpi(mp.mpf(2 * k) / count), n)) for k in range(count // 2 + 1)]
+        numbers = [flint.acb(_ball(v.real), _ball(v.imag)) for v in half]
+        numbers += [x.conjugate() for x in reversed(numbers[1 : (count + 1) // 2])]  # real coefficients
+        lost = max([0.0, *(float(mp.log10(abs(v))) for v in half if v)])
+        error = flint.arb(10) ** -int(digits - lost - 2)
         coefficients, left = [], float(digits)
-        transform = _transform(numbers, digits)
-        for j in range(count):
-            c = transform[j]
-            error = mp.mpf(10) ** -(digits - lost - 2)
+        for j, c in enumerate(flint.acb.dft(numbers)):
+            size = float((c / count).abs_upper())
             if j > degree:
-                if abs(c) > error:
-                    raise RediscoveryError(f"at T = {n} power {j} of g has {mp.nstr(c, 5)}, beyond the degree {degree}")
+                if size > float(error):
+                    raise RediscoveryError(f"at T = {n} power {j} of g has {size:.5g}, beyond the degree {degree}")
                 continue
-            sure = digits - lost - 3 + float(mp.log10(max(1, abs(c.real)))) if c.real else digits - lost - 3
-            found = Fraction(0) if abs(c) < error else rational(c.real, int(min(sure, digits)), largest)
-            if found is None or abs(c - mp.mpf(found.numerator) / found.denominator) > 100 * error:
-                raise RediscoveryError(
-                    f"at T = {n} the coefficient of g^{j} is no rational number: {mp.nstr(c.real, 20)}"
-                )
-            used = len(str(abs(found.numerator))) + len(str(found.denominator)) - 1
-            left = min(left, sure - used)
+            sure = digits - lost - 3 + max(0.0, math.log10(size) if size else 0.0)
+            found = _number(c / count, error, int(min(sure, digits)), largest)
+            if found is None:
+                text = (c / count).real.mid().str(20, radius=False)
+                raise RediscoveryError(f"at T = {n} the coefficient of g^{j} is no rational number: {text}")
+            left = min(left, sure - (len(str(abs(found.numerator))) + len(str(found.denominator)) - 1))
             if left < _SPARE:
                 raise RediscoveryError(
                     f"at T = {n} only {left:.0f} digits are left at g^{j}; give values of more than {digits} digits"
                 )
             coefficients.append(found)
-    return coefficients, left
-
-
-def _transform(numbers: Sequence[Any], digits: int) -> list[Any]:
-    """``(1/N) Σ_k v_k e^{−2πi jk/N}``."""
-    before, count = flint.ctx.dps, len(numbers)
-    flint.ctx.dps = digits + 20
-    try:
-        text = lambda x: mp.nstr(x, digits + 15, strip_zeros=False)  # noqa: E731
-        v = [flint.acb(text(mp.re(n)), text(mp.im(n))) for n in numbers]
-        w = [flint.acb(flint.fmpq(2 * k, count)).exp_pi_i() for k in range(count)]
-        found = []
-        for j in range(count):
-            c = sum((v[k] * w[(-j * k) % count] for k in range(count)), flint.acb(0)) / count
-            parts = [x.mid().str(digits + 15, radius=False) for x in (c.real, c.imag)]
-            found.append(mp.mpc(*map(mp.mpf, parts)))
-        return found
+        return coefficients, left
     finally:
         flint.ctx.dps = before
 
 
-def _at(polynomial: Sequence[Fraction], x: int) -> flint.fmpq:
-    total = flint.fmpq(0)
-    for c in reversed(polynomial):
-        total = total * x + flint.fmpq(c.numerator, c.denominator)
-    return total
+def _ball(x: Any) -> flint.arb:
+    """The number itself, without a radius."""
+    sign, man, exp, _ = x._mpf_
+    return flint.arb((-int(man) if sign else int(man), int(exp)))
+
+
+def _number(c: flint.acb, error: flint.arb, digits: int, largest: int) -> Fraction | None:
+    """The rational number that a coefficient is, up to a hundred times the error of the values."""
+    near = Fraction(int(c.real.mid().unique_fmpz() if c.real.mid().is_integer() else _nearest(c.real)))
+    if (c - int(near)).abs_upper() < error:
+        return near
+    man, exp = (int(k) for k in c.real.mid().man_exp())
+    with mp.workdps(digits + 5):
+        found = rational(mp.mpf((man, exp)), digits, largest)
+    if found is None:
+        return None
+    gap = c - flint.arb(flint.fmpq(found.numerator, found.denominator))
+    return found if gap.abs_upper() < 100 * error else None
+
+
+def _nearest(x: flint.arb) -> int:
+    man, exp = (int(k) for k in x.mid().man_exp())
+    return man << exp if exp >= 0 else (man + (1 << (-exp - 1))) >> -exp
 
 
 def _weights(
     polynomials: Mapping[int, Sequence[Fraction]], basis: Sequence[tuple[int, int]], factor: sp.Expr, g: sp.Symbol
 ) -> list[sp.Expr]:
-    """The rational functions r(g): solved exactly at integers, then each interpolated until two more nodes agree."""
-    horizons = sorted(polynomials)
-    used, spare = horizons[: len(basis)], horizons[len(basis) :]
+    """The rational functions r(g): solved and interpolated modulo primes, lifted, and checked exactly at two integers.
+
+    Raises:
+        RediscoveryError: the form does not produce the polynomials at the horizons that were not used.
+    """
     rate = sp.lambdify(g, factor, "math")
+    images: list[list[Ratio]] = []
+    for k, p in enumerate(PRIMES):
+        images.append(_image(polynomials, basis, rate, p))
+        found = [_lift([image[i] for image in images], PRIMES[: k + 1]) for i in range(len(basis))]
+        known = [f for f in found if f is not None]
+        if len(known) == len(basis) and all(_produces(polynomials, basis, known, rate, x) for x in _TESTED):
+            return [_expression(top, g) / _expression(bottom, g) for top, bottom in known]
+    raise RediscoveryError("no rational functions of g were found; allow more exponents or powers of T")
+
+
+def _image(
+    polynomials: Mapping[int, Sequence[Fraction]], basis: Sequence[tuple[int, int]], rate: Any, p: int
+) -> list[Ratio]:
+    """The weights as rational functions of g modulo a prime."""
+    horizons = sorted(polynomials)
+    residue = lambda c: c.numerator * pow(c.denominator, -1, p) % p  # noqa: E731
+    reduced = [flint.nmod_poly([residue(c) for c in polynomials[n]], p) for n in horizons]
     nodes: list[int] = []
-    samples: list[list[flint.fmpq]] = []
-    found: list[sp.Expr | None] = [None] * len(basis)
-    x, count = 2, 8
+    samples: list[list[int]] = []
+    found: list[Ratio | None] = [None] * len(basis)
+    x, count = 1, 16
     while any(f is None for f in found):
         while len(nodes) < count:
-            row = _solved(polynomials, basis, used, spare, x, int(rate(x)))
+            x += 1
+            if x > 4000:
+                raise RediscoveryError("no rational functions of g were found; allow more exponents or powers of T")
+            row = _solved(horizons, [int(q(x)) for q in reduced], basis, int(rate(x)) % p, p)
             if row is not None:
                 nodes.append(x)
                 samples.append(row)
-            x = -x if x > 0 else 1 - x
-            if x > 1000:
-                raise RediscoveryError("no rational functions of g were found; allow more exponents or powers of T")
         for k in range(len(basis)):
             if found[k] is None:
-                found[k] = _ratio(nodes, [row[k] for row in samples], g)
+                found[k] = ratio(nodes, [row[k] for row in samples], p)
         count = int(1.5 * count) + 4
     return [f for f in found if f is not None]
 
 
 def _solved(
-    polynomials: Mapping[int, Sequence[Fraction]],
-    basis: Sequence[tuple[int, int]],
-    used: Sequence[int],
-    spare: Sequence[int],
-    x: int,
-    rate: int,
-) -> list[flint.fmpq] | None:
-    """Weights at the integer x, checked at the horizons that were not used."""
-    row = lambda n: [flint.fmpq(n**b) * flint.fmpq(rate) ** (e * n) for b, e in basis]  # noqa: E731
-    matrix = flint.fmpq_mat(len(used), len(basis), [v for n in used for v in row(n)])
-    right = flint.fmpq_mat(len(used), 1, [_at(polynomials[n], x) for n in used])
+    horizons: Sequence[int], values: Sequence[int], basis: Sequence[tuple[int, int]], rate: int, p: int
+) -> list[int] | None:
+    """Weights at one parameter modulo a prime, checked at the horizons that were not used."""
+    size = len(basis)
+    rows = [[pow(n, b, p) * pow(rate, e * n, p) % p for b, e in basis] for n in horizons]
+    matrix = flint.nmod_mat(size, size, [v for row in rows[:size] for v in row], p)
     try:
-        solution = matrix.solve(right)
+        solution = matrix.solve(flint.nmod_mat(size, 1, list(values[:size]), p))
     except ZeroDivisionError:
         return None
-    weights = [solution[i, 0] for i in range(len(basis))]
-    for n in spare:
-        if sum((w * v for w, v in zip(weights, row(n), strict=True)), flint.fmpq(0)) != _at(polynomials[n], x):
+    weights = [int(solution[i, 0]) for i in range(size)]
+    for n, row, value in zip(horizons[size:], rows[size:], values[size:], strict=True):
+        if sum(w * v for w, v in zip(weights, row, strict=True)) % p != value:
             raise RediscoveryError(
-                f"the form found from T = {used[0]} … {used[-1]} is wrong at T = {n}: allow more exponents or powers"
+                f"the form found from T = {horizons[0]} … {horizons[size - 1]} is wrong at T = {n}: allow more"
+                " exponents or powers"
             )
     return weights
 
 
-def _ratio(nodes: Sequence[int], values: Sequence[flint.fmpq], g: sp.Symbol) -> sp.Expr | None:
-    """The rational function through the values; ``None`` where there are too few of them, or those to spare disagree.
-
-    Euclid's algorithm modulo a prime gives the denominator, whose coefficients are small; with it the numerator is an
-    ordinary interpolation. Exact values at all other nodes check both.
-
-    Source: Cauchy interpolation, von zur Gathen & Gerhard, *Modern Computer Algebra*, §5.8.
-    """
-    if not any(values):
-        return sp.Integer(0)
-    bottom = _denominator(nodes, values)
-    if bottom is None or any(bottom(flint.fmpq(x)) == 0 for x in nodes):
-        return None
-    products = [v * bottom(flint.fmpq(x)) for x, v in zip(nodes, values, strict=True)]
-    fit = len(nodes) - _CHECKS
-    top = _newton(nodes[:fit], products[:fit])
-    if top.degree() > fit - 3:
-        return None
-    if any(top(flint.fmpq(x)) != v for x, v in zip(nodes[fit:], products[fit:], strict=True)):
-        return None
-    return _expression(top, g) / _expression(bottom, g)
+def _lift(images: Sequence[Ratio], primes: Sequence[int]) -> tuple[flint.fmpq_poly, flint.fmpq_poly] | None:
+    """Numerator and denominator over the rational numbers, where the primes so far determine them."""
+    parts = []
+    for side in (0, 1):
+        if len({len(image[side]) for image in images}) > 1:
+            return None
+        found = [lifted(residues, primes) for residues in zip(*(image[side] for image in images), strict=True)]
+        if any(f is None for f in found):
+            return None
+        parts.append(flint.fmpq_poly([flint.fmpq(f.numerator, f.denominator) for f in found if f is not None]))
+    return parts[0], parts[1]
 
 
-def _denominator(nodes: Sequence[int], values: Sequence[flint.fmpq]) -> flint.fmpq_poly | None:
-    """Monic denominator of the simplest rational function through the values, by its image modulo a prime."""
-    p = _PRIME
-    m = flint.nmod_poly([1], p)
-    for x in nodes:
-        m = m * flint.nmod_poly([-x % p, 1], p)
-    residues = [int(v.p) * pow(int(v.q), -1, p) % p for v in values]
-    r0, r1 = m, _newton_modular(nodes, residues)
-    t0, t1 = flint.nmod_poly([0], p), flint.nmod_poly([1], p)
-    size, bottom = len(nodes), None
-    while r1.degree() >= 0:
-        if r1.degree() + t1.degree() < size:
-            size, bottom = r1.degree() + t1.degree(), t1
-        q, rest = divmod(r0, r1)
-        r0, r1, t0, t1 = r1, rest, t1, t0 - q * t1
-    if bottom is None or size + 2 + _CHECKS > len(nodes):
-        return None
-    lead = pow(int(bottom[bottom.degree()]), -1, p)
-    lifted = [_lifted(int(bottom[i]) * lead % p) for i in range(bottom.degree() + 1)]
-    return None if any(c is None for c in lifted) else flint.fmpq_poly(lifted)
-
-
-def _lifted(residue: int) -> flint.fmpq | None:
-    """The small rational number with this residue."""
-    bound = int((_PRIME // 2) ** 0.5)
-    r0, r1, t0, t1 = _PRIME, residue, 0, 1
-    while r1 > bound:
-        q = r0 // r1
-        r0, r1, t0, t1 = r1, r0 - q * r1, t1, t0 - q * t1
-    return flint.fmpq(r1, t1) if 0 < abs(t1) <= bound else None
-
-
-def _newton_modular(nodes: Sequence[int], residues: Sequence[int]) -> flint.nmod_poly:
-    p, table = _PRIME, list(residues)
-    for level in range(1, len(nodes)):
-        for i in range(len(nodes) - 1, level - 1, -1):
-            table[i] = (table[i] - table[i - 1]) * pow(nodes[i] - nodes[i - level], -1, p) % p
-    total = flint.nmod_poly([table[-1]], p)
-    for i in range(len(nodes) - 2, -1, -1):
-        total = total * flint.nmod_poly([-nodes[i] % p, 1], p) + flint.nmod_poly([table[i]], p)
-    return total
-
-
-def _newton(nodes: Sequence[int], values: Sequence[flint.fmpq]) -> flint.fmpq_poly:
-    table = list(values)
-    for level in range(1, len(nodes)):
-        for i in range(len(nodes) - 1, level - 1, -1):
-            table[i] = (table[i] - table[i - 1]) / (nodes[i] - nodes[i - level])
-    total = flint.fmpq_poly([table[-1]])
-    for i in range(len(nodes) - 2, -1, -1):
-        total = total * flint.fmpq_poly([-nodes[i], 1]) + table[i]
-    return total
+def _produces(
+    polynomials: Mapping[int, Sequence[Fraction]],
+    basis: Sequence[tuple[int, int]],
+    weights: Sequence[tuple[flint.fmpq_poly, flint.fmpq_poly]],
+    rate: Any,
+    x: int,
+) -> bool:
+    """Whether the form has exactly the polynomials' values at an integer, for all horizons."""
+    if any(bottom(x) == 0 for _, bottom in weights):
+        return False
+    numbers = [top(x) / bottom(x) for top, bottom in weights]
+    base = flint.fmpq(int(rate(x)))
+    for n, polynomial in polynomials.items():
+        exact = flint.fmpq_poly([flint.fmpq(c.numerator, c.denominator) for c in polynomial])(x)
+        if sum((w * n**b * base ** (e * n) for (b, e), w in zip(basis, numbers, strict=True)), flint.fmpq(0)) != exact:
+            return False
+    return True
 
 
 def _expression(p: flint.fmpq_poly, g: sp.Symbol) -> sp.Expr:
     coefficients = [sp.Rational(int(p[i].p), int(p[i].q)) for i in range(p.degree() + 1)]
-    return sp.Poly(list(reversed(coefficients)), g).as_expr()
+    return sp.Poly(list(reversed(coefficients)) or [0], g).as_expr()
