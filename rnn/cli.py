@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["analyze", "forecast", "reproduce"]
 
-_ANALYZE = ("paths", "cell", "activation", "leak", "layers", "input", "inputs", "states", "horizon")
+_ANALYZE = ("paths", "cell", "activation", "leak", "layers", "input", "inputs", "states", "horizon", "slow")
 _ANALYZE_HELP = """examples:
   normalforms analyze model.safetensors --activation relu
   normalforms analyze checkpoints/                     (steps are read from the names)
@@ -64,8 +65,10 @@ def analyze(commands: Any) -> None:
     parser.add_argument("--inputs", metavar="FILE", help="constant inputs to go through, .npy of shape (count, inputs)")
     parser.add_argument("--states", metavar="FILE", help="states to search from, .npy of shape (count, state)")
     parser.add_argument("--horizon", type=int, default=25, help="T of the kernel, in steps")
+    parser.add_argument("--slow", action="store_true", help="look for slow points and ghosts too")
     parser.add_argument("--devices", type=int, metavar="N", help="share the kernel's batch among N local devices")
     parser.add_argument("--out", default="analysis", help="output folder")
+    parser.add_argument("--resume", action="store_true", help="continue, or redraw, what the output folder holds")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON, and nothing else")
     parser.set_defaults(run=_analyze)
 
@@ -98,7 +101,7 @@ def _forecast(arguments: argparse.Namespace) -> int:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from rnn.studies import Settings, chosen, find, make
+    from rnn.studies import Settings, chosen, find
 
     only = None if arguments.only is None else arguments.only.split(",")
     try:
@@ -120,21 +123,62 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         devices=_devices(arguments),
         meter=_meter(arguments),
     )
-    try:
-        return _tell(make("reproduce", entries, settings, Path(arguments.out), "reproduction"), arguments)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"continue with: {shlex.join(again)}") from None
+    return _tell(_made("reproduce", entries, settings, arguments, "reproduction", again), arguments)
 
 
 def _analyze(arguments: argparse.Namespace) -> int:
-    from rnn.studies import Settings, chosen, make
+    meter = _meter(arguments)
+    if meter.live:
+        meter("starting", 0.0)  # JAX takes seconds to load
+    from rnn.studies import Settings, chosen
 
     settings = Settings(
+        out=Path(arguments.out) / "run",
+        resume=arguments.resume,
         devices=_devices(arguments),
-        meter=_meter(arguments),
+        meter=meter,
         options={name: getattr(arguments, name) for name in _ANALYZE},
     )
-    return _tell(make("analyze", chosen("analyze"), settings, Path(arguments.out), "analysis"), arguments)
+    again = ["normalforms", "analyze", *arguments.paths, "--out", arguments.out, "--resume"]
+    again += ["--slow"] if arguments.slow else []
+    for name in _ANALYZE[1:-1]:
+        value = getattr(arguments, name)
+        again += [] if value is None else [f"--{name}", str(value)]
+    try:
+        made = _made("analyze", chosen("analyze"), settings, arguments, "analysis", again)
+    except BaseException:
+        meter.close()  # what is said of it begins a line of its own
+        raise
+    _tell(made, arguments)
+    from rnn.studies.analysis import failed  # after the studies, which bring JAX with them
+
+    missed = failed(made.facts["models"])
+    if missed:
+        print(f"normalforms: the search failed: {'; '.join(missed)}", file=sys.stderr)
+    return 3 if missed else 0
+
+
+def _made(
+    command: str, entries: Any, settings: Any, arguments: argparse.Namespace, noun: str, again: list[str]
+) -> Made:
+    """The studies, made; an interruption and a full disk say how to go on.
+
+    Raises:
+        KeyboardInterrupt: with the command that continues.
+        OSError: with the reason and the remedy.
+    """
+    from rnn.studies import make
+
+    try:
+        return make(command, entries, settings, Path(arguments.out), noun)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"continue with: {shlex.join(again)}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"cannot write to --out {arguments.out}: {reason}; free some space or give another --out; what is finished "
+            f"is kept, continue with: {shlex.join(again)}"
+        ) from None
 
 
 def _tell(made: Made, arguments: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,8 @@ def bifurcations(
     until: float | None = None,
     tolerance: float = 1e-12,
     progress: Callable[[float], None] | None = None,
+    begun: Mapping[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> Any:
     """Follow fixed points and cycles along a path of models and find where multipliers cross the unit circle.
 
@@ -55,6 +57,8 @@ def bifurcations(
         until: last step to look at.
         tolerance: relative residual of the fixed points.
         progress: called with the share of the path that is done.
+        begun: what ``keep`` was given last in an earlier search of the same path, to go on with.
+        keep: called at every sample with what is known there, as data. Neither goes with several inputs ``x``.
 
     Returns:
         A :class:`Bifurcations`; a tuple of them, one for each input, where ``x`` has shape (count, inputs).
@@ -71,7 +75,7 @@ def bifurcations(
     if starts is None and trained is not None and trained.task.inputs is not None:
         starts = _visited(trained)
     options = {"periods": tuple(lengths), "every": every, "first": first, "starts": starts, "until": until}
-    options |= {"tolerance": tolerance, "progress": progress}
+    options |= {"tolerance": tolerance, "progress": progress, "begun": begun, "keep": keep}
     if inputs is not None:
         if x is not None:
             raise ValueError("give x, a constant input, or inputs, one period of a periodic one, not both")
@@ -94,13 +98,18 @@ def _along(
     until: float | None,
     tolerance: float,
     progress: Callable[[float], None] | None,
+    begun: Mapping[str, Any] | None,
+    keep: Callable[[dict[str, Any]], None] | None,
 ) -> Bifurcations:
     with jax.enable_x64(True):
         samples = sample_steps(path, every, until)
         search = Search(run, path, samples, starts, tolerance, periods)
-        search.begin()
-        for k in range(len(samples) - 1):
+        if begun is None:
+            search.begin()
+        for k in range(0 if begun is None else search.restore(begun), len(samples) - 1):
             search.cross(k)
+            if keep is not None:
+                keep(search.state(k + 1))
             if progress is not None:
                 progress((k + 1) / (len(samples) - 1))
             if first is not None and len(search.diagram.events) >= first:

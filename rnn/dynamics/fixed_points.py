@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import jax
@@ -129,6 +129,7 @@ def fixed_points(
     count: int = 256,
     key: int = 0,
     tolerance: float = 1e-14,
+    progress: Callable[[float], None] | None = None,
 ) -> FixedPoints:
     """Fixed points of ``model``, or every point of its cycles of exact period ``period``, stable or not.
 
@@ -151,6 +152,7 @@ def fixed_points(
         count: how many random starts.
         key: seed of the random starts.
         tolerance: relative residual at which a point is kept.
+        progress: called with about the share of the search that is done.
 
     Raises:
         ValueError: ``period`` is not a positive integer, ``starts`` has the wrong shape or values, or the model
@@ -163,13 +165,20 @@ def fixed_points(
     with jax.enable_x64(True):
         wide = float64(model)
         check_shape(wide, seeds.shape[1])
-        return _Search(wide, period, tolerance, key).run(seeds)
+        return _Search(wide, period, tolerance, key, progress or _unseen).run(seeds)
+
+
+def _unseen(_: float) -> None:
+    """Progress that nobody follows."""
 
 
 class _Search:
     """One search: the cycles found so far, each with its points, and how many starts were spent."""
 
-    def __init__(self, model: Model, period: int, tolerance: float, key: int) -> None:
+    def __init__(
+        self, model: Model, period: int, tolerance: float, key: int, progress: Callable[[float], None]
+    ) -> None:
+        self.progress = progress
         self.model = model
         self.period = period
         self.tolerance = tolerance
@@ -195,9 +204,11 @@ class _Search:
         self.budget.left = _WORK / (size**3 * self.period)
         few = self.budget.left < _USUAL * len(guesses)  # the best first, where not all can be paid for
         first = np.concatenate([guesses[2 * given :], guesses[: 2 * given]]) if few else guesses
+        self.progress(0.1)
         found = self.improve(whole, on, "from the ends of long simulations")
         found = self.improve(found, first, "from given or drawn states and their orbits")
-        for deflated in (False, True) * (_ROUNDS // 2):
+        for k, deflated in enumerate((False, True) * (_ROUNDS // 2)):
+            self.progress(0.6 + 0.3 * k / _ROUNDS)
             before = len(found)
             more = self.companions(found)
             if deflated and not self.piecewise:
@@ -205,6 +216,7 @@ class _Search:
             found = self.improve(found, more, "beside what was found", deflated=deflated and not self.piecewise)
             if deflated and len(found) == before:
                 break
+        self.progress(0.9)
         return self.complete(found, seeds[:given], late)
 
     def complete(self, found: np.ndarray, seeds: np.ndarray, late: np.ndarray) -> FixedPoints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,25 @@ class Search:
         check_shape(model, starts.shape[1])
         return starts[:: max(1, len(starts) // _PROBES)]
 
+    def state(self, k: int) -> dict[str, Any]:
+        """What is known at sample ``k``, as data from which :meth:`restore` goes on."""
+        draws = self.rng.bit_generator.state
+        known = {"branches": self.branches, "events": self.events, "unresolved": self.unresolved}
+        return known | {"sample": k, "samples": list(self.samples), "draws": draws}
+
+    def restore(self, state: Mapping[str, Any]) -> int:
+        """Go on from what :meth:`state` gave; the sample at which that was.
+
+        Raises:
+            ValueError: it is of a search at other samples.
+        """
+        if list(state["samples"]) != list(self.samples):
+            raise ValueError("the search to go on with stopped at other samples than this one does")
+        self.branches[:], self.events[:] = state["branches"], state["events"]
+        self.unresolved[:] = state["unresolved"]
+        self.rng.bit_generator.state = state["draws"]
+        return int(state["sample"])
+
     def begin(self) -> None:
         """The points and cycles at the first sample."""
         step = self.samples[0]
@@ -72,7 +92,8 @@ class Search:
         if len(found) == 0:
             if "NaN" in found.status:
                 raise ValueError(f"at step {step:g} {found.status}")
-            self.unresolved.append(f"no fixed point was found at step {step:g}: {found.status}")
+            why = "; ".join(map(str, found.continua)) or found.status
+            self.unresolved.append(f"no isolated fixed point was found at step {step:g}: {why}")
         ends = representatives(settle(model, self.probes))
         seeds = spread(self.probes) if self.small or len(ends) == 0 else ends
         for period in self.periods:

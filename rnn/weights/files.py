@@ -14,7 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-__all__ = ["Arrays", "read", "write"]
+__all__ = ["FOREIGN", "Arrays", "read", "write"]
 
 _META = "normalforms"
 _MOST = 2**26  # bytes that a member may unpack to whatever its compression
@@ -26,17 +26,18 @@ _RAW = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
 }
 _TORCH = (
-    "import numpy, torch; state = torch.load({name!r}, map_location='cpu', weights_only=True)\n"
+    "import numpy, torch; state = torch.load({name!r}, map_location='cpu', weights_only=True);\n"
     "numpy.savez({npz!r}, **{{k: v.float().numpy() for k, v in state.items()}})"
 )
 _KERAS = (
-    "import keras, numpy; model = keras.saving.load_model({name!r})\n"
+    "import keras, numpy; model = keras.saving.load_model({name!r});\n"
     "numpy.savez({npz!r}, **{{w.path: w.numpy() for w in model.weights}})"
 )
-_FOREIGN = {
+FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"), ("may hold code", _TORCH)),
     **dict.fromkeys((".h5", ".hdf5", ".keras"), ("is Keras' own", _KERAS)),
 }
+"""Suffixes of files that are not opened: why, and the lines that convert one."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def read(path: Path) -> Arrays:
     suffix = path.suffix.lower()
     if not path.is_file():
         raise ValueError(f"{path} is no file; give weights as .safetensors or .npz")
-    if suffix in _FOREIGN:
-        why, lines = _FOREIGN[suffix]
+    if suffix in FOREIGN:
+        why, lines = FOREIGN[suffix]
         lines = lines.format(name=path.name, npz=f"{path.stem}.npz")
         raise ValueError(f"{path} {why} and is not opened; convert it, where you trust it, by\n{lines}")
     try:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from normalforms.report import Meter, Report
 from rnn.models import ModelPath
-from rnn.weights import LoadReport, load_report
+from rnn.weights import FOREIGN, LoadReport, load_report
 
-__all__ = ["Checkpoints", "checkpoints", "find_files", "natural", "steps_of"]
+__all__ = ["Checkpoints", "checkpoints", "find_files", "fingerprint", "natural", "steps_of"]
 
 _KINDS = (".npz", ".safetensors")
 _NUMBER = re.compile(r"(\d+)")
@@ -63,6 +65,9 @@ def find_files(paths: Sequence[str]) -> list[Path]:
             inside = [
                 file for file in path.iterdir() if file.suffix.lower() in _KINDS and not file.name.startswith(".")
             ]
+            foreign = sorted(file for file in path.iterdir() if file.suffix.lower() in FOREIGN)
+            if not inside and foreign:
+                load_report(foreign[0])  # which says how to convert it
             if not inside:
                 raise ValueError(f"{path} holds no {' and no '.join(_KINDS)} file; name a folder of checkpoints")
             found |= dict.fromkeys(inside)
@@ -94,7 +99,12 @@ def steps_of(files: Sequence[Path]) -> tuple[np.ndarray, str]:
 
 
 def checkpoints(
-    paths: Sequence[str], *, inputs: np.ndarray | None = None, x: np.ndarray | None = None, **options: Any
+    paths: Sequence[str],
+    *,
+    inputs: np.ndarray | None = None,
+    x: np.ndarray | None = None,
+    progress: Meter | None = None,
+    **options: Any,
 ) -> Checkpoints:
     """Load the models that paths, folders and patterns name.
 
@@ -104,6 +114,7 @@ def checkpoints(
         paths: files, folders, patterns.
         inputs: held inputs to go through with one network, shape (count, inputs).
         x: one held input, shape (inputs,).
+        progress: shows how far it is.
         options: as for :func:`rnn.load`.
 
     Raises:
@@ -115,14 +126,20 @@ def checkpoints(
     loaded: list[LoadReport] = []
     kept: list[Path] = []
     skipped: dict[str, str] = {}
-    for file in files:
-        try:
-            loaded.append(load_report(file, x=x, **options))
-            kept.append(file)
-        except ValueError as error:
-            if len(files) == 1:
-                raise
-            skipped[str(file)] = str(error).splitlines()[0]
+
+    def read(report: Report) -> None:
+        for k, file in enumerate(files):
+            try:
+                loaded.append(load_report(file, x=x, **options))
+                kept.append(file)
+            except ValueError as error:
+                if len(files) == 1:
+                    raise
+                skipped[str(file)] = str(error).splitlines()[0]
+            report((k + 1) / len(files))
+
+    meter = Meter(quiet=True) if progress is None or len(files) == 1 else progress
+    meter.run("reading files", read)
     if not loaded:
         raise ValueError(f"none of {len(files)} files can be read; the first: {next(iter(skipped.values()))}")
     for one in loaded[1:]:
@@ -133,6 +150,15 @@ def checkpoints(
     steps, source = steps_of(kept)
     alone = len({file.parent for file in kept}) == 1
     return Checkpoints(tuple(loaded), tuple(file.name if alone else str(file) for file in kept), steps, source, skipped)
+
+
+def fingerprint(files: Iterable[str | Path]) -> str:
+    """How many files there are and what is in them, in a few characters."""
+    digest, count = hashlib.sha256(), 0
+    for file in files:
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
+        count += 1
+    return f"{count} file{'' if count == 1 else 's'}, {digest.hexdigest()[:12]}"
 
 
 def _along_inputs(files: Sequence[Path], inputs: np.ndarray, options: dict[str, Any]) -> Checkpoints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from normalforms.report import html as report
 from rnn.dynamics import Event
 from rnn.kernel import check_count
 from rnn.studies import Settings, Study
-from rnn.studies.analysis.checkpoints import Checkpoints, checkpoints
+from rnn.studies.analysis.checkpoints import Checkpoints, checkpoints, fingerprint
+from rnn.studies.analysis.facts import asides, branch_facts, point_facts, slow_facts, verdict
 from rnn.studies.analysis.figures import figure, kernel_figure, portraits
 from rnn.studies.analysis.study import Analysis, Kernel, analyze
 
@@ -40,18 +42,14 @@ def summary(found: Read) -> dict[str, Any]:
         {
             "name": a.names[k],
             "step": float(a.steps[k]),
-            "fixed_points": len(points),
-            "stable": int(np.sum(points.stable)),
-            "index_sum": points.index_sum,
-            "status": points.status,
-            "points": points.points.tolist(),
-            "multipliers": [[[z.real, z.imag] for z in row] for row in points.multipliers],
-            "residuals": points.residuals.tolist(),
             "stable_rank": float(ranks[k].value),
             "standard_error": float(ranks[k].standard_error),
+            **point_facts(points),
         }
         for k, points in zip(ends, a.points, strict=True)
     ]
+    for model, slow in zip(models, a.slow, strict=False):
+        model["slow"] = slow_facts(slow)
     events = a.events
     return {
         "models": models,
@@ -64,6 +62,7 @@ def summary(found: Read) -> dict[str, Any]:
             for k, r in ranks.items()
         ],
         "bifurcations": None if events is None else [_event(a, e) for e in events],
+        "branches": None if events is None else branch_facts(events),
         "unresolved": [] if events is None else list(events.unresolved),
         "kernels": [_kernel(event.step, kernel) for event, kernel in zip(events or (), a.kernels, strict=False)],
         "read": files.loaded[0].facts(),
@@ -109,18 +108,16 @@ def headline(found: Read) -> list[str]:
     lines = [_answer(facts), *found.files.loaded[0].lines]
     if len(found.analysis.names) > 1:
         lines.append(f"{len(found.analysis.names)} models, steps from {facts['steps_source']}")
-    lines += [f"search in {m['name']}: {m['status']}" for m in facts["models"] if m["status"] != "found"]
+    lines += asides(facts["models"])
+    lines += [f"search in {m['name']}: {m['search']}" for m in facts["models"]]
+    lines += [f"{name} in the output folder was damaged and is made again" for name in found.analysis.damaged]
     lines += [f"not resolved: {text}" for text in facts["unresolved"]]
     return lines + [f"skipped {name}: {why}" for name, why in facts["skipped"].items()]
 
 
 def _answer(facts: dict[str, Any]) -> str:
     models, events = facts["models"], facts["bifurcations"]
-    counts = " → ".join(str(m["fixed_points"]) for m in models)
-    stable = " → ".join(str(m["stable"]) for m in models)
-    if models[-1]["fixed_points"] == 0:
-        return "no fixed point was found, which says nothing of whether there is one: the search failed"
-    parts = [f"{counts} fixed points, {stable} stable"]
+    parts = [verdict(models)]
     if events is not None:
         told = [f"{spoken(e['kind'])} at step {e['step']:.6g}" for e in events]
         more = f" and {len(told) - 3} more" if len(told) > 3 else ""
@@ -139,13 +136,14 @@ def section(found: Read, images: Drawings) -> str:
     """The report's sections."""
     facts, a = summary(found), found.analysis
     rows = [
-        (m["name"], m["step"], m["fixed_points"], m["stable"], m["index_sum"], m["status"]) for m in facts["models"]
+        (m["name"], m["step"], m["fixed_points"], m["stable"], m["index_sum"], m["search"]) for m in facts["models"]
     ]
     parts = [
         report.section(
             "Fixed points",
             report.table(("model", "step", "fixed points", "stable", "index sum", "search"), rows),
             report.paragraph("An index sum other than 1 says that fixed points of a bounded map are missing."),
+            *map(report.paragraph, asides(facts["models"])),
             report.figure(images["analysis"], _caption(facts)),
             report.figure(images["portraits"], _PORTRAITS) if "portraits" in images else "",
             report.table(("point", "state (first entries)", "leading multipliers", "stable"), _point_rows(a)),
@@ -282,6 +280,7 @@ def _prepare(settings: Settings) -> Settings:
     layers = options["layers"]
     files = checkpoints(
         options["paths"],
+        progress=settings.meter,
         inputs=_array("--inputs", options["inputs"]),
         x=_vector(options["input"]),
         cell=options["cell"],
@@ -293,7 +292,13 @@ def _prepare(settings: Settings) -> Settings:
     size = files.loaded[0].size
     if states is not None and (states.ndim != 2 or states.shape[1] != size or not len(states)):
         raise ValueError(f"--states must hold an array of shape (count, {size}), got {states.shape}")
-    return replace(settings, options=options | {"files": files, "start": states})
+    told = {name: options[name] for name in _IDENTITY if options[name] is not None}
+    told |= {name: fingerprint([Path(options[name])]) for name in ("inputs", "states") if options[name] is not None}
+    identity = {"weights": fingerprint(one.path for one in files.loaded), "options": told}
+    return replace(settings, options=options | {"files": files, "start": states, "identity": identity})
+
+
+_IDENTITY = ("cell", "activation", "leak", "layers", "input", "horizon", "slow")
 
 
 def _vector(text: str | None) -> np.ndarray | None:
@@ -330,6 +335,8 @@ def _run(settings: Settings) -> Read:
         horizon=options["horizon"],
         devices=settings.devices,
         progress=settings.meter,
+        slow=options["slow"],
+        folder=settings.out,
     )
     return Read(files, found)
 
@@ -353,6 +360,7 @@ STUDY = Study(
         "steps_source",
         "stable_rank",
         "bifurcations",
+        "branches",
         "unresolved",
         "kernels",
         "read",

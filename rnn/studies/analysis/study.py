@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,15 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from normalforms.report import Meter, Report
-from rnn.dynamics import Bifurcations, Event, FixedPoints, bifurcations, fixed_points
+from rnn.dynamics import Bifurcations, Event, FixedPoints, SlowPoints, bifurcations, fixed_points, slow_points
 from rnn.kernel import Estimate, sntk
-from rnn.models import Model, ModelPath, partition, trajectory
+from rnn.models import Model, ModelPath, partition
 from rnn.restricted import Prediction, Sweep, predict, restrict
+from rnn.studies.analysis.pieces import Pieces
 
 __all__ = ["Analysis", "Kernel", "analyze"]
 
 
-_RANKS, _LONG = 9, 2_000  # models whose kernel is looked at; steps of a simulation that leads to an attractor
+_RANKS = 9  # models whose kernel is looked at
+_DRAWN = 128  # random states that are searched from beside those given
 _KERNELS, _COUNT = 3, 41  # events whose restricted kernel is predicted, and points of its curve
 
 
@@ -53,6 +56,8 @@ class Analysis:
         horizon: T of the kernel, in steps.
         batch: number of its initial states.
         starts: those states, shape (batch, state).
+        slow: slow points of the same models as ``points``, where they were asked for.
+        damaged: parts of an earlier analysis that could not be read and were made again.
     """
 
     names: tuple[str, ...]
@@ -65,6 +70,8 @@ class Analysis:
     horizon: int
     batch: int
     starts: np.ndarray
+    slow: tuple[SlowPoints, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def analyze(
@@ -79,6 +86,8 @@ def analyze(
     seed: int = 0,
     devices: Sequence[Any] | None = None,
     progress: Meter | None = None,
+    slow: bool = False,
+    folder: Path | None = None,
 ) -> Analysis:
     """Fixed points of the first and the last model, stable ranks on the way, and the bifurcations between all of them.
 
@@ -94,8 +103,12 @@ def analyze(
         seed: of the draw.
         devices: share those states among these devices, as in :func:`rnn.sntk`.
         progress: shows how far it is.
+        slow: look for slow points too.
+        folder: keeps every part as it is finished, and what it keeps already, of the same models and options, is not
+            made again; nothing is kept unless given.
 
     Raises:
+        OSError: the folder cannot be written to.
         ValueError: no model, models that differ in shape, or states that do not fit.
     """
     if not models or len(models) != len(names):
@@ -106,22 +119,37 @@ def analyze(
     h0 = np.random.default_rng(seed).normal(size=(batch, size)) if states is None else _checked(states, size)
     ends = models if path is None else (models[0], models[-1])
     dtype = jax.tree.leaves(partition(models[0])[0])[0].dtype
+    pieces = Pieces(folder, path)
+    seeds = None if states is None else np.concatenate([h0, np.random.default_rng(seed).normal(size=(_DRAWN, size))])
 
     def look(report: Report) -> list[FixedPoints]:
         found = []
         for k, model in enumerate(ends):
-            found.append(_search(model, size, None if states is None else h0, h0, dtype))
+            share = lambda done, k=k: report((k + done) / len(ends))  # noqa: E731
+            make = lambda model=model, share=share: fixed_points(model, seeds, size=size, progress=share)  # noqa: E731
+            found.append(pieces.part(f"points-{k}", make))
             report((k + 1) / len(ends))
         return found
 
     points = meter.run("fixed points", look)
+
+    def linger(report: Report) -> list[SlowPoints]:
+        found = []
+        for k, model in enumerate(ends):
+            make = lambda model=model: slow_points(model, None if states is None else h0, size=size)  # noqa: E731
+            found.append(pieces.part(f"slow-{k}", make))
+            report((k + 1) / len(ends))
+        return found
+
+    lingering = meter.run("slow points", linger) if slow else []
     ranked = sorted({round(k) for k in np.linspace(0, len(models) - 1, min(len(models), _RANKS))})
 
     def rank(report: Report) -> list[Estimate]:
         found = []
         for k, which in enumerate(ranked):
-            kernel = sntk(models[which], jnp.asarray(h0, dtype), horizon, devices=devices)
-            found.append(kernel.stable_rank())
+            found.append(
+                pieces.part(f"rank-{which}", lambda model=models[which]: _rank(model, h0, dtype, horizon, devices))
+            )
             report((k + 1) / len(ranked))
         return found
 
@@ -129,41 +157,51 @@ def analyze(
     events, kernels = None, []
     if path is not None:
         track = path
-        events = meter.run("bifurcations", lambda report: bifurcations(track, every=1, starts=h0, progress=report))
+        events = meter.run("bifurcations", lambda report: _followed(track, h0, pieces, report))
         some = events[:_KERNELS] if len(events) else []
 
         def predicted(report: Report) -> list[Kernel]:
             found = []
             for k, event in enumerate(some):
-                found.append(_kernel(event, h0, horizon))
+                found.append(_kernel(event, h0, horizon, pieces, k))
                 report((k + 1) / len(some))
             return found
 
         kernels = meter.run("restricted kernels", predicted) if some else []
-    return Analysis(
-        tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), events, tuple(kernels), horizon, len(h0), h0
-    )
+    rest = (events, tuple(kernels), horizon, len(h0), h0, tuple(lingering), tuple(pieces.damaged))
+    return Analysis(tuple(names), at, tuple(points), tuple(ranked), tuple(ranks), *rest)
 
 
-def _kernel(event: Event, h0: np.ndarray, horizon: int) -> Kernel:
+def _rank(model: Model, h0: np.ndarray, dtype: Any, horizon: int, devices: Sequence[Any] | None) -> Estimate:
+    return sntk(model, jnp.asarray(h0, dtype), horizon, devices=devices).stable_rank()
+
+
+def _followed(path: ModelPath, h0: np.ndarray, pieces: Pieces, report: Report) -> Bifurcations:
+    """The bifurcations along the path, kept at every sample."""
     try:
-        with jax.enable_x64(True):  # an event's model is in float64
-            sweep = restrict(event, h0=h0, horizon=horizon, count=_COUNT)
-            return Kernel(sweep, predict(sweep))
-    except ValueError as error:  # a bifurcation that has no law along that direction, or none yet
-        return Kernel(refused=str(error))
+        return bifurcations(
+            path,
+            every=1,
+            starts=h0,
+            progress=report,
+            begun=pieces.kept("path"),
+            keep=lambda state: pieces.keep("path", state, often=True),
+        )
+    finally:
+        pieces.flush()
 
 
-def _search(model: Model, size: int, starts: np.ndarray | None, h0: np.ndarray, dtype: Any) -> FixedPoints:
-    """Fixed points; where Newton finds none from afar, once more from where long simulations end."""
-    found = fixed_points(model, starts, size=size)
-    if len(found):
-        return found
-    ends = np.asarray(trajectory(model, jnp.asarray(h0, dtype), _LONG)[:, -64:], np.float64)
-    tried = np.concatenate([ends[:, -1], ends.mean(axis=1)])
-    tried = tried[np.all(np.isfinite(tried), axis=1)]
-    again = fixed_points(model, tried, size=size) if len(tried) else found
-    return again if len(again) else found
+def _kernel(event: Event, h0: np.ndarray, horizon: int, pieces: Pieces, k: int) -> Kernel:
+    def made() -> tuple[Sweep, Prediction] | str:
+        try:
+            with jax.enable_x64(True):  # an event's model is in float64
+                sweep = restrict(event, h0=h0, horizon=horizon, count=_COUNT)
+                return sweep, predict(sweep)
+        except ValueError as error:  # a bifurcation that has no law along that direction, or none yet
+            return str(error)
+
+    found = pieces.part(f"kernel-{k}", made)
+    return Kernel(refused=found) if isinstance(found, str) else Kernel(*found)
 
 
 def _checked(states: np.ndarray, size: int) -> np.ndarray:
