@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line, without the program's name; that of the process unless given.
 
     Returns:
-        0 ok, 1 failure, 2 bad input with one line on stderr, 3 a search that missed what there is, 130 interrupted. What
-        none of these is, a fault of the program, ends in its traceback.
+        0 ok, 1 failure, 2 bad input with one line on stderr, 3 a search that missed what there is, 130 interrupted.
+        What none of these is, a fault of the program, ends in its traceback.
     """
     try:
         arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))

@@ -72,8 +72,8 @@ class Continuum:
     def __str__(self) -> str:
         pairs = zip(self.extent, self.open, strict=True)
         lengths = [f"{'at least ' if more else ''}{length:.3g}" for length, more in pairs]
-        kind = "attracting " if self.stable else "repelling "
-        kind = kind if self.dimension < len(self.point) else ""  # nothing lies aside of it
+        kind = "attracting " if self.stable else "unstable "
+        kind = kind if self.dimension < len(self.point) else "all-filling "
         rest = "" if len(self.extent) == self.dimension else f" along {len(self.extent)} of {self.dimension} directions"
         return f"{kind}{self.name} of fixed points, {' × '.join(lengths)} long{rest}, drift at most {self.drift:.1e}"
 

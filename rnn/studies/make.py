@@ -97,7 +97,9 @@ def make(command: str, entries: Sequence[Entry], settings: Settings, out: Path, 
     began, meter = time.perf_counter(), settings.meter
     studies: dict[Entry, Study] = {entry: entry.study for entry in entries}
     ready = {entry: study.prepare(settings) for entry, study in studies.items()}
-    identity = {"preset": settings.preset, "seed": settings.seed} | dict(settings.options.get("identity", {}))
+    identity: dict[str, Any] = {"preset": settings.preset, "seed": settings.seed}
+    for asked in ready.values():
+        identity |= asked.options.get("identity", {})
     claim(out, noun, identity, resume=settings.resume)
     found: dict[Entry, Any] = {}
 

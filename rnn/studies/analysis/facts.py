@@ -96,13 +96,13 @@ def verdict(models: list[Mapping[str, Any]]) -> str:
     last = models[-1]
     if last["fixed_points"] == 0:
         if last["continua"]:
-            return f"no isolated fixed point, but a {last['continua'][0]['sentence']}"
+            return f"no isolated fixed point, but an {last['continua'][0]['sentence']}"
         if last["missed"]:
             return "no fixed point was found, though orbits stay bounded: there is one, and the search failed"
         return "no fixed point was found, which does not say that there is none: " + last["status"]
     counts = " → ".join(str(m["fixed_points"]) for m in models)
     stable = " → ".join(str(m["stable"]) for m in models)
-    lines = "".join(f", and a {one['sentence']}" for one in last["continua"][:1])
+    lines = "".join(f", and an {one['sentence']}" for one in last["continua"][:1])
     plural = "" if counts == "1" else "s"
     return f"{counts} fixed point{plural}, {stable} stable{lines}"
 
