@@ -19,28 +19,34 @@ import sympy as sp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "normalforms"))
 import random_maps
+import random_texts
 
 import normalforms as nf
 from normalforms.maps import parse_expression
 
-GOOD = ("right", "warned", "refused")
-
 
 def maps(count: int, points: int, longest: int, seed: int) -> int:
     """Random maps at random points; the number of faults."""
-    rng, tally, forms, faults = np.random.default_rng(seed), Counter(), Counter(), 0
-    start, slowest = time.process_time(), 0.0
-    for _ in range(count):
+    kinds, forms, faults, slowest, start = Counter(), Counter(), 0, 0.0, time.process_time()
+    for k in range(count):
+        rng = np.random.default_rng([seed, k])
         case = random_maps.case(rng)
-        for _ in range(points):
-            for verdict in random_maps.judged(case, rng, longest):
-                tally[verdict.status.split(":")[0]] += 1
-                forms[verdict.form.split("(")[0]] += 1
-                slowest = max(slowest, verdict.seconds)
-                if verdict.status not in GOOD or verdict.seconds > 5:
-                    faults += 1
-                    print(f"{verdict} ({verdict.seconds:.1f} s)", flush=True)
-    print(f"{sum(tally.values())} evaluations of {count} maps: {dict(tally)}; by form {dict(forms)}")
+        kinds[case.kind] += 1
+        verdicts = list(random_maps.judged(case, rng, longest, points))
+        if random_maps.averaged(case) and rng.random() < 0.5:
+            verdicts += random_maps.averages(case, rng)
+        for verdict in verdicts:
+            name = verdict.form.partition("(")[0].partition(",")[0]
+            forms[name, verdict.status.partition(":")[0]] += 1
+            slowest = max(slowest, verdict.seconds)
+            if verdict.status not in random_maps.GOOD or verdict.seconds > 5:
+                faults += 1
+                print(f"map {k}: {verdict}", flush=True)
+        if k % 50 == 49:
+            print(f"… {k + 1} maps, {forms.total()} evaluations, {faults} faults", flush=True)
+    for name in sorted({name for name, _ in forms}):
+        print(f"{name:30}", {status: n for (form, status), n in sorted(forms.items()) if form == name})
+    print(f"{forms.total()} evaluations of {count} maps {dict(kinds)}: {faults} faults")
     print(f"slowest {slowest:.2f} CPU s, {time.process_time() - start:.0f} CPU s in all")
     return faults
 
@@ -49,8 +55,8 @@ def texts(count: int, seed: int) -> int:
     """Random texts for the parser; the number of faults."""
     rng, tally, faults, slowest = random.Random(seed), Counter(), 0, 0.0
     symbols = sp.symbols("x r", real=True)
-    for _ in range(count):
-        text, start = random_maps.text(rng), time.process_time()
+    for k in range(count):
+        text, start = random_texts.text(rng), time.process_time()
         try:
             parse_expression(text, symbols)
             tally["read"] += 1
@@ -59,22 +65,24 @@ def texts(count: int, seed: int) -> int:
         except Exception as error:
             tally[type(error).__name__] += 1
             faults += 1
-            print(f"{type(error).__name__}: {text}", flush=True)
+            print(f"{type(error).__name__}: {text!r}", flush=True)
         seconds = time.process_time() - start
         slowest = max(slowest, seconds)
         if seconds > 1:
             faults += 1
-            print(f"{seconds:.1f} s: {text}", flush=True)
+            print(f"{seconds:.1f} s: {text!r}", flush=True)
+        if k % 100_000 == 99_999:
+            print(f"… {k + 1} texts, {faults} faults", flush=True)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{count} texts: {dict(tally)}; slowest {slowest:.2f} CPU s; {memory:.0f} MB")
-    return faults
+    return faults + (memory > 200)
 
 
 def main() -> int:
     """Run both, and say whether all was well."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--maps", type=int, default=300)
-    parser.add_argument("--points", type=int, default=15)
+    parser.add_argument("--points", type=int, default=4)
     parser.add_argument("--longest", type=int, default=10_000)
     parser.add_argument("--texts", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -20,7 +20,7 @@ import numpy as np
 from flint import arb, arb_mat
 
 from normalforms.forms.enclosure.balls import Ball, Mpf, to_ball
-from normalforms.forms.enclosure.step import beyond, box_step, escape_radius, point_step
+from normalforms.forms.enclosure.step import beyond, box_step, escape_radius, point_step, power
 from normalforms.maps import Map
 
 __all__ = ["box_gram"]
@@ -178,7 +178,7 @@ class _Walk:
                 e = a * p + b
                 self.centre_gram[e] += sum((s[i * p + a] * s[i * p + b] for i in range(n)), arb(0))
                 for i in range(n):
-                    self.gram[e] += self.full[i, a] ** 2 if a == b else self.full[i, a] * self.full[i, b]
+                    self.gram[e] += power(self.full[i, a], 2) if a == b else self.full[i, a] * self.full[i, b]
                     for k in range(q):
                         self.slope[e][k] += H[i, a * q + k] * dual[i, b] + J[i, a] * steep[i, b * q + k]
 

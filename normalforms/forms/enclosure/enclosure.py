@@ -14,7 +14,7 @@ from flint import arb, ctx
 
 from normalforms.forms.enclosure.balls import Ball, Input, read, to_ball
 from normalforms.forms.enclosure.box import box_gram
-from normalforms.forms.enclosure.step import beyond, escape_radius, point_step
+from normalforms.forms.enclosure.step import beyond, escape_radius, point_step, power
 from normalforms.formulas import check_horizon
 from normalforms.maps import Map
 
@@ -84,7 +84,7 @@ def _top(gram: Gram, count: int) -> arb:
     if count == 1:
         return gram[0]
     a, b, _, d = gram
-    return (a + d + ((a - d) ** 2 + 4 * b**2).sqrt()) / 2
+    return (a + d + (power(a - d, 2) + 4 * power(b, 2)).sqrt()) / 2
 
 
 def _enclose(
@@ -147,4 +147,4 @@ def _iterate(
 
 def _dot(s: Sequence[arb], a: int, b: int, p: int) -> arb:
     pairs = zip(s[a::p], s[b::p], strict=True)
-    return sum((x * y if a != b else x**2 for x, y in pairs), arb(0))
+    return sum((x * y if a != b else power(x, 2) for x, y in pairs), arb(0))

@@ -11,7 +11,7 @@ from flint import arb, fmpq
 
 from normalforms.maps import Map
 
-__all__ = ["beyond", "box_step", "constant", "escape_radius", "point_step"]
+__all__ = ["beyond", "box_step", "constant", "escape_radius", "point_step", "power"]
 
 _FUNCTIONS: dict[str, Callable[[arb], arb]] = {
     name: getattr(arb, name)
@@ -33,6 +33,14 @@ _SEVERAL: dict[str, Callable[..., arb]] = {
     "Max": lambda *values: reduce(lambda a, b: a.max(b), map(arb, values)),
     "Min": lambda *values: reduce(lambda a, b: a.min(b), map(arb, values)),
 }
+
+
+def power(x: arb, n: int) -> arb:
+    """``xⁿ``; python-flint's own power of a ball around zero is no number."""
+    if n < 1 or not x.contains(0):
+        return x**n
+    factor = abs(x) if n % 2 == 0 else x
+    return reduce(lambda a, b: a * b, [factor] * n)
 
 
 def beyond() -> arb:
@@ -64,10 +72,10 @@ def constant(expr: Any) -> arb:
             product *= constant(factor)
         return product
     if isinstance(expr, sp.Pow):
-        base, power = expr.args
-        if isinstance(power, sp.Integer):
-            return constant(base) ** int(power)
-        return constant(base) ** constant(power)
+        base, exponent = expr.args
+        if isinstance(exponent, sp.Integer):
+            return power(constant(base), int(exponent))
+        return constant(base) ** constant(exponent)
     name = type(expr).__name__
     if name in _FUNCTIONS and len(expr.args) == 1:
         return _FUNCTIONS[name](constant(expr.args[0]))
@@ -77,6 +85,7 @@ def constant(expr: Any) -> arb:
 
 
 Compiled = Callable[..., Any]
+_POWER = sp.Function("f_power")
 
 
 def _compile(inputs: list[Any], results: list[Any]) -> Compiled:
@@ -86,7 +95,7 @@ def _compile(inputs: list[Any], results: list[Any]) -> Compiled:
     plain = sp.lambdify(
         [*inputs, *constants.values()],
         results,
-        modules=[_FUNCTIONS | {f"f_{n}": f for n, f in (_FUNCTIONS | _SEVERAL).items()}],
+        modules=[_FUNCTIONS | {f"f_{n}": f for n, f in (_FUNCTIONS | _SEVERAL).items()} | {_POWER.__name__: power}],
         cse=True,
     )
     numbers = tuple(constants)
@@ -110,11 +119,11 @@ def _prepare(expr: Any, constants: dict[Any, sp.Symbol]) -> Any:
     if isinstance(expr, (sp.Add, sp.Mul)):
         return expr.func(*parts)
     if isinstance(expr, sp.Pow):
-        power = expr.args[1]
-        if isinstance(power, sp.Integer):
-            return parts[0] ** power
-        if isinstance(power, sp.Rational) and power.q == 2:
-            return sp.Function("sqrt")(parts[0]) ** int(power.p)
+        exponent = expr.args[1]
+        if isinstance(exponent, sp.Integer):
+            return _POWER(parts[0], exponent)
+        if isinstance(exponent, sp.Rational) and exponent.q == 2:
+            return _POWER(sp.Function("sqrt")(parts[0]), exponent.p)
         raise ValueError(f"{expr} has no ball arithmetic; exponents are integers or halves of them")
     name = type(expr).__name__
     if name in _SEVERAL or (name in _FUNCTIONS and name in ("Heaviside", "DiracDelta")):

@@ -285,6 +285,20 @@ def _slope(step: sp.Expr, parameter: sp.Symbol, state: sp.Symbol) -> Callable[..
     return sp.lambdify((parameter, state), step.diff(parameter), "numpy")
 
 
+_FACTORED = 3
+"""Degree of a map whose second iterate, of degree 9, is factored at once; that of a quartic may take minutes."""
+
+
+def _cycle_factors(step: sp.Expr, h: sp.Symbol, g: sp.Symbol) -> list[tuple[sp.Expr, int]]:
+    """Factors of ``f(f(h)) − h``."""
+    top, bottom = sp.fraction(sp.together(step))
+    if not (top.is_polynomial(h, g) and bottom.is_polynomial(h, g)):
+        return []
+    if max(sp.degree(top, h), sp.degree(bottom, h)) > _FACTORED:
+        return []
+    return sp.factor_list(sp.numer(sp.together(step.subs(h, step) - h)), h, g)[1]
+
+
 def _two_cycle(form: Local, growth: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """``b`` and ``w²/(growth − 1)`` of the points ``h* ± w + b w²`` of the new cycle of period 2.
 
@@ -294,8 +308,7 @@ def _two_cycle(form: Local, growth: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     m, (g, h) = form.map, (form.map.parameters[0], form.map.states[0])
     critical = dict(m.critical)
     step = m.steps[0]
-    numerator = sp.numer(sp.together(step.subs(h, step) - h))
-    factors = sp.factor_list(numerator, h, g)[1] if numerator.is_polynomial(h, g) else []
+    factors = _cycle_factors(step, h, g)
     for factor, _ in factors:
         if sp.degree(factor, h) == 2 and factor.subs({h: critical[h], g: critical[g]}) == 0:
             top, middle, last = sp.Poly(factor, h).all_coeffs()

@@ -8,6 +8,7 @@ import pytest
 import sympy as sp
 from flint import arb, ctx
 
+import normalforms as nf
 from normalforms import (
     Map,
     cusp,
@@ -363,3 +364,13 @@ def test_random_cases_of_the_cusp_and_of_the_planar_map():
         for ball, truth in zip(balls, truths, strict=True):
             assert ball.contains(truth), (g, start, beta, horizon)
             assert ball.relative_radius <= 1e-15
+
+
+def test_balls_around_zero_have_powers():
+    """0.6·4 − 0.8·3 is zero only to rounding, as is h − 0.6 at h = 0.6: squares of such balls are numbers."""
+    turn = nf.parse_map(("r*(0.6*x - 0.8*y)", "r*(0.8*x + 0.6*y)"), state=("x", "y"), parameter="r")
+    ball = nf.amplification(turn).enclosure(1, (4, 3), 20)
+    assert ball.contains(25 * sum(t * t for t in range(1, 21)))
+    assert ball.relative_radius < 1e-15
+    still = nf.parse_map("r*(x - 0.6) + (x - 0.6)^3 + 0.6", state="x", parameter="r")
+    assert nf.amplification(still).enclosure(1, "0.6", 20).rad < 1e-300
