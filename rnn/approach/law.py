@@ -45,14 +45,25 @@ _ASTRAY = 0.35  # of the way that a visited network may lie off its place
 
 
 @eqx.filter_jit
-def _push(loss: Callable[[Any], Any], model: Model, point: Array, jacobian: Array, parts: list[Array]) -> Any:
-    """Loss, its flat gradient, and ``v = −⟨∇L, ∇ρ⟩`` with the fixed point moving."""
+def _push(
+    loss: Callable[[Any], Any],
+    each: Callable[[Any], Any] | None,
+    model: Model,
+    point: Array,
+    jacobian: Array,
+    parts: list[Array],
+) -> Any:
+    """Loss, its flat gradient, ``v = −⟨∇L, ∇ρ⟩`` with the fixed point moving, and its variance over samples."""
     parameters, rest = partition(model)
     value, gradient = jax.value_and_grad(lambda p: loss(eqx.combine(p, rest)))(parameters)
     rise = jax.grad(modulus_at)(parameters, rest, point, jacobian, parts, 1.0)
     leaves = Leaves.of(parameters)
     flat, uphill = leaves.flatten(gradient), leaves.flatten(rise)
-    return value, flat, -jnp.vdot(flat, uphill)
+    scatter = jnp.asarray(jnp.nan, flat.dtype)
+    if each is not None:
+        slopes = jax.jvp(lambda p: each(eqx.combine(p, rest)), (parameters,), (rise,))[1]
+        scatter = jnp.var(slopes)
+    return value, flat, -jnp.vdot(flat, uphill), scatter
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Law:
         speeds: v, the growth of ρ per step at unit rate.
         sizes: ``‖∇L‖``.
         losses: L.
+        scatters: variance of the samples' own v; ``nan`` unless they were given.
         astray: the multiplier does not grow as descent would have it: the law does not hold.
     """
 
@@ -71,6 +83,7 @@ class Law:
     speeds: np.ndarray
     sizes: np.ndarray
     losses: np.ndarray
+    scatters: np.ndarray
     astray: bool = False
 
     @property
@@ -119,6 +132,27 @@ class Law:
         delay = momentum / (1 - momentum) * np.log(self.sizes[-1] / self.sizes[0])
         return float(max(abs(fewer[0] - self.steps(rate, momentum)), abs(delay)))
 
+    def spread(self, rate: float, batch: int) -> tuple[float, float]:
+        """By how much minibatches delay the crossing on average, and the standard deviation of its step.
+
+        A step that sees b random samples kicks ρ by ``η σ/√b``, ``σ²(ρ)`` the variance of the samples' v. Kicks are
+        independent, and each changes the time to go, ``∫dρ/(ηv)``, so that
+
+            Var n = (1/ηb) ∫ σ²/v³ dρ,      ⟨n⟩ − n = (1/2b) ∫ σ² v'/v³ dρ.
+
+        Args:
+            rate: η of plain descent.
+            batch: b, drawn with replacement; epochs, in which every sample comes once, scatter less.
+        """
+        if not self.open:
+            return float("nan"), float("inf")
+        at = self.moduli
+        speed, noise = (Polynomial.fit(at, np.log(values), len(at) - 1) for values in (self.speeds, self.scatters))
+        places = at[0] + (1 - at[0]) * (1 + _POINTS) / 2
+        weights = _WEIGHTS * (1 - at[0]) / 2 * np.exp(noise(places) - 3 * speed(places))
+        bend = speed.deriv()(places) * np.exp(speed(places))
+        return float(weights @ bend / (2 * batch)), float(np.sqrt(np.sum(weights) / (rate * batch)))
+
     def _times(self, places: np.ndarray, rate: float, momentum: float, kept: Any) -> np.ndarray:
         at = self.moduli[kept]
         speed, size = (Polynomial.fit(at, np.log(values[kept]), len(at) - 1) for values in (self.speeds, self.sizes))
@@ -129,7 +163,7 @@ class Law:
         return (half * np.exp(-speed(inside))) @ _WEIGHTS / rate + lag
 
 
-def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray) -> Law:
+def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray, each: Callable[[Any], Any] | None = None) -> Law:
     """Visit the networks on the way from ``model`` to its bifurcation.
 
     It stops at the first that is not pushed on, that lies far from its place on the way, or that has lost its point.
@@ -138,10 +172,11 @@ def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray) -> Law:
         loss: what training lowers, a function of the model. Keep one function: each new one is compiled.
         model: the network as it is.
         point: the followed fixed point, or a place near it, shape (state,).
+        each: the losses of the samples, shape (samples,), whose mean is ``loss``; for `Law.spread`.
     """
-    flat, dtype, rebuild = np.asarray(flatten(model)), np.asarray(point).dtype, Rebuild(model)
+    flat, rebuild = np.asarray(flatten(model)), Rebuild(model)
     dtype, begun = flat.dtype, flat.astype(np.float64)
-    seen: list[tuple[Critical, float, float, float]] = []
+    seen: list[tuple[Critical, float, float, float, float]] = []
     ways: list[np.ndarray] = []
     astray = False
     for share in (0.0, *NODES):
@@ -157,12 +192,12 @@ def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray) -> Law:
             astray = True
             break
         given = (jnp.asarray(point, dtype), jnp.asarray(jacobian, dtype), critical.parts(dtype))
-        value, slope, speed = (np.asarray(x, np.float64) for x in _push(loss, moved, *given))
-        seen.append((critical, float(speed), float(np.linalg.norm(slope)), float(value)))
+        value, slope, speed, scatter = (np.asarray(x, np.float64) for x in _push(loss, each, moved, *given))
+        seen.append((critical, float(speed), float(np.linalg.norm(slope)), float(value), float(scatter)))
         if not speed > 0:
             break
         ways.append(-slope / speed)
-    found = [np.array([row[k] for row in seen]) for k in (1, 2, 3)]
+    found = [np.array([row[k] for row in seen]) for k in (1, 2, 3, 4)]
     return Law(tuple(row[0] for row in seen), *found, astray)
 
 

@@ -94,7 +94,6 @@ def flow(
     ahead: float,
     after: float,
     velocity: np.ndarray | None = None,
-    rtol: float = RTOL,
     where: Where | None = None,
 ) -> Flow:
     """Follow the optimizer's own equation by a pair of orders 5 and 4 until ``after`` steps past the first crossing.
@@ -114,13 +113,12 @@ def flow(
         ahead: steps to look ahead at most.
         after: steps to go on after the first crossing.
         velocity: v of the heavy ball; settled unless given, zero at step 0.
-        rtol: of the solver.
         where: ``flat ↦`` leading multipliers, ``None`` where the point is lost; by Newton's method unless given.
     """
     found, where, count = Flow(), where or _Point(task, point), len(start)
     descending = _Descent(task, descent, found, count)
     y0, scale = descending.begin(start.astype(np.float64), velocity, at == 0)
-    solver = RK45(descending, 0.0, y0, np.inf, rtol=rtol, atol=rtol * scale)
+    solver = RK45(descending, 0.0, y0, np.inf, rtol=RTOL, atol=RTOL * scale)
     values, size = where(y0[:count]), descending.size
     record(found, at, y0[:count], values, descending.loss)
     first, lag = size, 0.0
@@ -145,7 +143,7 @@ def flow(
             times.append(t)
         _events(found, stretch, where, count, before, times)
         if np.isfinite(found.crossing):
-            solver.rtol, solver.atol = max(rtol, _LATER), max(rtol, _LATER) * scale
+            solver.rtol, solver.atol = _LATER, _LATER * scale
         if found.lost or found.steps[-1] > found.crossing + after or stretch.last:
             break
     return found

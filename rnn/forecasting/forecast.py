@@ -30,6 +30,7 @@ def forecast(
     point: Any = None,
     ahead: int = 5000,
     after: int = 0,
+    batch_size: int | None = None,
 ) -> Forecast:
     """When training will cross a bifurcation, what the loss will be, and what comes next.
 
@@ -47,12 +48,13 @@ def forecast(
         task: what is trained; the run's own unless given.
         at: step of the run to forecast from, its last unless given; of a model, the step to count from (0).
         method: ``"flow"``, ``"law"`` or ``"twin"``.
-        size: neurons of the twin; the read-out's r and ``2 r j`` more, ``j = 3`` unless given.
+        size: neurons of the twin; the read-out's r and ``2 r j`` more, ``j = 4`` unless given.
         optimizer: an Optax transformation; plain SGD at 5e-3 unless given. Plain descent and momentum have a known
             flow.
         point: near which fixed point to follow, shape (state,); the origin unless given.
         ahead: steps to look ahead at most.
         after: steps to go on past the crossing; ``"flow"`` and ``"twin"``.
+        batch_size: trajectories that each step draws, for the scatter of the crossing's step; ``"law"``.
 
     Returns:
         A :class:`Forecast`; its steps count from the beginning of training.
@@ -64,12 +66,16 @@ def forecast(
     model, task, at = _given(source, task, at)
     if method not in ("flow", "law", "twin"):
         raise ValueError(f'method must be "flow", "law" or "twin", got {method!r}')
-    for name, value in (("ahead", ahead), ("after", after + 1)):
+    counts = (("ahead", ahead), ("after", after + 1), ("batch_size", 1 if batch_size is None else batch_size))
+    for name, value in counts:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a whole number of steps, got {value!r}")
+            raise ValueError(f"{name} must be a positive whole number, got {value!r}")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size <= task.outputs):
         raise ValueError(f"size must be an integer beyond the {task.outputs} neurons that are read out, got {size!r}")
+    if batch_size is not None and (method != "law" or task.mask is not None):
+        raise ValueError('batch_size is for method="law" and tasks without a mask; leave it out')
     view = View(method, at, began)
+    view.batch = batch_size
     try:
         chosen = optax.sgd(5e-3) if optimizer is None else optimizer
         descent = read_optimizer(chosen, task, partition(task.student)[0])

@@ -55,6 +55,7 @@ class Forecast:
         losses: shape (count,); ``nan`` where the method does not say.
         sharpness: largest curvature of the loss at the steps ``sharpness_steps``.
         path: the networks that were foreseen, of the method's own size; ``None`` for the law.
+        deviation: standard deviation of the crossing's step where minibatches are drawn; the law's alone.
     """
 
     method: Method
@@ -74,6 +75,7 @@ class Forecast:
     sharpness: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
     path: ModelPath | None = field(repr=False, default=None)
     first_rise: float = float("nan")
+    deviation: float = float("nan")
 
     @property
     def to_go(self) -> float:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from scipy.interpolate import CubicHermiteSpline
 
 from rnn.approach import LOST, Law, kind_of, law, settle, top_two
@@ -21,7 +24,6 @@ from rnn.tasks import Task
 __all__ = ["by_flow", "by_law", "by_twin"]
 
 _RISE = 1e-6
-_TWIN_RTOL = 1e-3  # a twin is no better than that
 
 
 def by_flow(
@@ -145,7 +147,9 @@ def by_law(
             f"at |λ| = {abs(view.values[0]):.3f} < {LAW_FROM} the critical vectors still mix with the other neurons;"
             " use the flow",
         )
-    found = law(task.loss, model, view.point)
+    if view.batch is not None and descent.momentum:
+        raise RefusedError("refused", "the scatter of minibatches is known for plain descent; leave batch_size out")
+    found = law(task.loss, model, view.point, None if view.batch is None else _Samples(task))
     view.gradients = len(found.speeds)
     pair = found.critical[0]
     if type(model) is VanillaRNN and task.reader is None and pair.overlap(task.outputs) < OVERLAP:
@@ -169,6 +173,16 @@ def by_law(
     return view.made("ok", f"the multiplier reaches 1 in {steps:.1f} steps", **facts)
 
 
+class _Samples(eqx.Module):
+    """A task's losses, one for each trajectory."""
+
+    task: Task
+
+    def __call__(self, model: Any) -> Array:
+        rows = jax.tree.map(lambda x: x[:, None], self.task.batch)
+        return jax.vmap(lambda row: self.task.loss(model, row))(rows)
+
+
 def _not_open(view: View, found: Law) -> Forecast:
     if found.astray:
         raise RefusedError(
@@ -188,7 +202,10 @@ def _law_facts(view: View, found: Law, descent: HeavyBall) -> tuple[dict[str, An
     turn = np.interp(places, found.moduli, np.unwrap([np.angle(c.value) for c in found.critical]))
     others = np.interp(places, found.moduli, [c.next for c in found.critical])
     loss = CubicHermiteSpline(found.moduli, found.losses, -(found.sizes**2) / found.speeds)
+    late, deviation = (0.0, float("nan")) if view.batch is None else found.spread(descent.rate, view.batch)
+    steps += late
     return {
+        "deviation": deviation,
         "steps": view.at + found.times(places, *given),
         "moduli": np.stack([places * np.exp(1j * turn), others.astype(complex)], axis=1),
         "losses": loss(places),
@@ -203,7 +220,7 @@ def by_twin(
     """By a small network in the large one's place; see :mod:`rnn.forecasting.twin`."""
     model = _vanilla(task, model)
     r = task.outputs
-    size = min(r + 6 * r if size is None else size, len(model.weight))
+    size = min(r + 8 * r if size is None else size, len(model.weight))
     run, small = _trained(view, task, model, descent, size, ahead, after)
     moduli = np.abs(run.moduli)
     steps = run.steps
@@ -302,7 +319,7 @@ def _flowed(
     if not _falls(small, flat, descent):
         return None
     nowhere = np.zeros(len(small.student.weight))
-    found = flow(small, flat, view.at, descent, nowhere, float(ahead), 0.0, velocity, _TWIN_RTOL, where)
+    found = flow(small, flat, view.at, descent, nowhere, float(ahead), 0.0, velocity, where)
     view.small += 2
     if found.crossing - view.at < FEW or not np.all(np.isfinite(found.losses)):
         view.small += found.gradients

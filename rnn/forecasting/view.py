@@ -42,6 +42,7 @@ class View:
         self.point = np.zeros(0)
         self.values = np.zeros(2, complex)
         self.velocity: np.ndarray | None = None
+        self.batch: int | None = None
 
     def begin(self, task: Task, model: Any, point: Any) -> None:
         """Find the fixed point and its multipliers."""

@@ -3,9 +3,11 @@
     python tests/benchmarks/bench_forecast.py errors --seeds 0-4 --steps 2000
     python tests/benchmarks/bench_forecast.py cost
     python tests/benchmarks/bench_forecast.py gain
+    python tests/benchmarks/bench_forecast.py noise
 
 ``errors`` prints each method's miss for each seed and place; ``cost`` the times of a training step, a step of the
-twin, a flow and a law, as minima of turns taken in one process; ``gain`` the statuses for students of a strong bulk.
+twin, a flow and a law, as minima of turns taken in one process; ``gain`` the statuses for students of a strong bulk;
+``noise`` the scatter of 200 crossings by random minibatches beside the law's, for three kinds of crossing.
 """
 
 from __future__ import annotations
@@ -13,17 +15,22 @@ from __future__ import annotations
 import argparse
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 import rnn
 from rnn.forecasting import passage
 from rnn.forecasting.flow import real_steps
 from rnn.forecasting.optimizer import HeavyBall
 from rnn.forecasting.twin import twin_of
-from rnn.models import flatten
+from rnn.models import Rebuild, flatten
+from rnn.studies.forecast.study import extrapolated
 
 BALL = HeavyBall(5e-3, 0.0)
-PLACES = (0.0, 0.7, 0.75, 0.8, 0.9)
+PLACES = (0.0, 0.6, 0.7, 0.75, 0.8, 0.9)
+METHODS = ("linear", "quadratic", "law", "twin", "flow")
 
 
 def trained(seed, steps, gain=0.5):
@@ -42,24 +49,33 @@ def trained(seed, steps, gain=0.5):
 
 def errors(seeds, steps):
     held = made = 0
+    misses = {}
     for seed in seeds:
         run, moduli, true = trained(seed, steps)
         for place in PLACES:
             k = int(np.argmax(moduli > place)) if place else 0
             at = float(run.path.steps[k])
+            for degree, method in ((1, "linear"), (2, "quadratic")):
+                date = extrapolated(run.path.steps, moduli, k, degree)
+                misses.setdefault((method, place), []).append(100 * (date - true) / (true - at))
             for method in ("flow", "law", "twin"):
                 view = rnn.forecast(run, at=at, method=method)
                 miss = view.crossing - true
                 if np.isfinite(miss):
                     made += 1
                     held += abs(miss) <= view.error
+                    misses.setdefault((method, place), []).append(miss if place == 0.9 else 100 * miss / (true - at))
                 print(
                     f"seed {seed}  λ {moduli[k]:.3f}  {method:5} {view.status:10} to go {true - at:7.1f}"
                     f"  miss {miss:+7.2f} ({100 * miss / (true - at):+6.2f} %)  bar {view.error:6.2f}"
                     f"  gradients {view.cost.gradients}",
                     flush=True,
                 )
-    print(f"error bars hold in {held} of {made}")
+    print(f"error bars hold in {held} of {made}; misses in % of the steps to go (from .9, of a method: steps):")
+    for method in METHODS:
+        rows = [np.array(misses.get((method, place), [np.nan])) for place in PLACES]
+        told = [f"{np.nanmin(v):+.2f} … {np.nanmax(v):+.2f}" if np.any(np.isfinite(v)) else "none" for v in rows]
+        print(f"{method:10}", "  ".join(told))
 
 
 def fastest(turns, works):
@@ -77,7 +93,7 @@ def fastest(turns, works):
 
 def cost():
     task = rnn.student_teacher(0)
-    small, _ = twin_of(task, task.student, 14)
+    small, _ = twin_of(task, task.student, 18)
     large_flat, small_flat = (np.asarray(flatten(t.student)) for t in (task, small))
     late = real_steps(task, large_flat, BALL, 552).parameters[-1]
     model = rnn.ModelPath.of([task.student, task.student]).rebuild(late)
@@ -92,7 +108,7 @@ def cost():
         ],
     )
     step = full / 101
-    print(f"training step {1e3 * step:.2f} ms, twin-14 step {1e3 * twin / 101:.2f} ms: {full / twin:.1f} times cheaper")
+    print(f"training step {1e3 * step:.2f} ms, twin-18 step {1e3 * twin / 101:.2f} ms: {full / twin:.1f} times cheaper")
     print(f"flow from step 0 {flow:.2f} s: {628 * step / flow:.1f} times cheaper than its 628 steps")
     print(f"twin from step 0 {foreseen:.2f} s: {628 * step / foreseen:.1f} times cheaper than those")
     print(f"law {1e3 * law:.1f} ms: {law / step:.1f} training steps")
@@ -106,9 +122,54 @@ def gain():
             print(f"seed {seed} {method} {view.status} crossing {view.crossing:.1f} true {true:.1f}: {view.detail}")
 
 
+def noise(runs=200, size=16):
+    for kind, block in (
+        ("steady", np.diag([1.5, 0.4])),
+        ("period doubling", np.diag([-1.5, 0.3])),
+        ("Neimark–Sacker", 1.4 * np.array([[np.cos(0.9), -np.sin(0.9)], [np.sin(0.9), np.cos(0.9)]])),
+    ):
+        rng = np.random.default_rng(0)
+        weight, teacher, h0 = rng.normal(size=(size, size)), np.zeros((size, size)), np.zeros((64, size))
+        weight *= 0.4 / np.abs(np.linalg.eigvals(weight)).max()
+        teacher[:2, :2], h0[:, :2] = block, rng.uniform(-1.5, 1.5, (64, 2))
+        student, teacher = (rnn.VanillaRNN(jnp.asarray(w, jnp.float32)) for w in (weight, teacher))
+        h0 = jnp.asarray(h0, jnp.float32)
+        task = rnn.Task(student, h0, rnn.trajectory(teacher, h0, 12)[..., :2])
+        for rate, batch in ((0.02, 8), (0.02, 2), (0.005, 4)):
+            steps = real_steps(task, np.asarray(flatten(student)), HeavyBall(rate, 0.0), int(7 / rate)).parameters
+            start = steps[int(np.argmax(np.abs(np.linalg.eigvals(steps.reshape(-1, size, size))).max(-1) > 0.65))]
+            view = rnn.forecast(
+                Rebuild(student)(start), task, method="law", optimizer=optax.sgd(rate), batch_size=batch
+            )
+            true = crossings(task, start, rate, batch, runs, int(2.2 * view.crossing) + 20)
+            print(
+                f"{kind}, rate {rate}, batch {batch}: law {view.crossing:.2f} ± {view.deviation:.2f}, {runs} runs"
+                f" {np.mean(true):.2f} ± {np.std(true):.2f}; within 1.96 deviations"
+                f" {np.mean(np.abs(true - view.crossing) < 1.96 * view.deviation):.1%}",
+                flush=True,
+            )
+
+
+def crossings(task, start, rate, batch, runs, steps):
+    """Of descents that draw their minibatches with replacement."""
+    rebuild, size = Rebuild(task.student), task.h0.shape[1]
+
+    def one(key):
+        def step(flat, key):
+            chosen = jax.random.randint(key, (batch,), 0, task.h0.shape[0])
+            rows = jax.tree.map(lambda x: x[chosen], task.batch)
+            return flat - rate * jax.grad(lambda p: task.loss(rebuild(p), rows))(flat), flat
+
+        return jax.lax.scan(step, jnp.asarray(start), jax.random.split(key, steps))[1]
+
+    rows = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), runs)))
+    moduli = np.abs(np.linalg.eigvals(rows.reshape(runs, steps, size, size))).max(-1)
+    return np.array([passage(np.arange(float(steps)), m) for m in moduli])
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("errors", "cost", "gain"))
+    parser.add_argument("what", choices=("errors", "cost", "gain", "noise"))
     parser.add_argument("--seeds", default="0-4")
     parser.add_argument("--steps", type=int, default=2000)
     given = parser.parse_args()
@@ -117,4 +178,5 @@ if __name__ == "__main__":
         "errors": lambda: errors(range(int(first), int(last or first) + 1), given.steps),
         "cost": cost,
         "gain": gain,
+        "noise": noise,
     }[given.what]()
