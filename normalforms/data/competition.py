@@ -105,11 +105,16 @@ class Opening:
 
 
 def opened(
-    candidate: Candidate, data: Measurement, exponents: bool = False, seeds: Sequence[Contender] = ()
+    candidate: Candidate,
+    data: Measurement,
+    exponents: bool = False,
+    seeds: Sequence[Contender] = (),
+    thorough: bool = False,
 ) -> Opening | None:
     """The law's least squares from many starts; ``None`` where its orbits escape from every one of them.
 
-    ``seeds`` are other laws' optima, from which laws that contain them start too.
+    ``seeds`` are other laws' optima, from which laws that contain them start too. With ``thorough`` a law with one
+    further parameter has more than twice the starts.
     """
     extra = len(candidate.map.parameters) - 1
     # a force parts the orbits of a batch, and a sum with such an edge has no short rule
@@ -118,7 +123,7 @@ def opened(
     free = [0, 1, 2] + ([3] if data.critical is None else []) + list(range(4, 4 + extra))
     if exponents:
         free += list(range(objective.size - len(EXPONENTS), objective.size))
-    starts = _starts(objective, data, candidate)
+    starts = _starts(objective, data, candidate, thorough and extra == 1)
     if starts is None:
         return None
     starts = np.concatenate([starts, *_seeded(starts[:1], seeds, extra)])
@@ -141,20 +146,33 @@ def refined(opening: Opening, data: Measurement) -> Contender | None:
     """The optimum, on as many nodes as agree with the whole batch."""
     c, starts = opening.contender, opening.starts
     whole = _objective(c.candidate, data, None)
+    level = 1e-3 * np.sqrt(c.cost / data.count)
     for nodes in (*_NODES, None):
         objective = whole if nodes is None else _objective(c.candidate, data, nodes)
+        # from a rule that does not see what the whole batch shows there is no way to its optimum
+        if nodes is not None and _apart(objective, whole, starts) > max(_AGREE, 1e2 * level):
+            continue
         found = minimise(objective, starts, c.basis, c.bounds, steps=30, tolerance=1e-7)
         best = int(np.argmin(found.cost))
         if not np.isfinite(found.cost[best]):
             continue
-        starts = found.phi[best : best + 1]
-        gap = np.max(np.abs(whole.log_model(starts, False)[0] - objective.log_model(starts, False)[0]))
-        if gap < max(_AGREE, 1e-3 * np.sqrt(found.cost[best] / data.count)):
+        ends = found.phi[best : best + 1]
+        level = 1e-3 * np.sqrt(found.cost[best] / data.count)
+        gap = 0.0 if nodes is None else _apart(objective, whole, ends)
+        if gap <= max(_AGREE, level):
             break
-    if not np.any(np.isfinite(found.cost)):
+        starts = ends if gap < 1e2 * level else starts
+    else:
         return None
-    polished = minimise(objective, starts, c.basis, c.bounds, steps=8, tolerance=1e-12)
+    polished = minimise(objective, ends, c.basis, c.bounds, steps=8, tolerance=1e-12)
     return Contender(c.candidate, objective, c.free, *_at(polished, 0), c.bounds, c.blind)
+
+
+def _apart(one: Objective, other: Objective, phi: Array) -> float:
+    """The largest difference of ln A at any of the coordinates."""
+    with np.errstate(all="ignore"):
+        gap = np.max(np.abs(one.log_model(phi, False)[0] - other.log_model(phi, False)[0]))
+    return float(gap) if np.isfinite(gap) else np.inf
 
 
 def _at(found: Solution, i: int) -> tuple[Array, float, Array, Array]:
@@ -192,7 +210,7 @@ def _bounds(objective: Objective, data: Measurement) -> tuple[Array, Array]:
     return low, high
 
 
-def _starts(objective: Objective, data: Measurement, candidate: Candidate) -> Array | None:
+def _starts(objective: Objective, data: Measurement, candidate: Candidate, thorough: bool) -> Array | None:
     """The few best of a grid of scales, critical values and further parameters."""
     x, longest = data.parameter, float(np.max(data.horizon))
     width = float(np.ptp(x))
@@ -201,7 +219,10 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate) -> Ar
     )
     rows = []
     extra = len(objective.map.parameters) - 1
-    scales, states = _FINE if extra else (_SCALES, _STATES)
+    scales, states, offsets = (*_FINE, _SHIFTS) if extra else (_SCALES, _STATES, ())
+    if thorough:
+        scales, states = tuple(np.geomspace(1.5, 25, 9)), tuple(np.geomspace(0.02, 1.2, 14))
+        offsets = tuple(np.linspace(-2.2, 2.2, 10))
     for place, scale, state in product(places, scales, states):
         away = float(np.max(np.abs(x - place)))
         power = candidate.exponents[0]
@@ -213,7 +234,7 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate) -> Ar
         critical = objective.map.critical
         base = [float(critical[p]) if critical else 0.0 for p in objective.map.parameters[:-1]]
         units = np.array([longest**-p if p is not None else 0.1 / longest for p in candidate.further])
-        shifts = list(product(_SHIFTS, repeat=extra))
+        shifts = list(product(offsets, repeat=extra))
         grid = np.concatenate([grid] * len(shifts))
         for k, signs in enumerate(shifts):
             grid[k * len(rows) : (k + 1) * len(rows), 4 : 4 + extra] = np.array(base) + units * np.array(signs)
@@ -239,7 +260,8 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate) -> Ar
         return grid[_chosen(grid, fine[np.argsort(cost[fine])], apart, 6 if data.critical is None else 4)]
     # where a force parts the orbits, A has spikes; the typical residual finds laws with the spikes at the wrong places
     typical = np.sum(np.abs(r[:, fine] - np.median(r[:, fine], axis=0)), axis=0)
-    sides = [_chosen(grid, fine[np.argsort(v)], apart, 6) for v in (cost[fine], typical)]
+    count, apart = (16, 2 * apart) if thorough else (6, apart)
+    sides = [_chosen(grid, fine[np.argsort(v)], apart, count) for v in (cost[fine], typical)]
     return grid[list(dict.fromkeys([*sides[0], *sides[1]]))]
 
 

@@ -21,6 +21,7 @@ from normalforms.data.verdict import verdict
 __all__ = ["Fit", "fit"]
 
 _LEVEL = 0.9
+_SUSPECT = 0.05  # p-value below which laws with many minima are searched again
 _PLAUSIBLE = 0.003  # odds below which a class is left out of the reported set
 
 
@@ -275,6 +276,7 @@ def fit(
     given = candidates(laws)
     if exponents and len(np.unique(data.horizon)) < 2:
         raise ValueError("exponents=True needs several horizons; give horizon as an array with at least two values")
+    pairs = neighbours(data.parameter, data.horizon)
     found = _competed(given, data, exponents)
     if not found:
         raise ValueError(
@@ -282,8 +284,11 @@ def fit(
             " give the initial states in the law's orientation and the parameter so that it grows with the law's"
         )
     least = min(found.values(), key=lambda c: c.cost)
-    pairs = neighbours(data.parameter, data.horizon)
     quality = _quality(least, data, pairs)
+    if quality.p_value < _SUSPECT:
+        found |= _searched_again(found, data, exponents)
+        least = min(found.values(), key=lambda c: c.cost)
+        quality = _quality(least, data, pairs)
     points = max(data.count / quality.inflation, len(least.free) + 2.0)
     scores = {k: score(c, data, points, least.cost) for k, c in found.items()}
     top = max(scores, key=lambda k: scores[k])
@@ -332,6 +337,18 @@ def _competed(given: list[Candidate], data: Measurement, exponents: bool) -> dic
         if result is not None:
             found[name], least = result, min(least, result.cost)
     return found
+
+
+def _searched_again(found: dict[str, Contender], data: Measurement, exponents: bool) -> dict[str, Contender]:
+    """Better optima of laws with a further parameter, whose sums of squares have many minima."""
+    better = {}
+    for name, contender in found.items():
+        if len(contender.candidate.map.parameters) == 2:
+            opening = opened(contender.candidate, data, exponents, thorough=True)
+            result = None if opening is None else refined(opening, data)
+            if result is not None and result.cost < contender.cost:
+                better[name] = result
+    return better
 
 
 def _parameters(best: Contender, exponents: bool, data: Measurement) -> dict[str, float]:

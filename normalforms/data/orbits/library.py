@@ -53,14 +53,19 @@ class Library:
         object.__setattr__(self, "powers", table(self.states))
         object.__setattr__(self, "factor", value)
 
-    def values(self, h: Array, t: int, slopes: bool = True) -> tuple[Array, Array | None]:
-        """``φ`` at states h of shape (orbits, n) and step t, shape (orbits, K); ``∂φ/∂h``, shape (orbits, n, K)."""
-        factor = self.factor[:, min(t, self.factor.shape[1] - 1)]
-        n, top = h.shape[1], int(self.powers.max(initial=0))
+    def values(self, h: Array, t: int, slopes: bool = True, columns: Array | None = None) -> tuple[Array, Array | None]:
+        """``φ`` at states h of shape (orbits, n) and step t, shape (orbits, K); ``∂φ/∂h``, shape (orbits, n, K).
+
+        With ``columns`` only those of the K monomials, which is not for combined ones.
+        """
+        factor, powers = self.factor[:, min(t, self.factor.shape[1] - 1)], self.powers
+        if columns is not None:
+            factor, powers = factor[:, columns], powers[columns]
+        n, top = h.shape[1], int(powers.max(initial=0))
         table = np.ones((n, top + 1, len(h)))
         for d in range(1, top + 1):
             table[:, d] = table[:, d - 1] * h.T
-        pick = [table[i, self.powers[:, i]] for i in range(n)]  # each (K, orbits)
+        pick = [table[i, powers[:, i]] for i in range(n)]  # each (K, orbits)
         value = pick[0]
         for part in pick[1:]:
             value = value * part
@@ -70,10 +75,15 @@ class Library:
             return phi, None
         grown = []
         for i in range(n):
-            slope = self.powers[:, i, None] * table[i, np.maximum(self.powers[:, i] - 1, 0)]
+            slope = powers[:, i, None] * table[i, np.maximum(powers[:, i] - 1, 0)]
             for j in range(n):
                 if j != i:
                     slope = slope * pick[j]
             grown.append(slope.T * factor)
         slope = np.stack(grown, axis=1)
         return phi, slope if self.turn is None else slope @ self.turn
+
+    def needed(self, active: Array) -> Array | None:
+        """The columns that any equation of ``active``, shape (n, K), uses; ``None`` for all of them."""
+        used = np.any(active, axis=0)
+        return None if self.turn is not None or np.all(used) else np.flatnonzero(used)

@@ -71,11 +71,13 @@ class Shooting:
         """The sum of squares of every orbit, infinite where it leaves."""
         h, total = start, np.zeros(len(start))
         gone = np.zeros(len(start), bool)
+        columns = self.library.needed(theta != 0)
+        weights = theta.T if columns is None else theta[:, columns].T
         for t in range(self.orbits.shape[1]):
             gap = self.orbits[:, t] - h
             total += np.sum(np.where(np.isfinite(gap), gap, 0.0) ** 2, axis=1)
             if t + 1 < self.orbits.shape[1]:
-                h = self.library.values(h, t, False)[0] @ theta.T
+                h = self.library.values(h, t, False, columns)[0] @ weights
                 gone |= ~np.all(np.abs(h) < _FAR * self.size, axis=1)
                 h = np.where(gone[:, None], 0.0, h)
         return np.where(gone, np.inf, total)
@@ -92,6 +94,9 @@ class Shooting:
     def normal(self, theta: Array, start: Array, active: Array) -> tuple[float, Array, Array, Array, Array, Array]:
         """Sum of squares, and the parts of the normal equations: H and g of θ, A, B and b of the initial states."""
         S, _, n = self.orbits.shape
+        used = self.library.needed(active | (theta != 0))
+        if used is not None:
+            theta, active = theta[:, used], active[:, used]
         rows, columns = np.nonzero(active)
         m = len(rows)
         Z, G = np.zeros((S, n, m)), np.broadcast_to(np.eye(n), (S, n, n)).copy()
@@ -111,7 +116,7 @@ class Shooting:
             B += xt @ z
             b += (xt @ gap[..., None])[..., 0]
             if t + 1 < self.orbits.shape[1]:
-                phi, slope = self.library.values(h, t)
+                phi, slope = self.library.values(h, t, True, used)
                 assert slope is not None
                 F = np.einsum("sjk,ik->sij", slope, theta)
                 h, G, Z = phi @ theta.T, F @ G, F @ Z
