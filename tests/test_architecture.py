@@ -51,6 +51,7 @@ FLOORS = {
             "studies.descents",
             "studies.analysis",
             "studies.forecast",
+            "studies.driven",
         ),
         ("cli",),
     ),

@@ -79,11 +79,17 @@ def exponents(
     k, rounds = check_count("k", k), check_count("rounds", rounds)
     if k > h0.shape[1]:
         raise ValueError(f"k must be at most the length {h0.shape[1]} of the state, got {k}")
-    path = jnp.concatenate([h0[:, None], trajectory(model, h0, horizon, x)[:, :-1]], axis=1)
+    path = _orbits(model, h0, horizon, x)
     if not bool(jnp.all(jnp.isfinite(path))):
         raise ValueError("the orbits are not finite: lower horizon, or scale the weights or h0")
     values, directions, ends, change = (np.asarray(a) for a in _along(model, path, x, k, rounds))
     return Exponents(values, np.swapaxes(directions, 1, 2), np.swapaxes(ends, 1, 2), change, horizon)
+
+
+@eqx.filter_jit
+def _orbits(model: Model, h0: Array, horizon: int, x: Array | None) -> Array:
+    """The states before each step; compiled once for all networks of one shape."""
+    return jnp.concatenate([h0[:, None], trajectory(model, h0, horizon, x)[:, :-1]], axis=1)
 
 
 @eqx.filter_jit

@@ -117,6 +117,7 @@ REGISTRY = (
     Entry("fig3", "rnn.studies.two_modes"),
     Entry("fig4", "rnn.studies.descents"),
     Entry("forecast", "rnn.studies.forecast"),
+    Entry("driven", "rnn.studies.driven"),
     Entry("analysis", "rnn.studies.analysis", command="analyze", default=True),
 )
 
