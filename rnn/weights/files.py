@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ __all__ = ["FOREIGN", "Arrays", "read", "write"]
 _META = "normalforms"
 _MOST = 2**26  # bytes that a member may unpack to whatever its compression
 _RATIO = 100  # and how many times its size beyond that: weights are nearly incompressible
+_LONGEST = 200  # characters of a reason
 _RAW = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -77,7 +79,8 @@ def read(path: Path) -> Arrays:
             return _read_safetensors(path)
     except (OSError, EOFError, ValueError, KeyError, RecursionError, MemoryError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read: {reason}") from None
+        # a damaged header may be quoted in full
+        raise ValueError(f"{path} cannot be read: {reason[:_LONGEST]}{'…' * (len(reason) > _LONGEST)}") from None
     except (NotImplementedError, RuntimeError, zlib.error) as error:  # encrypted, or packed in an unknown way
         raise ValueError(f"{path} cannot be read: {error}") from None
     raise ValueError(f"{path} is neither .safetensors nor .npz; save the weights as one of these")
@@ -119,7 +122,10 @@ def _header(file: Any) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
     reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if reader is None:
         raise ValueError(f"its arrays have format {version}, which is unknown")
-    shape, fortran, dtype = reader(file)
+    try:
+        shape, fortran, dtype = reader(file)
+    except (SyntaxError, tokenize.TokenError):  # what NumPy lets pass while it mends headers of Python 2
+        raise ValueError("an array's header cannot be understood") from None
     if any(n < 0 for n in shape):
         raise ValueError(f"an array is said to have shape {shape}")
     return shape, "F" if fortran else "C", dtype, file.tell()
