@@ -4,9 +4,10 @@ from rnn.dynamics.bifurcations import bifurcations
 from rnn.dynamics.continuation import Branch, Follower, Place
 from rnn.dynamics.events import Bifurcations, Event
 from rnn.dynamics.exponents import Exponents, exponents
-from rnn.dynamics.fixed_points import FixedPoints, fixed_points
+from rnn.dynamics.fixed_points import fixed_points
 from rnn.dynamics.newton import float64, jacobians, period_map
 from rnn.dynamics.normal_form import normal_form
+from rnn.dynamics.points import FixedPoints
 from rnn.dynamics.slow import Continuum, SlowPoints, slow_points
 from rnn.dynamics.watch import Notice, Watch, watch
 

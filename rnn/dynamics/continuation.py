@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from normalforms.report import brief
 from rnn.dynamics.newton import closes_early, jacobians, newton, padded, period_map, residual_norms, solved
 from rnn.models import Model, ModelPath, moved, partition
 
@@ -24,6 +25,7 @@ _COLLAPSED = 1e-8
 _KEPT = 8  # models at hand
 
 
+@brief
 @dataclass(frozen=True)
 class Place:
     """A fixed point (of ``model^period``) at one step of a path, with its multipliers."""
@@ -49,6 +51,7 @@ def unstable(multipliers: np.ndarray) -> tuple[int, int, int]:
     )
 
 
+@brief
 @dataclass
 class Branch:
     """One fixed point or cycle along the path.

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 import normalforms as nf
+from normalforms.report import brief, frame
 from rnn.dynamics.continuation import Branch
 from rnn.models import Model
 from rnn.training import Run
@@ -16,6 +17,7 @@ from rnn.training import Run
 __all__ = ["Bifurcations", "Event", "amplitudes"]
 
 
+@brief
 @dataclass(frozen=True)
 class Event:
     """One bifurcation of a path of models.
@@ -49,6 +51,7 @@ class Event:
     critical: tuple[complex, ...] = ()
 
 
+@brief
 @dataclass(frozen=True)
 class Bifurcations(Sequence[Event]):
     """The events of a path in order, the branches that they join, and what could not be resolved."""
@@ -66,6 +69,19 @@ class Bifurcations(Sequence[Event]):
     def __getitem__(self, index: slice) -> Sequence[Event]: ...
     def __getitem__(self, index: Any) -> Any:
         return self.events[index]
+
+    def to_dataframe(self) -> Any:
+        """One row per event: kind, step, period, multiplier, branch, status, and the normal form's coefficients.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        names = ("kind", "step", "period", "multiplier", "branch", "status")
+        columns: dict[str, Any] = {name: [getattr(event, name) for event in self.events] for name in names}
+        known = dict.fromkeys(name for event in self.events for name in event.normal_form.coefficients)
+        for name in known:
+            columns[name] = [complex(e.normal_form.coefficients.get(name, float("nan"))) for e in self.events]
+        return frame(columns)
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

@@ -19,12 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from normalforms.report import brief
 from rnn.kernel import check_count
 from rnn.models import Model, check_inputs, trajectory
 
 __all__ = ["Exponents", "exponents"]
 
 
+@brief
 @dataclass(frozen=True)
 class Exponents:
     """Finite-time Lyapunov exponents of every orbit; made by :func:`exponents`.

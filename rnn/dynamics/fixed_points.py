@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Float
 
 from rnn.dynamics.kinks import kinks
 from rnn.dynamics.newton import (
@@ -24,6 +24,7 @@ from rnn.dynamics.newton import (
     orbits,
     residual_norms,
 )
+from rnn.dynamics.points import FixedPoints
 from rnn.dynamics.probing import (
     bounded,
     distinct,
@@ -36,7 +37,7 @@ from rnn.dynamics.probing import (
 from rnn.dynamics.slow import Continuum, continua
 from rnn.models import Model, held, lipschitz_of
 
-__all__ = ["FixedPoints", "fixed_points"]
+__all__ = ["fixed_points"]
 
 _ROUNDS = 6
 _MOST = 512
@@ -45,78 +46,6 @@ _SAME = 1e-10  # ends this close are one: rounding cannot tell a pair of points 
 _WORK, _USUAL = 1.2e11, 10  # multiplications of Newton steps that a search may take; steps that a start usually takes
 _FLAT, _NEAR = 1e-5, 8  # of a multiplier from 1: the point may lie on a line of them; how many are looked along
 _RELAXED = "along relaxed networks"
-
-
-@dataclass(frozen=True)
-class FixedPoints:
-    """Fixed points of ``model^period``, with the evidence for each.
-
-    Args:
-        points: shape (count, state), float64.
-        multipliers: eigenvalues of the period map's Jacobian, by decreasing modulus, (count, state).
-        residuals: ``‖model(h_i) − h_{i+1}‖ / max(1, ‖h_{i+1}‖)`` on the point's cycle, the largest; shape (count,).
-        certificate: Newton–Kantorovich number ``β η L`` of the cycle's equations, shape (count,): at most ½
-            proves, up to rounding, that a true cycle lies within ``2 η`` of this one (Ortega & Rheinboldt,
-            *Iterative Solution of Nonlinear Equations*, §12.6). Zero for a piecewise-linear model where the
-            whole ball lies in one region; NaN where no Lipschitz constant of the Jacobian is known.
-        cycles: for every cycle the indices of its points, in the order in which they are visited.
-        period: steps per cycle.
-        starts: how many starts were tried.
-        failed: how many of them did not converge.
-        status: ``"found"``, or a sentence on why there is nothing.
-        growth: of a small displacement per period in the long run, shape (count,): the largest modulus of the
-            multipliers; on a kink, where the slope jumps, that of the one-sided linear map, by simulation.
-        index: fixed-point index of every point, ``sign det(I − A)``; on a kink from the slopes of all sides. (count,)
-        sides: of each point that lies on a kink the multipliers on its sides, shape (sides, state), up to eight, by the
-            point's place; ``multipliers`` has those of one side.
-        continua: lines, rings and surfaces of fixed points, which are not among ``points``.
-        tried: the starts by where they came from.
-        missed: nothing was found though orbits stay bounded: there is a point, and the search failed.
-    """
-
-    points: Float[np.ndarray, "count state"]
-    multipliers: Complex[np.ndarray, "count state"]
-    residuals: Float[np.ndarray, " count"]
-    certificate: Float[np.ndarray, " count"]
-    cycles: tuple[tuple[int, ...], ...]
-    period: int
-    starts: int
-    failed: int
-    status: str
-    growth: Float[np.ndarray, " count"]
-    index: Int[np.ndarray, " count"]
-    sides: Mapping[int, np.ndarray] = field(default_factory=dict)
-    continua: tuple[Continuum, ...] = ()
-    tried: Mapping[str, int] = field(default_factory=dict)
-    missed: bool = False
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    @property
-    def stable(self) -> np.ndarray:
-        """Which points attract: small displacements shrink. Shape (count,)."""
-        return self.growth < 1
-
-    @property
-    def index_sum(self) -> int:
-        """``Σ sign det(I − A)`` over the points; 1 for the complete set of a bounded map, fixed points hyperbolic.
-
-        (Degree theory: Deimling, *Nonlinear Functional Analysis*, §1.) Another value says that points are missing.
-        """
-        return int(np.sum(self.index))
-
-    @property
-    def search(self) -> str:
-        """The search in a sentence: what was tried, what failed, and whether the index sum says that all was found."""
-        from_where = ", ".join(f"{count} {name}" for name, count in self.tried.items() if count)
-        told = f"{self.starts} starts ({from_where}), {self.failed} did not converge"
-        if not len(self):
-            return told
-        verdict = (
-            "as of a complete set" if self.index_sum == 1 else "other than the 1 of a complete set of a bounded map"
-        )
-        return told + (f"; index sum {self.index_sum}, {verdict}" if self.period == 1 and not self.continua else "")
 
 
 def fixed_points(

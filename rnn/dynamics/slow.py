@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
+from normalforms.report import brief
 from rnn.dynamics.newton import check_shape, float64, linearised, orbits
 from rnn.dynamics.probing import distinct, starting_states
 from rnn.models import Model, held
@@ -29,6 +30,7 @@ _APART, _SAME = 1e-2, 1e-4
 _MINIMISED = 64
 
 
+@brief
 @dataclass(frozen=True)
 class Continuum:
     """Fixed points that are not isolated: a line, a ring, a surface, or more dimensions of them.
@@ -180,6 +182,7 @@ def _covers(one: Continuum, point: np.ndarray) -> bool:
     return (one.dimension > 1 or any(one.open)) and float(np.linalg.norm(across)) <= 0.1 * float(np.linalg.norm(aside))
 
 
+@brief
 @dataclass(frozen=True)
 class SlowPoints:
     """Minima of ``‖model(h) − h‖`` that are no fixed points: where orbits linger, as at the ghost of a fold.

@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from normalforms.report import brief
 from rnn.approach import Kind, critical_at, kind_of, law, modulus_at, settle
 from rnn.kernel import subspace_step
 from rnn.models import Model, flatten, partition
@@ -47,6 +48,7 @@ _NEAR = 2.0  # times ``ahead``: where the law is asked for the date
 _SHARE = 0.03  # of the steps to go, its error bar at least: the rate is read off two looks
 
 
+@brief
 @dataclass(frozen=True)
 class Notice:
     """What a look at the network says.
@@ -69,6 +71,7 @@ class Notice:
     error: float = math.nan
 
 
+@brief
 @dataclass(frozen=True)
 class Watch:
     """A fixed point followed through training; made by :func:`watch`, moved on by :meth:`look`.

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import normalforms as nf
+from normalforms.report import brief
 from rnn.dynamics import float64
 from rnn.models import Model, moved
 from rnn.restricted.driven import DRIVEN_RUNGS, driven_curve, frames
@@ -28,6 +29,7 @@ CORRECTIONS: tuple[Correction, ...] = ("projection", "curvature", "frame", "bend
 _SEPARATED = 0.8
 
 
+@brief
 @dataclass(frozen=True)
 class Prediction:
     """What the normal form says ``‖J(s) v‖²`` should be, with no free parameter.

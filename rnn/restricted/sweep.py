@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 import normalforms as nf
+from normalforms.report import brief
 from rnn.dynamics import Event, float64, normal_form
 from rnn.kernel import Modes, sntk
 from rnn.models import Held, Model, Stroboscopic, check_inputs, flatten, moved, trajectory
@@ -25,6 +26,7 @@ KINDS = ("pitchfork", "transcritical", "saddle_node", "period_doubling", "neimar
 _GHOST = 1.0
 
 
+@brief
 @dataclass(frozen=True)
 class Sweep:
     """``‖J(s) v‖²`` along ``θ* + s v``, across the bifurcation at ``θ*``.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from normalforms.report import brief
 from rnn.models import Model, ModelPath
 from rnn.tasks import Task
 
@@ -34,6 +35,7 @@ class RecordError(ValueError):
     """A run folder that cannot be read, continued or written; the message names the remedy."""
 
 
+@brief
 @dataclass(frozen=True)
 class Run:
     """A training run: its task, the path of models, the loss of every step, and the diagnostics on the way.
@@ -63,6 +65,23 @@ class Run:
     def model(self, step: float) -> Model:
         """The model before ``step`` (linear between saved steps)."""
         return self.path.model(step)
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset``: ``loss`` along ``step``, ``parameters`` at ``saved``, diagnostics at ``diagnosed``.
+
+        Raises:
+            ImportError: xarray is not installed.
+        """
+        try:
+            import xarray as xr  # an optional dependency
+        except ImportError:
+            raise ImportError("to_xarray needs xarray: pip install 'bifurcation-laws[tables]'") from None
+        told = {name: ("diagnosed", values) for name, values in self.diagnostics.items() if name != "step"}
+        arrays = {"loss": ("step", self.loss), "parameters": (("saved", "parameter"), self.path.parameters), **told}
+        places = {"step": np.arange(self.steps), "saved": self.path.steps}
+        if "step" in self.diagnostics:
+            places["diagnosed"] = self.diagnostics["step"]
+        return xr.Dataset(arrays, places, {"seconds": self.seconds})
 
     def readout(self, step: float) -> Any:
         """The readout before ``step``; the task's own where it was not trained."""

@@ -136,7 +136,9 @@ def _read_safetensors(path: Path) -> Arrays:
         # an optional dependency
         from safetensors import SafetensorError, deserialize
     except ImportError:
-        raise ValueError("reading .safetensors needs the package safetensors: install normalforms[weights]") from None
+        raise ValueError(
+            "reading .safetensors needs the package safetensors: pip install 'bifurcation-laws[weights]'"
+        ) from None
     raw = path.read_bytes()
     try:
         members = deserialize(raw)
@@ -200,7 +202,7 @@ def write(path: Path, values: dict[str, np.ndarray], meta: dict[str, Any]) -> by
             from safetensors.numpy import save  # an optional dependency
         except ImportError:
             raise ValueError(
-                "writing .safetensors needs the package safetensors: install normalforms[weights]"
+                "writing .safetensors needs the package safetensors: pip install 'bifurcation-laws[weights]'"
             ) from None
         return save({name: np.ascontiguousarray(array) for name, array in values.items()}, {_META: note})
     raise ValueError(f"{path} is neither .safetensors nor .npz; name the file as one of these")
