@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnn.kernel.cells import Drive, JaxCell, Probes, signs, unpacked
-from rnn.models import Affine, affine_of
+from rnn.models import Affine, affine_of, affine_step, affine_total
 
 __all__ = ["AffineCell", "linear_cell"]
 
@@ -52,15 +52,8 @@ class AffineCell(NamedTuple):
     wrt_bias: bool
     wrt_input: bool = False
 
-    def _total(self, h: Array, x: Array | None) -> Array:
-        total = self.parts.weight @ (h if self.parts.outer else self.parts.activation.value(h))
-        total = total if x is None else total + self.parts.input_weight @ x
-        return total if self.parts.bias is None else total + self.parts.bias[:, None]
-
     def step(self, h: Array, x: Array | None = None) -> Array:
-        total = self._total(h, x)
-        total = self.parts.activation.value(total) if self.parts.outer else total
-        return total if self.parts.leak == 1 else (1 - self.parts.leak) * h + self.parts.leak * total
+        return affine_step(self.parts, h, x)
 
     def site(self, h: Array, h_next: Array, x: Array | None = None) -> _Site:
         a = h if self.parts.outer else self.parts.activation.value(h)
@@ -72,7 +65,7 @@ class AffineCell(NamedTuple):
         if self.parts.leak == 1:
             return _Site(a, h_next)
         # (h' − (1−α) h)/α would be φ to rounding alone, which the slope of a kink does not forgive
-        one = lambda h, x: self.parts.activation.value(self._total(h, x))  # noqa: E731
+        one = lambda h, x: self.parts.activation.value(affine_total(self.parts, h, x))  # noqa: E731
         return _Site(a, one(h, x) if h.ndim == 2 else jax.vmap(one)(h, x))
 
     def columns(self, site: _Site) -> Array:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from rnn.kernel.affine import AffineCell
 from rnn.kernel.operand import Operand, observe
 from rnn.kernel.products import Observer, linearised, over_batch
-from rnn.kernel.sweeps import rollout, tangent
+from rnn.kernel.sweeps import states_along, tangent
 
 __all__ = ["exact_frobenius"]
 
@@ -62,7 +62,7 @@ def _affine(kernel: Operand) -> Array:
     horizon, state = kernel.horizon, kernel.h0.shape[1]
 
     def work(h0, _, x):
-        path = rollout(cell, h0, horizon, x)
+        path = states_along(cell, h0, horizon, x)
         sites = cell.site(path[:-1], path[1:], x)
         lower = _coordinates(cell, sites)
         rank = lower.shape[1]

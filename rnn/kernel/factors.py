@@ -15,7 +15,7 @@ from rnn.kernel.checks import cotangents, directions
 from rnn.kernel.operand import Operand, Packed
 from rnn.kernel.products import forward_block, linearised, over_batch, reverse_block
 from rnn.kernel.subspace import orthonormal
-from rnn.kernel.sweeps import rollout
+from rnn.kernel.sweeps import states_along
 
 __all__ = ["Factors", "Split", "factors", "split"]
 
@@ -131,7 +131,7 @@ def _along(kernel: Operand, sweep: Callable[..., tuple[Any, Any]], *operands: Ar
     cell, _ = linearised(kernel)
 
     def work(h0, path, x, *parts):
-        path = rollout(cell, h0, kernel.horizon, x) if path is None else path
+        path = states_along(cell, h0, kernel.horizon, x) if path is None else path
         sums, rows = sweep(cell, cell.site(path[:-1], path[1:], x), *(jnp.transpose(x, (2, 3, 1, 0)) for x in parts))
         return sums, jax.tree.map(lambda x: jnp.transpose(x, (3, 2, 0, 1)), rows)
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from rnn.kernel.affine import AffineCell, linear_cell
 from rnn.kernel.cells import JaxCell
 from rnn.kernel.operand import Operand, Packed
-from rnn.kernel.sweeps import adjoint, checkpointed, retrace, rollout, segmented, sites, tangent
+from rnn.kernel.sweeps import adjoint, checkpointed, retrace, segmented, sites, states_along, tangent
 from rnn.models import partition
 
 __all__ = [
@@ -192,14 +192,14 @@ def _pull_states(
     """``Jᵀ y`` of one chunk, y (horizon, outputs, k, batch), before ``cell.gradient``."""
     carry = jnp.zeros((h0.shape[0], k, h0.shape[1]), h0.dtype), cell.gradient_like(k)
     if not kernel.remat:
-        path = rollout(cell, h0, kernel.horizon, x) if path is None else path
+        path = states_along(cell, h0, kernel.horizon, x) if path is None else path
         return adjoint(cell, sites(cell, path, x), y, observer.pull, *carry)[1]
 
     def forward(h, steps, x):
         return jax.lax.scan(lambda h, x: (cell.step(h, x), None), h, x, length=steps)[0]
 
     def backward(h, carry, y, steps, x):
-        return adjoint(cell, sites(cell, rollout(cell, h, steps, x), x), y, observer.pull, *carry)
+        return adjoint(cell, sites(cell, states_along(cell, h, steps, x), x), y, observer.pull, *carry)
 
     steps, _ = segmented(kernel.horizon)
     return checkpointed(kernel.horizon, steps, h0, forward, backward, lambda _: carry, y, x)[1]
@@ -229,7 +229,7 @@ def _fisher_segments(
 
     def resume(carry, segment):
         h, y, x = segment
-        return adjoint(cell, sites(cell, rollout(cell, h, steps, x), x), y, lift, *carry), None
+        return adjoint(cell, sites(cell, states_along(cell, h, steps, x), x), y, lift, *carry), None
 
     def turn(end):
         carry = jnp.zeros_like(dh), cell.gradient_like(dh.shape[1])
@@ -247,7 +247,7 @@ def states(
 ) -> Float[Array, "horizon+1 state batch"]:
     """The states ``h_0 … h_T`` of ``model.value``: one program, whichever of its parameters a kernel selects."""
     turned = None if inputs is None else jnp.transpose(inputs, (1, 2, 0))
-    return rollout(linear_cell(*partition(model.value)), h0.T, horizon, turned)
+    return states_along(linear_cell(*partition(model.value)), h0.T, horizon, turned)
 
 
 def check_finite(kernel: Operand) -> None:

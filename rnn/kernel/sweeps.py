@@ -17,24 +17,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn.kernel.cells import Drive
+from rnn.models import rollout
 
-__all__ = ["adjoint", "checkpointed", "retrace", "rollout", "segmented", "sites", "tangent"]
+__all__ = ["adjoint", "checkpointed", "retrace", "segmented", "sites", "states_along", "tangent"]
 
 Inputs = Float[Array, "steps inputs batch"] | None
 """Inputs of every step, the batch last, or ``None`` without."""
 
 
-def rollout(
+def states_along(
     cell: Any, h: Float[Array, "state batch"], steps: int, inputs: Inputs = None
 ) -> Float[Array, "steps+1 state batch"]:
     """The states ``h_0 … h_steps``, the start included."""
-
-    def forward(h, x):
-        h = cell.step(h, x)
-        return h, h
-
-    _, path = jax.lax.scan(forward, h, inputs, length=steps)
-    return jnp.concatenate([h[None], path])
+    return jnp.concatenate([h[None], rollout(cell.step, h, steps, inputs)])
 
 
 def tangent(

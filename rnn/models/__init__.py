@@ -1,11 +1,12 @@
 """Cells, their parameters, paths of them, and weights from files."""
 
-from rnn.models.affine import Affine
+from rnn.models.affine import Affine, affine_step, affine_total
+from rnn.models.columns import columns, over_columns, rollout
 from rnn.models.gated import GRU, LSTM
 from rnn.models.gated_variants import MGU, ProjectedLSTM, ResetFirstGRU
 from rnn.models.held import Held, Stroboscopic, held, stroboscopic
 from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
-from rnn.models.inputs import check_inputs, over_states, trajectory
+from rnn.models.inputs import check_inputs, trajectory
 from rnn.models.leaky import LeakyRNN
 from rnn.models.model import Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
@@ -31,15 +32,19 @@ __all__ = [
     "Stroboscopic",
     "VanillaRNN",
     "affine_of",
+    "affine_step",
+    "affine_total",
     "check_inputs",
+    "columns",
     "flatten",
     "held",
     "jacobian_of",
     "lipschitz_of",
     "moved",
-    "over_states",
+    "over_columns",
     "partition",
     "path",
+    "rollout",
     "state_size",
     "stroboscopic",
     "trajectory",

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from rnn.models.activations import Activation
 
-__all__ = ["Affine", "affine_jacobian", "affine_lipschitz", "affine_step", "check_affine", "fed"]
+__all__ = ["Affine", "affine_jacobian", "affine_lipschitz", "affine_step", "affine_total", "check_affine", "fed"]
 
 
 class Affine(NamedTuple):
@@ -35,18 +35,24 @@ class Affine(NamedTuple):
     leak: float = 1.0
 
 
-def affine_step(cell: Affine, h: Float[Array, " state"], x: Float[Array, " inputs"] | None) -> Float[Array, " state"]:
-    """One step of the cell; without x there is no input."""
-    total = cell.weight @ (h if cell.outer else cell.activation.value(h))
-    if x is not None:
-        total = total + fed(cell.input_weight, x)
-    if cell.bias is not None:
-        total = total + cell.bias
+def affine_step(cell: Affine, h: Float[Array, "state *batch"], x: Float[Array, "inputs *batch"] | None) -> Array:
+    """One step of a state, or of many as columns; without x there is no input."""
+    total = affine_total(cell, h, x)
     total = cell.activation.value(total) if cell.outer else total
     return total if cell.leak == 1 else (1 - cell.leak) * h + cell.leak * total
 
 
-def fed(input_weight: Any, x: Float[Array, " inputs"]) -> Array:
+def affine_total(cell: Affine, h: Float[Array, "state *batch"], x: Float[Array, "inputs *batch"] | None) -> Array:
+    """``W φ(h) + U x + b``, or ``W h + U x + b`` where φ acts after the weights."""
+    total = cell.weight @ (h if cell.outer else cell.activation.value(h))
+    if x is not None:
+        total = total + fed(cell.input_weight, x)
+    if cell.bias is None:
+        return total
+    return total + (cell.bias if h.ndim == 1 else cell.bias[:, None])
+
+
+def fed(input_weight: Any, x: Float[Array, "inputs *batch"]) -> Array:
     """``U x``.
 
     Raises:
@@ -54,9 +60,9 @@ def fed(input_weight: Any, x: Float[Array, " inputs"]) -> Array:
     """
     if input_weight is None:
         raise ValueError(f"the cell has no input_weight and takes no input, but was given one of shape {jnp.shape(x)}")
-    if jnp.shape(x) != jnp.shape(input_weight)[1:]:
+    if jnp.shape(x)[:1] != jnp.shape(input_weight)[1:]:
         raise ValueError(
-            f"an input must have shape {jnp.shape(input_weight)[1:]} like input_weight, got {jnp.shape(x)}"
+            f"an input must have shape {jnp.shape(input_weight)[1:]} like input_weight, got {jnp.shape(x)[:1]}"
         )
     return input_weight @ x
 

@@ -1,4 +1,4 @@
-"""Inputs of a network: what is accepted, and one step with or without."""
+"""Inputs of a network, and its states under them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn.models.columns import columns, rollout
 from rnn.models.model import Model
 
-__all__ = ["check_inputs", "over_states", "trajectory"]
+__all__ = ["check_inputs", "trajectory"]
 
 
 def check_inputs(
@@ -58,13 +59,6 @@ def _positive(horizon: Any) -> int:
     return int(horizon)
 
 
-def over_states(model: Model, h: Array, x: Array | None, axis: int) -> Array:
-    """One step of every state along ``axis``, with its own input where there is one."""
-    if x is None:
-        return jax.vmap(model, axis, axis)(h)
-    return jax.vmap(model, (axis, axis), axis)(h, x)
-
-
 def trajectory(
     model: Model,
     h0: Float[Array, "batch state"],
@@ -89,12 +83,6 @@ def trajectory(
     if jnp.ndim(h0) != 2:
         raise ValueError(f"h0 must have shape (batch, state), got {jnp.shape(h0)}; add the batch axis")
     inputs, horizon = check_inputs(inputs, horizon, jnp.shape(h0)[0], jnp.result_type(h0))
-    read = jax.vmap(readout) if readout is not None else (lambda h: h)
-
-    def advance(h, x):
-        h = over_states(model, h, x, 0)
-        return h, read(h)
-
-    along = None if inputs is None else jnp.swapaxes(inputs, 0, 1)
-    _, hs = jax.lax.scan(advance, h0, along, length=horizon)
-    return jnp.swapaxes(hs, 0, 1)
+    along = None if inputs is None else jnp.transpose(inputs, (1, 2, 0))
+    read = jax.vmap(readout, -1, -1) if readout is not None else (lambda h: h)
+    return jnp.moveaxis(rollout(columns(model), h0.T, horizon, along, read), -1, 0)

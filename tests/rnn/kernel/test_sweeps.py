@@ -7,7 +7,7 @@ import pytest
 from kernels import CASES, close
 
 from rnn.kernel.affine import AffineCell, linear_cell
-from rnn.kernel.sweeps import adjoint, checkpointed, retrace, rollout, segmented, sites, tangent
+from rnn.kernel.sweeps import adjoint, checkpointed, retrace, segmented, sites, states_along, tangent
 from rnn.models.model import partition
 
 NAMES = [
@@ -48,12 +48,12 @@ def test_affine_cells_are_linearised_by_hand_and_others_by_jax(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_rollout_is_the_loop(name):
     case, _, cell, model = linearised(name)
-    path = rollout(cell, case.h0.T, 4)
+    path = states_along(cell, case.h0.T, 4)
     h = case.h0.T
     for t in range(5):
         close(path[t], h, 1e-14)
         h = model(h)
-    close(rollout(cell, case.h0.T, 0), case.h0.T[None], 0)
+    close(states_along(cell, case.h0.T, 0), case.h0.T[None], 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,7 +101,7 @@ def test_tangent_with_and_without_a_stored_path(name):
     drive = cell.drive(block_like(selected, 2))
     h0 = case.h0.T
     dh = jnp.zeros((len(h0), 2, h0.shape[1]))
-    path = rollout(cell, h0, 5)
+    path = states_along(cell, h0, 5)
     emit = lambda h, dh: (h, dh)  # noqa: E731
     (last, tangent_last), stored = tangent(cell, h0, path, dh, drive, emit, 5)
     (again, tangent_again), recomputed = tangent(cell, h0, None, dh, drive, emit, 5)
@@ -119,7 +119,7 @@ def test_tangent_with_and_without_a_stored_path(name):
 def test_adjoint_carries_on_where_another_stopped(name):
     """Two halves, the second first, are the whole; the gradient is added to."""
     case, _, cell, _ = linearised(name)
-    path = rollout(cell, case.h0.T, 6)
+    path = states_along(cell, case.h0.T, 6)
     y = jnp.asarray(np.random.default_rng(0).normal(size=(6, case.h0.shape[1], 2, len(case.h0))))
     start = jnp.zeros(y.shape[1:]), cell.gradient_like(2)
     lift = lambda h, y: y  # noqa: E731
