@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -35,16 +36,33 @@ class Affine(NamedTuple):
     leak: float = 1.0
 
 
-def affine_step(cell: Affine, h: Float[Array, "state *batch"], x: Float[Array, "inputs *batch"] | None) -> Array:
-    """One step of a state, or of many as columns; without x there is no input."""
-    total = affine_total(cell, h, x)
+def affine_step(
+    cell: Affine,
+    h: Array,
+    x: Array | None,
+    product: Callable[[Any, Any], Any] = jnp.matmul,
+) -> Array:
+    """One step of a state, or of many as columns; without x there is no input.
+
+    Args:
+        cell: its parts.
+        h: shape (state,) or (state, batch).
+        x: shape (inputs,) or (inputs, batch).
+        product: how W multiplies states.
+    """
+    total = affine_total(cell, h, x, product)
     total = cell.activation.value(total) if cell.outer else total
     return total if cell.leak == 1 else (1 - cell.leak) * h + cell.leak * total
 
 
-def affine_total(cell: Affine, h: Float[Array, "state *batch"], x: Float[Array, "inputs *batch"] | None) -> Array:
-    """``W φ(h) + U x + b``, or ``W h + U x + b`` where φ acts after the weights."""
-    total = cell.weight @ (h if cell.outer else cell.activation.value(h))
+def affine_total(
+    cell: Affine,
+    h: Array,
+    x: Array | None,
+    product: Callable[[Any, Any], Any] = jnp.matmul,
+) -> Array:
+    """``W φ(h) + U x + b``, or ``W h + U x + b`` where φ acts after the weights; arguments of :func:`affine_step`."""
+    total = product(cell.weight, h if cell.outer else cell.activation.value(h))
     if x is not None:
         total = total + fed(cell.input_weight, x)
     if cell.bias is None:
@@ -52,7 +70,7 @@ def affine_total(cell: Affine, h: Float[Array, "state *batch"], x: Float[Array, 
     return total + (cell.bias if h.ndim == 1 else cell.bias[:, None])
 
 
-def fed(input_weight: Any, x: Float[Array, "inputs *batch"]) -> Array:
+def fed(input_weight: Any, x: Array) -> Array:
     """``U x``.
 
     Raises:

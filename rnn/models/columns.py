@@ -6,6 +6,7 @@ weights contracts the contiguous axis of both of its factors, which is twice as 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array, Float
 
+from rnn.models.activations import Activation
 from rnn.models.affine import affine_step
 from rnn.models.hooks import affine_of
 from rnn.models.model import Model
@@ -24,15 +27,46 @@ __all__ = ["ColumnStep", "columns", "over_columns", "rollout"]
 
 ColumnStep = Callable[..., Array]
 """``step(h, x) -> h'`` on states (state, batch) and inputs (inputs, batch); x is ``None`` without inputs."""
+_KEPT = "phi"  # all that the adjoint of an affine cell with φ before the weights needs of a step
 _ROOM = 1.5  # how much larger the numbers on the way may become for the sake of their layout
 
 
 def columns(model: Model) -> ColumnStep:
     """One step of every column: by hand where the model says that it is affine, by JAX for any other."""
     parts = affine_of(model)
-    if parts is not None:
-        return lambda h, x=None: affine_step(parts, h, x)
-    return lambda h, x=None: over_columns(lambda m, *at: m(*at), model, h, *(() if x is None else (x,)))
+    if parts is None:
+        return lambda h, x=None: over_columns(lambda m, *at: m(*at), model, h, *(() if x is None else (x,)))
+    # in memory: XLA on CPU has no fast product with a transposed left factor, and would undo the transpose
+    transposed = jax.lax.optimization_barrier(parts.weight.T)
+    parts = parts._replace(activation=parts.activation._replace(value=_sloped(parts.activation)))
+    by_hand = lambda h, x=None: affine_step(parts, h, x, lambda weight, h: _product(weight, transposed, h))  # noqa: E731
+    if parts.outer:  # the adjoint needs the state and φ of the next one, which is what JAX keeps
+        return by_hand
+    return jax.checkpoint(by_hand, prevent_cse=False, policy=jax.checkpoint_policies.save_only_these_names(_KEPT))
+
+
+@functools.cache
+def _sloped(activation: Activation) -> Callable[[Array], Array]:
+    """φ whose derivative is the slope at its value, so that an adjoint needs the value alone."""
+    value = jax.custom_jvp(lambda z: checkpoint_name(activation.value(z), _KEPT))
+    value.defjvps(lambda dz, y, z: activation.slope(y) * dz)
+    return value
+
+
+@jax.custom_jvp
+def _product(weight: Array, transposed: Array, h: Array) -> Array:
+    """``W h``, whose adjoint multiplies with the transpose as it lies in memory."""
+    return weight @ h
+
+
+def _product_tangent(primals: tuple[Array, Array, Array], tangents: tuple[Any, Any, Any]) -> tuple[Array, Array]:
+    weight, transposed, h = primals
+    dweight, _, dh = tangents
+    image = jax.lax.dot_general(transposed, dh, (((0,), (0,)), ((), ())))
+    return weight @ h, dweight @ h + image
+
+
+_product.defjvp(_product_tangent)
 
 
 def over_columns(function: Callable[..., Any], tree: Any, *columned: Array) -> Any:

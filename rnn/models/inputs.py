@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn.models.columns import columns, rollout
+from rnn.models.hooks import affine_of
 from rnn.models.model import Model
 
 __all__ = ["check_inputs", "trajectory"]
@@ -83,6 +84,10 @@ def trajectory(
     if jnp.ndim(h0) != 2:
         raise ValueError(f"h0 must have shape (batch, state), got {jnp.shape(h0)}; add the batch axis")
     inputs, horizon = check_inputs(inputs, horizon, jnp.shape(h0)[0], jnp.result_type(h0))
-    along = None if inputs is None else jnp.transpose(inputs, (1, 2, 0))
-    read = jax.vmap(readout, -1, -1) if readout is not None else (lambda h: h)
-    return jnp.moveaxis(rollout(columns(model), h0.T, horizon, along, read), -1, 0)
+    # the adjoint of a cell that JAX differentiates turns its weights around at every step: dear unless states are many
+    last = affine_of(model) is not None or h0.shape[0] > h0.shape[1]
+    axis = -1 if last else 0
+    step = columns(model) if last else lambda h, *x: jax.vmap(model)(h, *(at for at in x if at is not None))
+    along = None if inputs is None else jnp.moveaxis(inputs, 0, 2 if last else 1)
+    read = jax.vmap(readout, axis, axis) if readout is not None else (lambda h: h)
+    return jnp.moveaxis(rollout(step, h0.T if last else h0, horizon, along, read), -1 if last else 1, 0)

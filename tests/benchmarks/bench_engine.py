@@ -1,6 +1,7 @@
 """The engine of the state-space NTK beside its peers: one table, ratios first, all in one run.
 
     python tests/benchmarks/bench_engine.py            # everything but the long horizon, about a minute
+    python tests/benchmarks/bench_engine.py floor      # ratios to the same products and tanhs without bookkeeping
     python tests/benchmarks/bench_engine.py --long     # T = 10,000, N = 256, B = 64 with rematerialisation, too
 
 Times are medians of rounds in which everything is run in turn; the unit is one loss-and-gradient evaluation of the
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 
+import bench_floor
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 import rnn
 from rnn.kernel.products import fisher_block
 from rnn.models import with_bias
-from rnn.training.train import _diagnose, advance, start
+from rnn.training.steps import advance, diagnose, start
 
 try:
     import matfree.decomp
@@ -161,12 +163,12 @@ def training(task):
 
     assert rest.bias is None
     for _ in range(8):
-        state, _ = _diagnose(state, task)
+        state, _ = diagnose(state, task)
     ratio, seconds = timed(
         {
             "minimal": lambda: minimal(task.student.weight),
             "steps": lambda: advance(state, task, sgd, 100, 20)[1]["loss"],
-            "diagnosis": lambda: _diagnose(state, task)[1]["stable_rank"],
+            "diagnosis": lambda: diagnose(state, task)[1]["stable_rank"],
         },
         10,
     )
@@ -262,8 +264,12 @@ def devices():
 def main() -> None:
     """Read the command line, measure, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("command", nargs="?", choices=("floor",), help="only the ratios to the floor (bench_floor.py)")
     parser.add_argument("--long", action="store_true")
     args = parser.parse_args()
+    if args.command == "floor":
+        bench_floor.main()
+        return
     task = rnn.student_teacher(0)
     model = with_bias(task.student)
     kernel = rnn.sntk(model, task.h0, task.horizon)

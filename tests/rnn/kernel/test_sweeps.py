@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernels import CASES, close
+from kernels import CASES, close, our_gru
 
 from rnn.kernel.affine import AffineCell, linear_cell
 from rnn.kernel.sweeps import adjoint, checkpointed, retrace, segmented, sites, states_along, tangent
@@ -113,6 +113,18 @@ def test_tangent_with_and_without_a_stored_path(name):
     close(dhs, stored[1], 1e-14)
     for a, b in zip(jax.tree.leaves(passed), jax.tree.leaves(sites(cell, path)[0]), strict=True):
         close(a, b, 1e-14)
+
+
+def test_a_site_of_any_cell_holds_numbers_of_its_columns_alone():
+    """No weights at every step, and each gate once: r, z, n and W_n h + b_n beside the state."""
+    cell = _linear(our_gru())
+    state, batch, steps = 3, 9, 5
+    passed = jax.eval_shape(lambda path: sites(cell, path)[0], jax.ShapeDtypeStruct((steps + 1, state, batch), float))
+    assert sum(leaf.size for leaf in jax.tree.leaves(passed)) <= 5 * steps * state * batch
+
+
+def _linear(case):
+    return linear_cell(*partition(case.model, case.wrt))
 
 
 @pytest.mark.parametrize("name", ["outer bias", "inner bias", "gru"])
