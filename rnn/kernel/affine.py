@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rnn.kernel.cells import Drive, JaxCell, Probes, signs, unpacked
 from rnn.models import Affine, affine_of, affine_step, affine_total
 
-__all__ = ["AffineCell", "linear_cell"]
+__all__ = ["AffineCell", "StackedCell", "linear_cell"]
 
 
 class _Site(NamedTuple):
@@ -51,6 +51,11 @@ class AffineCell(NamedTuple):
     wrt_weight: bool
     wrt_bias: bool
     wrt_input: bool = False
+
+    @property
+    def stacked(self) -> bool:
+        """Whether every step has parameters of its own."""
+        return False
 
     def step(self, h: Array, x: Array | None = None) -> Array:
         return affine_step(self.parts, h, x)
@@ -175,6 +180,64 @@ class AffineCell(NamedTuple):
 def _rows(weights: Float[Array, "k state columns"]) -> Float[Array, "state*k columns"]:
     """Matrices as one, so that its product with (columns, batch) is (state, k, batch) but for a reshape."""
     return jnp.swapaxes(weights, 0, 1).reshape(-1, weights.shape[2])
+
+
+class StackedCell:
+    """A network whose parameters differ per step, each step a cell of its own; its inputs are ``(t, x)``.
+
+    Args:
+        selected: the parameters, with the steps as leading axis.
+        rest: everything else of the model, its inexact arrays with the steps as leading axis.
+    """
+
+    stacked = True
+
+    def __init__(self, selected: Any, rest: Any) -> None:
+        self.selected, self.rest = selected, rest
+
+    def _at(self, t: Array) -> AffineCell | JaxCell:
+        at = lambda leaf: leaf[t] if eqx.is_inexact_array(leaf) else leaf  # noqa: E731
+        return linear_cell(*jax.tree.map(at, (self.selected, self.rest)))
+
+    def step(self, h: Array, x: tuple[Array, Array | None]) -> Array:
+        return self._at(x[0]).step(h, x[1])
+
+    def site(self, h: Array, h_next: Array, x: tuple[Array, Array | None]) -> tuple[Array, Any]:
+        if h.ndim == 3:
+            return jax.lax.map(lambda at: self.site(*at), (h, h_next, x))
+        return x[0], self._at(x[0]).site(h, h_next, x[1])
+
+    def drive(self, block: Any) -> Drive:
+        def force(site):
+            t, own = site
+            return self._at(t).drive(jax.tree.map(lambda leaf: leaf[:, t], block))(own)
+
+        return force
+
+    def push(self, site: tuple[Array, Any], dh: Array, drive: Drive) -> Array:
+        return self._at(site[0]).push(site[1], dh, lambda _: drive(site))
+
+    def pull(self, site: tuple[Array, Any], y: Array) -> tuple[Array, Any]:
+        return self._at(site[0]).pull(site[1], y)
+
+    def gradient_like(self, k: int) -> Any:
+        return jax.vmap(lambda t: self._at(t).gradient_like(k))(self._steps)
+
+    def gradient(self, accumulated: Any) -> Any:
+        found = jax.vmap(lambda t, own: self._at(t).gradient(own))(self._steps, accumulated)
+        return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), found)
+
+    @property
+    def _steps(self) -> Array:
+        return jnp.arange(jax.tree.leaves(self.selected)[0].shape[0])
+
+    def probes(self, key: PRNGKeyArray, index: Array, count: int, directions: Any) -> Probes:
+        def at(t):
+            own = jax.tree.map(lambda leaf: leaf[:, t], directions)
+            return self._at(t).probes(jax.random.fold_in(key, t), index, count, own)
+
+        overlap = jax.lax.map(lambda t: at(t).overlap, self._steps).sum(axis=0)
+        return Probes(lambda site: at(site[0]).drive(site[1]), overlap)
 
 
 def linear_cell(selected: Any, rest: Any) -> AffineCell | JaxCell:

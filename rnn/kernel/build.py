@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from rnn.kernel.checks import check_count, check_step, count_held, count_outputs
 from rnn.kernel.devices import batch_mesh, replicate
 from rnn.kernel.operand import Operand, Packed
 from rnn.kernel.products import check_finite, states
-from rnn.models import Model, check_inputs, partition
+from rnn.models import Model, check_inputs, count_steps, partition
 
 __all__ = ["build"]
 
@@ -33,6 +34,7 @@ def build(
     chunk: int | None = None,
     remat: bool | int = False,
     devices: Sequence[Any] | None = None,
+    stacked: bool = False,
 ) -> _Kind:
     """An operand of the given kind; the other arguments and the errors are those of :func:`rnn.kernel.sntk.sntk`."""
     if jnp.ndim(h0) != 2 or 0 in jnp.shape(h0):
@@ -40,10 +42,14 @@ def build(
     horizon = None if horizon is None else check_count("horizon", horizon)
     chunk = None if chunk is None else check_count("chunk", chunk)
     h0, model, readout = jax.tree.map(_on_device, (h0, model, readout))
+    horizon = count_steps(model, horizon) if stacked else horizon
     inputs, horizon = check_inputs(inputs, horizon, h0.shape[0], h0.dtype)
     held = count_held(remat, horizon)
+    if stacked and held:
+        raise ValueError("remat does not go with stacked parameters: leave it out, and lower chunk for memory")
     selected, rest = partition(model, wrt)
-    check_step(model, selected, h0, inputs)
+    first = (lambda leaf: leaf[0] if eqx.is_inexact_array(leaf) else leaf) if stacked else (lambda leaf: leaf)
+    check_step(jax.tree.map(first, model), selected, h0, inputs)
     outputs = count_outputs(readout, h0)
     mesh = None if devices is None else batch_mesh(devices)
     if mesh is not None:
@@ -54,13 +60,14 @@ def build(
         h0,
         Packed.of(rest),
         Packed.of(readout),
-        states(Packed.of(model), h0, horizon, inputs) if whole else None,
+        states(Packed.of(model), h0, horizon, inputs, stacked) if whole else None,
         inputs,
         horizon,
         outputs,
         None if whole else chunk,
         held,
         mesh,
+        stacked,
     )
     check_finite(kernel)
     return kernel

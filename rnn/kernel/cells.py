@@ -103,6 +103,8 @@ class JaxCell:
         rest: everything else of the model.
     """
 
+    stacked = False
+
     def __init__(self, selected: Any, rest: Any) -> None:
         self.selected = selected
         self._arrays, self._fixed = eqx.partition(rest, eqx.is_array)

@@ -46,7 +46,7 @@ def exact_frobenius(kernel: Operand) -> Float[Array, ""]:
         state = kernel.h0.shape[1]
         per_trajectory = min(kernel.horizon, cell.wrt_columns + 1) * state * state
         return _affine(_rechunk(kernel, max(1, _WORKING_SET // per_trajectory)))
-    if 2 * rows < columns:
+    if 2 * rows < columns and not kernel.stacked:
         return _by_rows(_rechunk(kernel, max(1, 8 * _WORKING_SET // columns)))
     return _by_columns(kernel)
 

@@ -120,7 +120,13 @@ class Factors(eqx.Module):
 
 
 def factors(kernel: Operand) -> Factors:
-    """The factors of ``sNTK = P K Pᵀ``; a readout of the kernel is left off."""
+    """The factors of ``sNTK = P K Pᵀ``; a readout of the kernel is left off.
+
+    Raises:
+        ValueError: every step has parameters of its own.
+    """
+    if kernel.stacked:
+        raise ValueError("factors are of steps that share their parameters; leave stacked out, or use jvp and vjp")
     if kernel.readout is None:
         return Factors(kernel)
     return Factors(dataclasses.replace(kernel, observed=Packed.of(None), outputs=kernel.h0.shape[1]))

@@ -61,6 +61,7 @@ class Operand:
         chunk: trajectories per pass, or ``None`` for all at once.
         remat: how many states and tangents of each trajectory a product may hold; 0 if states are not recomputed.
         mesh: the devices that share the batch, or ``None`` for one device.
+        stacked: whether every step has parameters of its own, the leading axis of every leaf.
     """
 
     parameters: Any
@@ -74,6 +75,7 @@ class Operand:
     chunk: int | None = field(metadata=_STATIC)
     remat: int = field(metadata=_STATIC)
     mesh: jax.sharding.Mesh | None = field(default=None, metadata=_STATIC)
+    stacked: bool = field(default=False, metadata=_STATIC)
 
     @property
     def model(self) -> Model:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from rnn.kernel.affine import AffineCell, linear_cell
+from rnn.kernel.affine import AffineCell, StackedCell, linear_cell
 from rnn.kernel.cells import JaxCell
 from rnn.kernel.operand import Operand, Packed
 from rnn.kernel.sweeps import adjoint, checkpointed, retrace, segmented, sites, states_along, tangent
@@ -62,15 +62,15 @@ def over_batch(kernel: Operand, work: Callable[..., tuple[Any, Any]], *operands:
     Args:
         kernel: says which parts: chunks, one after the other, of every device's share.
         work: sees initial states (state, batch), their path (horizon+1, state, batch) if it is stored, the inputs
-            (horizon, inputs, batch) if there are any, and operands.
+            (horizon, inputs, batch) if there are any, ``(t, inputs)`` where parameters differ per step, and operands.
         operands: arrays with the batch as leading axis.
     """
     operands = operands if kernel.inputs is None else (kernel.inputs, *operands)
 
     def turned(h0, path, *rest):
-        if kernel.inputs is None:
-            return work(h0.T, path, None, *rest)
-        return work(h0.T, path, jnp.transpose(rest[0], (1, 2, 0)), *rest[1:])
+        x = None if kernel.inputs is None else jnp.transpose(rest[0], (1, 2, 0))
+        x = (jnp.arange(kernel.horizon), x) if kernel.stacked else x
+        return work(h0.T, path, x, *rest[kernel.inputs is not None :])
 
     if kernel.mesh is None:
         return _in_chunks(kernel.chunk, turned, kernel.h0, kernel.path, operands)
@@ -125,9 +125,10 @@ def _join(first: tuple[Any, Any], second: tuple[Any, Any]) -> tuple[Any, Any]:
     return jax.tree.map(jnp.add, first[0], second[0]), rows
 
 
-def linearised(kernel: Operand) -> tuple[AffineCell | JaxCell, Observer]:
+def linearised(kernel: Operand) -> tuple[AffineCell | JaxCell | StackedCell, Observer]:
     """The kernel's cell and readout, ready for the sweeps."""
-    return linear_cell(kernel.parameters, kernel.fixed.value), Observer(kernel.readout)
+    cell = StackedCell if kernel.stacked else linear_cell
+    return cell(kernel.parameters, kernel.fixed.value), Observer(kernel.readout)
 
 
 @jax.jit
@@ -181,7 +182,7 @@ def fisher_block(kernel: Operand, block: Float[Array, "*k m"]) -> Float[Array, "
 
 def _pull_states(
     kernel: Operand,
-    cell: AffineCell | JaxCell,
+    cell: AffineCell | JaxCell | StackedCell,
     observer: Observer,
     h0: Array,
     path: Array | None,
@@ -206,7 +207,7 @@ def _pull_states(
 
 
 def _fisher_segments(
-    kernel: Operand, cell: AffineCell | JaxCell, drive: Any, h0: Array, x: Array | None, dh: Array
+    kernel: Operand, cell: AffineCell | JaxCell | StackedCell, drive: Any, h0: Array, x: Array | None, dh: Array
 ) -> Any:
     """``JᵀJ`` of one chunk, segment by segment: states recomputed, and tangents but for those of the last ones."""
     steps, kept = segmented(kernel.horizon, kernel.remat, dh.shape[1])
@@ -241,13 +242,18 @@ def _fisher_segments(
     return checkpointed(first, steps, (h0, dh), forward, backward, turn, None, early)[1]
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jax.jit, static_argnums=(2, 4))
 def states(
-    model: Packed, h0: Array, horizon: int, inputs: Float[Array, "batch horizon inputs"] | None = None
+    model: Packed,
+    h0: Array,
+    horizon: int,
+    inputs: Float[Array, "batch horizon inputs"] | None = None,
+    stacked: bool = False,
 ) -> Float[Array, "horizon+1 state batch"]:
     """The states ``h_0 … h_T`` of ``model.value``: one program, whichever of its parameters a kernel selects."""
-    turned = None if inputs is None else jnp.transpose(inputs, (1, 2, 0))
-    return states_along(linear_cell(*partition(model.value)), h0.T, horizon, turned)
+    x = None if inputs is None else jnp.transpose(inputs, (1, 2, 0))
+    cell = (StackedCell if stacked else linear_cell)(*partition(model.value))
+    return states_along(cell, h0.T, horizon, (jnp.arange(horizon), x) if stacked else x)
 
 
 def check_finite(kernel: Operand) -> None:

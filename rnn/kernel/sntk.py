@@ -165,6 +165,7 @@ def sntk(
     chunk: int | None = None,
     remat: bool | int = False,
     devices: Sequence[Any] | None = None,
+    stacked: bool = False,
 ) -> SNTK:
     """The state-space NTK ``J Jᵀ``, ``J = ∂(h_1 … h_T)/∂θ``, of ``model`` on a batch of initial states.
 
@@ -185,18 +186,31 @@ def sntk(
         devices: share the batch among these, such as ``jax.devices()``, which are those of all processes after
             ``jax.distributed.initialize``; numbers agree to rounding. ``chunk`` is then of each device's share.
             Trajectories that do not divide evenly, fewer than there are devices, are computed by all of them.
+        stacked: whether every step has parameters of its own, as the layers of a deep network do. The inexact arrays of
+            ``model`` then have the steps as leading axis, as ``jax.tree.map(lambda *x: jnp.stack(x), *layers)`` makes
+            them, and T is theirs unless given. Without ``remat`` and :meth:`SNTK.factors`.
 
     Returns:
         The operator. Without ``chunk``, ``remat`` and ``devices`` it stores the states once, batch · (T+1) · state
         numbers; otherwise every product recomputes them.
 
     Raises:
-        ValueError: the batch is empty, ``horizon``, ``chunk`` or ``remat`` is no positive integer, the inputs do not
-            fit, ``wrt`` selects nothing, ``model`` or ``readout`` does not map a state as it should, dtypes differ, or
-            states are not finite (which is not checked inside ``jax.jit``).
+        ValueError: the batch is empty, ``horizon``, ``chunk`` or ``remat`` is no positive integer, the inputs or the
+            stacked parameters do not fit, ``wrt`` selects nothing, ``model`` or ``readout`` does not map a state as it
+            should, dtypes differ, or states are not finite (which is not checked inside ``jax.jit``).
     """
     return build(
-        SNTK, model, h0, horizon, inputs=inputs, wrt=wrt, readout=readout, chunk=chunk, remat=remat, devices=devices
+        SNTK,
+        model,
+        h0,
+        horizon,
+        inputs=inputs,
+        wrt=wrt,
+        readout=readout,
+        chunk=chunk,
+        remat=remat,
+        devices=devices,
+        stacked=stacked,
     )
 
 

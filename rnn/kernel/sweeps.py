@@ -112,9 +112,12 @@ def adjoint(
         a, gradient = carry
         site, h_next, y = step
         a, increment = cell.pull(site, a + lift(h_next, y))
+        if cell.stacked:  # every step has parameters of its own: nothing to add up
+            return (a, gradient), increment
         return (a, jax.tree.map(jnp.add, gradient, increment)), None
 
-    return jax.lax.scan(backward, (a, gradient), (*along, cotangents), reverse=True)[0]
+    (a, total), each = jax.lax.scan(backward, (a, gradient), (*along, cotangents), reverse=True)
+    return a, jax.tree.map(jnp.add, total, each) if cell.stacked else total
 
 
 def segmented(horizon: int, held: int = 0, k: int = 1) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from rnn.models.gated import GRU, LSTM
 from rnn.models.gated_variants import MGU, ProjectedLSTM, ResetFirstGRU
 from rnn.models.held import Held, Stroboscopic, held, stroboscopic
 from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
-from rnn.models.inputs import check_inputs, trajectory
+from rnn.models.inputs import check_inputs, count_steps, trajectory
 from rnn.models.leaky import LeakyRNN
 from rnn.models.model import Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
@@ -36,6 +36,7 @@ __all__ = [
     "affine_total",
     "check_inputs",
     "columns",
+    "count_steps",
     "flatten",
     "held",
     "jacobian_of",

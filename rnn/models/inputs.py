@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from rnn.models.columns import columns, rollout
 from rnn.models.hooks import affine_of
 from rnn.models.model import Model
 
-__all__ = ["check_inputs", "trajectory"]
+__all__ = ["check_inputs", "count_steps", "trajectory"]
 
 
 def check_inputs(
@@ -54,6 +55,21 @@ def check_inputs(
     return jnp.broadcast_to(x, (batch, *given[-2:])), _positive(steps)
 
 
+def count_steps(model: Model, horizon: int | None) -> int:
+    """How many steps stacked parameters are for: T.
+
+    Raises:
+        ValueError: an inexact array of the model has another leading axis than the rest, or than ``horizon``.
+    """
+    found = [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))]
+    steps = {(horizon,)} if horizon is not None else set(found[:1])
+    if not found or () in found or set(found) != steps:
+        wanted = "the same leading axis" if horizon is None else f"the leading axis horizon={horizon}"
+        shapes = sorted({axis[0] if axis else "none" for axis in found}, key=str)
+        raise ValueError(f"stacked parameters must all have {wanted}, one row for every step, got {shapes}")
+    return found[0][0]
+
+
 def _positive(horizon: Any) -> int:
     if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 1:
         raise ValueError(f"horizon must be a positive integer, got {horizon!r}")
@@ -67,6 +83,7 @@ def trajectory(
     inputs: Float[Array, "batch horizon inputs"] | Float[Array, "horizon inputs"] | None = None,
     *,
     readout: Callable[[Any], Any] | None = None,
+    stacked: bool = False,
 ) -> Float[Array, "batch horizon state"]:
     """States ``h_1 … h_T`` of every initial state: ``h_t = model(h_{t−1})``, or ``h_t = model(h_{t−1}, x_t)``.
 
@@ -77,17 +94,30 @@ def trajectory(
         inputs: ``x_1 … x_T``, shape (batch, horizon, inputs), or (horizon, inputs) for all trajectories alike.
         readout: function of one state vector; where given, its values are returned instead of the
             states, which are then never stored together.
+        stacked: whether every step has parameters of its own: the inexact arrays of ``model`` then have the steps as
+            leading axis, and T is theirs unless given.
 
     Raises:
-        ValueError: ``h0`` has no batch axis, ``horizon`` is not a positive integer, or the inputs do not fit.
+        ValueError: ``h0`` has no batch axis, ``horizon`` is not a positive integer, or the inputs or the stacked
+            parameters do not fit it.
     """
     if jnp.ndim(h0) != 2:
         raise ValueError(f"h0 must have shape (batch, state), got {jnp.shape(h0)}; add the batch axis")
+    horizon = count_steps(model, horizon) if stacked else horizon
     inputs, horizon = check_inputs(inputs, horizon, jnp.shape(h0)[0], jnp.result_type(h0))
     # the adjoint of a cell that JAX differentiates turns its weights around at every step: dear unless states are many
     last = affine_of(model) is not None or h0.shape[0] > h0.shape[1]
-    axis = -1 if last else 0
-    step = columns(model) if last else lambda h, *x: jax.vmap(model)(h, *(at for at in x if at is not None))
+    axis, start = (-1, h0.T) if last else (0, h0)
     along = None if inputs is None else jnp.moveaxis(inputs, 0, 2 if last else 1)
     read = jax.vmap(readout, axis, axis) if readout is not None else (lambda h: h)
-    return jnp.moveaxis(rollout(step, h0.T if last else h0, horizon, along, read), -1 if last else 1, 0)
+    made = columns if last else _rows
+    if stacked:
+        layers, rest = eqx.partition(model, eqx.is_inexact_array)
+        found = rollout(lambda h, at: made(eqx.combine(at[0], rest))(h, at[1]), start, horizon, (layers, along), read)
+    else:
+        found = rollout(made(model), start, horizon, along, read)
+    return jnp.moveaxis(found, -1 if last else 1, 0)
+
+
+def _rows(model: Model) -> Callable[..., Array]:
+    return lambda h, x=None: jax.vmap(model)(h) if x is None else jax.vmap(model)(h, x)
