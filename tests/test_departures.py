@@ -3,9 +3,12 @@
 Those that need a trained network are in rnn/studies/test_experiment.py.
 """
 
+import math
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -129,3 +132,25 @@ def test_the_loss_wants_the_second_mode_only_after_the_first():
 
     assert max(wanted(first) for first in (0.0, 0.9, 1.2)) < 1
     assert wanted(1.5) == pytest.approx(1.1, abs=0.011)
+
+
+def test_collapse_is_a_signature_of_tied_parameters():
+    """The same network at criticality, its parameters tied through time, and free at every step."""
+    random, size = np.random.default_rng(2), 6
+    turn = np.linalg.qr(random.normal(size=(size, size)))[0]
+    network = rnn.VanillaRNN(jnp.asarray(turn @ np.diag([1.0, *random.uniform(-0.5, 0.5, size - 1)]) @ turn.T))
+    h0 = jnp.asarray(1e-3 * random.normal(size=(4, size)))
+
+    def rank(model, **options):
+        s = np.linalg.svd(np.asarray(rnn.sntk(model, h0, **options).as_matrix()), compute_uv=False)
+        return np.sum(s**2) / s[0] ** 2
+
+    def free(steps):
+        return jax.tree.map(lambda p: jnp.broadcast_to(p, (steps, *p.shape)), network)
+
+    tied = [rank(network, horizon=steps) - 1 for steps in (20, 40)]
+    untied = [rank(free(steps), stacked=True) - math.pi**2 / 8 for steps in (20, 40)]
+    assert 3 < tied[0] / tied[1] < 5  # 1/T²
+    assert 1.4 < untied[0] / untied[1] < 2.5  # 1/T
+    assert tied[1] < 0.05
+    assert untied[1] > 0.5
