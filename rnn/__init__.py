@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         student_teacher,
     )
     from rnn.training import DivergedError, Progress, RecordError, Run, train, train_all
-    from rnn.weights import AssumptionWarning, LoadReport, load, load_report, save
+    from rnn.weights import AssumptionWarning, LoadReport, from_nnx, load, load_report, save
 
 _HOME = {
     "dynamics": (
@@ -141,6 +141,7 @@ _HOME = {
     "weights": (
         "AssumptionWarning",
         "LoadReport",
+        "from_nnx",
         "load",
         "load_report",
         "save",

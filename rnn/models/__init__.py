@@ -8,7 +8,7 @@ from rnn.models.held import Held, Stroboscopic, held, stroboscopic
 from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
 from rnn.models.inputs import check_inputs, count_steps, trajectory
 from rnn.models.leaky import LeakyRNN
-from rnn.models.model import Model, moved, partition, state_size
+from rnn.models.model import Constant, Model, moved, partition, state_size
 from rnn.models.parameters import Leaves, Rebuild, flatten
 from rnn.models.path import ModelPath, path
 from rnn.models.stack import Stack
@@ -19,6 +19,7 @@ __all__ = [
     "LSTM",
     "MGU",
     "Affine",
+    "Constant",
     "Form",
     "Held",
     "LeakyRNN",
