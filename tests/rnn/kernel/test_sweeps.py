@@ -191,14 +191,15 @@ def test_probes_are_random_signs_of_each_trajectory_with_the_overlaps_they_state
     batch, count = len(case.h0), 3
     probes = cell.probes(jax.random.key(0), jnp.arange(batch), count, directions)
     m = sum(p.size for p in jax.tree.leaves(selected))
-    rng = np.random.default_rng(5)
-    rows, seen = [], []
-    for _ in range(2 * m):  # D_θF z_b at many states determines z_b
-        h = jnp.asarray(np.tile(rng.normal(size=(case.h0.shape[1], 1)), (1, batch)))
+    units = jax.tree.map(jnp.asarray, _units(selected))
+
+    def forced(state):
+        h = jnp.tile(state[:, None], (1, batch))
         site = cell.site(h, cell.step(h))
-        units = jax.tree.map(jnp.asarray, _units(selected))
-        rows.append(np.asarray(cell.drive(units)(site))[:, :, 0].T)  # (m, state)
-        seen.append(np.asarray(probes.drive(site)).T)  # (batch, count, state)
+        return cell.drive(units)(site)[:, :, 0].T, probes.drive(site).T  # (m, state), (batch, count, state)
+
+    many = np.random.default_rng(5).normal(size=(2 * m, case.h0.shape[1]))  # D_θF z_b at them determines z_b
+    rows, seen = map(np.asarray, jax.jit(lambda states: jax.lax.map(forced, states))(many))
     operator = np.concatenate(rows, axis=1)  # (m, 2m · state)
     image = np.concatenate(seen, axis=2).reshape(batch * count, -1)
     z = np.linalg.lstsq(operator.T, image.T, rcond=None)[0].T
