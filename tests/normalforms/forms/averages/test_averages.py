@@ -21,7 +21,7 @@ def graded_mean(law, g, r, horizon, steepness=14.0):
 @pytest.mark.parametrize("r", [0.05, 0.1, 0.3])
 def test_quadrature_resolves_the_layer_at_the_unstable_point(family, r):
     law = nf.amplification(family())
-    g = np.linspace(0.7, 1.45, 9)
+    g = np.linspace(0.7, 1.45, 5)
     mean = law.averaged(nf.Uniform(-r, r))
     found = mean.estimate(g, 30)
     assert found.value == pytest.approx(graded_mean(law, g, r, 30), rel=1e-9)
