@@ -13,7 +13,7 @@
 #
 # A recurrent network is trained until its first bifurcation. Along the direction in which its kernel is largest the
 # amplification is measured, and laws compete for it. The normal form of the network predicts the scales of the winner
-# without a free parameter; both are put side by side. Then several horizons are brought onto one curve, and the
+# without a free parameter; both are put side by side. Then two horizons are brought onto one curve, and the
 # coefficients of the law are found again from its decimal values.
 
 # %%
@@ -25,7 +25,7 @@ import normalforms as nf
 import rnn
 from normalforms.testing import coefficient_values, rediscover
 
-steps = int(os.environ.get("NOTEBOOK_STEPS", "1500"))
+steps = int(os.environ.get("NOTEBOOK_STEPS", "700"))
 run = rnn.train(rnn.student_teacher(0), steps=steps, diagnose_every=0)
 event = rnn.bifurcations(run, every=100, first=1)[0]
 event.kind, round(event.step), event.multiplier
@@ -58,10 +58,10 @@ print(near)
 # %% [markdown]
 # ## Collapse
 #
-# Three horizons at once, the critical point free. In the variable `b T (x − x*)` all points fall on one curve.
+# Two horizons at once, the critical point free. In the variable `b T (x − x*)` all points fall on one curve.
 
 # %%
-horizons = (20, 40, 80)
+horizons = (20, 60)
 parts = [
     rnn.restrict(event, small.direction, h0=small.h0, horizon=T, span=(1 - 1.5 / T, 1 + 1.5 / T), count=25)
     for T in horizons

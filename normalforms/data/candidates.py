@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -27,7 +28,7 @@ class Candidate:
     law_class: str
     map: Map
 
-    @property
+    @cached_property
     def odd(self) -> bool:
         """Whether ``f(−h) = −f(h)`` at all parameters, so that only ``|h|`` counts."""
         m = self.map
@@ -35,7 +36,7 @@ class Candidate:
         centred = not m.critical or all(m.critical[x] == 0 for x in m.states)
         return centred and all(sp.expand(f.xreplace(flipped) + f) == 0 for f in m.steps)
 
-    @property
+    @cached_property
     def exponents(self) -> tuple[float, float]:
         """p and q of the law's scaling variables ``Tᵖ (g − g_c)`` and ``T^q h``, from its lowest terms."""
         m = self.map
@@ -44,7 +45,7 @@ class Candidate:
         bent = any(self._acts(f.diff(x, y)) for f in m.steps for x in m.states for y in m.states)
         return self._power(m.parameters[-1], bent), (1.0 if bent else 0.5)
 
-    @property
+    @cached_property
     def further(self) -> tuple[float | None, ...]:
         """The same p of the constants that are fitted too; ``None`` where the map has no critical values."""
         m = self.map

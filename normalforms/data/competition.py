@@ -223,9 +223,9 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate, thoro
     if thorough:
         scales, states = tuple(np.geomspace(1.5, 25, 9)), tuple(np.geomspace(0.02, 1.2, 14))
         offsets = tuple(np.linspace(-2.2, 2.2, 10))
+    power = candidate.exponents[0]
     for place, scale, state in product(places, scales, states):
         away = float(np.max(np.abs(x - place)))
-        power = candidate.exponents[0]
         row = np.zeros(objective.size)
         row[1], row[2], row[3] = np.log(scale / (away * longest**power)), np.log(state / data.reach), place
         rows.append(row)

@@ -85,7 +85,8 @@ def along_orbits(library: Library, orbits: Array) -> Found:
         problem, length, fitted = ahead, min(longer, orbits.shape[1] - 1), tried
         best = improved(problem, least, fitted)
     best = problem.fit(best.theta, best.active, best.extra, steps=20, tolerance=1e-10)
-    return Found(best, _by_size([best, *fitted], problem), problem, length)
+    rivals = _by_size([best, *fitted], problem)
+    return Found(problem.unbiased(best), rivals, problem, length)
 
 
 def filtered(library: Library, orbits: Array) -> Found:

@@ -6,7 +6,9 @@ import sympy as sp
 
 import normalforms as nf
 from normalforms.data.orbits import Discovery, discover
+from normalforms.data.orbits.library import Library
 from normalforms.data.orbits.rounding import rational_within
+from normalforms.data.orbits.shooting import Shooting
 
 SCALAR = ("stability_flip", "pitchfork", "transcritical", "saddle_node", "period_doubling")
 
@@ -167,6 +169,26 @@ def test_orbits_seen_with_noise_give_unbiased_coefficients_at_one_parameter_valu
     assert high - low < 0.06
     assert rule.residual == pytest.approx(0.01, rel=0.03)
     assert "one value only" in rule.status
+
+
+def test_fitted_initial_states_leave_no_bias():
+    """Of the logistic map at noise .05 the plain estimate is off by more than a standard error, with the same sign."""
+    h = sp.Symbol("h", real=True)
+    active, plain, mended = np.array([[False, True, True]]), [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        rows = [rng.uniform(0.1, 0.9, 200)]
+        for _ in range(30):
+            rows.append(3.05 * rows[-1] * (1 - rows[-1]))
+        clean = np.stack(rows, axis=1)[..., None]
+        library = Library((sp.Integer(1), h, h**2), (h,), (), np.zeros((200, 1, 0)))
+        problem = Shooting(library, clean + 0.05 * rng.normal(size=clean.shape), 1.0, np.ones(3))
+        found = problem.fit(np.array([[0.0, 3.05, -3.05]]), active, clean[:, 0])
+        error = np.sqrt(found.covariance[1, 1])
+        plain.append((found.theta[0, 2] + 3.05) / error)
+        mended.append((problem.unbiased(found).theta[0, 2] + 3.05) / error)
+    assert np.mean(plain) < -0.8
+    assert abs(np.mean(mended)) < 3 / np.sqrt(12)
 
 
 def test_steps_alone_are_biased_and_say_so():
