@@ -1,6 +1,6 @@
 """The way to a bifurcation: the followed fixed point, its critical multiplier, and the law that dates the crossing."""
 
-from rnn.approach.critical import Critical, Kind, critical_at, kind_of, modulus_at
+from rnn.approach.critical import Critical, Kind, critical_at, kind_of, modulus_at, resolvent_at
 from rnn.approach.law import Law, law
 from rnn.approach.place import LOST, multipliers_at, settle, top_two
 
@@ -14,6 +14,7 @@ __all__ = [
     "law",
     "modulus_at",
     "multipliers_at",
+    "resolvent_at",
     "settle",
     "top_two",
 ]

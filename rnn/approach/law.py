@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.polynomial import Polynomial
 
-from rnn.approach.critical import Critical, critical_at, kind_of, modulus_at
+from rnn.approach.critical import Critical, critical_at, kind_of, modulus_at, resolvent_at
 from rnn.approach.place import LOST, settle
 from rnn.models import Leaves, Model, Rebuild, flatten, partition
 
@@ -50,13 +50,13 @@ def _push(
     each: Callable[[Any], Any] | None,
     model: Model,
     point: Array,
-    jacobian: Array,
+    resolvent: Array,
     parts: list[Array],
 ) -> Any:
     """Loss, its flat gradient, ``v = −⟨∇L, ∇ρ⟩`` with the fixed point moving, and its variance over samples."""
     parameters, rest = partition(model)
     value, gradient = jax.value_and_grad(lambda p: loss(eqx.combine(p, rest)))(parameters)
-    rise = jax.grad(modulus_at)(parameters, rest, point, jacobian, parts, 1.0)
+    rise = jax.grad(modulus_at)(parameters, rest, point, resolvent, parts, 1.0)
     leaves = Leaves.of(parameters)
     flat, uphill = leaves.flatten(gradient), leaves.flatten(rise)
     scatter = jnp.asarray(jnp.nan, flat.dtype)
@@ -147,7 +147,7 @@ class Law:
         if not self.open:
             return float("nan"), float("inf")
         at = self.moduli
-        speed, noise = (Polynomial.fit(at, np.log(values), len(at) - 1) for values in (self.speeds, self.scatters))
+        speed, noise = (_through(at, np.log(values)) for values in (self.speeds, self.scatters))
         places = at[0] + (1 - at[0]) * (1 + _POINTS) / 2
         weights = _WEIGHTS * (1 - at[0]) / 2 * np.exp(noise(places) - 3 * speed(places))
         bend = speed.deriv()(places) * np.exp(speed(places))
@@ -155,7 +155,7 @@ class Law:
 
     def _times(self, places: np.ndarray, rate: float, momentum: float, kept: Any) -> np.ndarray:
         at = self.moduli[kept]
-        speed, size = (Polynomial.fit(at, np.log(values[kept]), len(at) - 1) for values in (self.speeds, self.sizes))
+        speed, size = (_through(at, np.log(values[kept])) for values in (self.speeds, self.sizes))
         begun = at[0]
         half = (places - begun)[:, None] / 2
         inside = begun + half * (1 + _POINTS)
@@ -191,7 +191,7 @@ def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray, each: Calla
         if seen and _lost_its_way(critical, target, seen[0][0]):
             astray = True
             break
-        given = (jnp.asarray(point, dtype), jnp.asarray(jacobian, dtype), critical.parts(dtype))
+        given = (point.astype(dtype), resolvent_at(jacobian).astype(dtype), critical.parts(dtype))
         value, slope, speed, scatter = (np.asarray(x, np.float64) for x in _push(loss, each, moved, *given))
         seen.append((critical, float(speed), float(np.linalg.norm(slope)), float(value), float(scatter)))
         if not speed > 0:
@@ -207,12 +207,15 @@ def _lost_its_way(critical: Critical, target: float, first: Critical) -> bool:
     return far or kind_of(critical.value) != kind_of(first.value)
 
 
+def _through(places: np.ndarray, values: np.ndarray) -> Polynomial:
+    """The polynomial through all values, in the distance from the first place scaled to the last."""
+    begun, width = places[0], places[-1] - places[0]
+    powers = np.vander((places - begun) / width, increasing=True)
+    return Polynomial(np.linalg.solve(powers, values), domain=[begun, begun + width], window=[0, 1])
+
+
 def _along(places: list[float], target: float) -> np.ndarray:
     """Weights of ``∫ dθ/dρ dρ`` from the first place to the target, by the polynomial through all of them."""
-    weights = []
-    for k, place in enumerate(places):
-        others = [other for j, other in enumerate(places) if j != k]
-        basis = Polynomial.fromroots(others) if others else Polynomial([1.0])
-        integral = (basis / basis(place)).integ()
-        weights.append(integral(target) - integral(places[0]))
-    return np.array(weights)
+    width = target - places[0]
+    powers = np.vander((np.array(places) - places[0]) / width, increasing=True)
+    return np.linalg.solve(powers.T, width / (1 + np.arange(len(places))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -33,7 +32,7 @@ def settle(model: Model, point: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.
     one = np.eye(len(point))
     residual, slope, small = np.inf, one, 10 * float(np.finfo(dtype).eps)
     for _ in range(_NEWTON):
-        value, slope = (np.asarray(x, np.float64) for x in _step_and_slope(model, jnp.asarray(point, dtype)))
+        value, slope = (np.asarray(x, np.float64) for x in _step_and_slope(model, np.asarray(point, dtype)))
         gap = value - point
         residual = float(np.linalg.norm(gap))
         if residual <= small * (1 + np.linalg.norm(point)):

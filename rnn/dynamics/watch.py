@@ -35,7 +35,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from normalforms.report import brief
-from rnn.approach import Kind, critical_at, kind_of, law, modulus_at, settle
+from rnn.approach import Kind, critical_at, kind_of, law, modulus_at, resolvent_at, settle
 from rnn.kernel import subspace_step
 from rnn.models import Model, flatten, partition
 
@@ -117,10 +117,10 @@ class Watch:
         if not residual < _LOST:
             return replace(self, lost=True)
         critical = critical_at(slope)
-        point, jacobian = jnp.asarray(place, dtype), jnp.asarray(slope, dtype)
+        point, resolvent = jnp.asarray(place, dtype), jnp.asarray(resolvent_at(slope), dtype)
         values, direction = subspace_step(model, self.h0, self.horizon, self.direction)
         modulus = jnp.asarray(critical.modulus, dtype)
-        slopes = _slopes(self.loss, model, point, jacobian, modulus, critical.parts(dtype))
+        slopes = _slopes(self.loss, model, point, resolvent, modulus, critical.parts(dtype))
         seen = replace(
             self,
             point=point,
@@ -227,7 +227,7 @@ def watch(
 
 @eqx.filter_jit
 def _slopes(
-    loss: Callable[[Any], Any], model: Model, point: Array, jacobian: Array, modulus: Array, parts: list[Array]
+    loss: Callable[[Any], Any], model: Model, point: Array, resolvent: Array, modulus: Array, parts: list[Array]
 ) -> Array:
     """``s`` at the modulus as it is, at 1 and at ``_THROUGH``, with the point held and moving, (2, 3).
 
@@ -236,7 +236,7 @@ def _slopes(
     parameters, rest = partition(model)
 
     def along(moves: Array) -> Array:
-        gradient = jax.grad(modulus_at)(parameters, rest, point, jacobian, parts, moves)
+        gradient = jax.grad(modulus_at)(parameters, rest, point, resolvent, parts, moves)
         square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
 
         def slope(at: Array) -> Array:

@@ -26,6 +26,7 @@ Where = Callable[[np.ndarray], "np.ndarray | None"]
 RTOL = 3e-4
 _LATER = 1e-3  # past the crossing, where stability limits the steps
 _SPACING = 10.0
+_REACH = 0.1  # of its size and one, that a fixed point may move from place to place
 _STILL = 1e-3  # of the first gradient: next to a minimum the clock is the step again
 FEW = 50
 """With fewer steps than these to go they are taken one by one: descent lags its flow by about one."""
@@ -134,13 +135,13 @@ def flow(
         lag = late
         before, times = len(found.steps) - 1, [stretch.start]
         for t in stretch.places():
-            flat = stretch.state(t)[:count]
-            values = where(flat)
-            if values is None:
-                found.lost = True
+            last, values = _followed(stretch, where, count, times[-1], t)
+            found.lost = last < t
+            if values is not None:
+                record(found, stretch.step(last), stretch.state(last)[:count], values, float(stretch.loss(last)))
+                times.append(last)
+            if found.lost:
                 break
-            record(found, stretch.step(t), flat, values, float(stretch.loss(t)))
-            times.append(t)
         _events(found, stretch, where, count, before, times)
         if np.isfinite(found.crossing):
             solver.rtol, solver.atol = _LATER, _LATER * scale
@@ -231,6 +232,34 @@ def record(found: Flow, step: float, flat: np.ndarray, values: np.ndarray | None
     found.losses.append(loss)
 
 
+def _followed(
+    stretch: _Stretch, where: Where, count: int, seen: float, t: float, halvings: int = 14
+) -> tuple[float, Any]:
+    """The last place up to t where the fixed point is followed, and the multipliers there; ``None`` if at no place.
+
+    Newton's method may find another point beyond a fold. A point that moves far in one go is
+    therefore followed by halves.
+    """
+    before = getattr(where, "point", None)
+    values = where(stretch.state(t)[:count])
+    if values is not None and (before is None or _close(before, getattr(where, "point", before))):
+        return t, values
+    if before is not None:
+        setattr(where, "point", before)  # noqa: B010
+    if not halvings:
+        return seen, None
+    middle = 0.5 * (seen + t)
+    last, found = _followed(stretch, where, count, seen, middle, halvings - 1)
+    if last < middle:
+        return last, found
+    later = _followed(stretch, where, count, middle, t, halvings - 1)
+    return (middle, found) if later[1] is None else later
+
+
+def _close(before: np.ndarray, after: np.ndarray) -> bool:
+    return bool(np.linalg.norm(after - before) <= _REACH * (1 + np.linalg.norm(before)))
+
+
 def _events(found: Flow, stretch: _Stretch, where: Where, count: int, first: int, times: list[float]) -> None:
     """Locate crossings within the last step of the solver, on its own interpolant."""
     for mode, name in enumerate(("crossing", "next_crossing")):
@@ -244,6 +273,9 @@ def _events(found: Flow, stretch: _Stretch, where: Where, count: int, first: int
             values = where(stretch.state(t)[:count])
             return float("nan") if values is None else abs(values[mode]) - 1
 
+        if not gap(times[k]) < 0 <= gap(times[k + 1]):  # Newton's method has jumped to the partner beyond a fold
+            found.lost = True
+            continue
         root: Any = brentq(gap, times[k], times[k + 1], xtol=1e-4 * (times[k + 1] - times[k]))
         setattr(found, name, stretch.step(float(root)))
 

@@ -18,6 +18,8 @@ from rnn.training import Run
 
 __all__ = ["forecast"]
 
+_PLAIN = optax.sgd(5e-3)
+
 
 def forecast(
     source: Run | Model,
@@ -77,8 +79,7 @@ def forecast(
     view = View(method, at, began)
     view.batch = batch_size
     try:
-        chosen = optax.sgd(5e-3) if optimizer is None else optimizer
-        descent = read_optimizer(chosen, task, partition(task.student)[0])
+        descent = read_optimizer(_PLAIN if optimizer is None else optimizer, task, partition(task.student)[0])
         if isinstance(descent, str):
             raise RefusedError(
                 "refused", f"the optimizer's flow is not known: {descent}; take plain descent or momentum"

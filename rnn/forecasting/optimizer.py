@@ -17,6 +17,9 @@ __all__ = ["HeavyBall", "read_optimizer"]
 
 _LOOKS = 6
 _EQUAL = 1e-4
+_KEPT = 8
+_READ: dict[Any, HeavyBall | str] = {}
+"""What is known of optimizers, by the object and the shapes of the parameters."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,17 @@ def read_optimizer(optimizer: optax.GradientTransformation, task: Task, paramete
         task: for optimizers that ask for Fisher products.
         parameters: pytree of the parameters.
     """
+    leaves, structure = jax.tree.flatten(parameters)
+    shapes = tuple((x.shape, str(x.dtype)) for x in leaves)
+    key = (optimizer, structure, shapes)
+    if key not in _READ:
+        while len(_READ) >= _KEPT:
+            del _READ[next(iter(_READ))]
+        _READ[key] = _read(optimizer, task, parameters)
+    return _READ[key]
+
+
+def _read(optimizer: optax.GradientTransformation, task: Task, parameters: Any) -> HeavyBall | str:
     update = optax.with_extra_args_support(optimizer).update
     leaves, structure = jax.tree.flatten(parameters)
     rng = np.random.default_rng(0)

@@ -24,6 +24,8 @@ from rnn.tasks import Task
 __all__ = ["by_flow", "by_law", "by_twin"]
 
 _RISE = 1e-6
+_TURN = 0.05  # of a multiplier that falls back on its way to a fold
+_FOLD = 0.15  # of the multiplier from 1 where Newton's method last finds a point next to its fold
 
 
 def by_flow(
@@ -64,11 +66,26 @@ def by_flow(
         return _elsewhere(view, task, found, facts, ahead)
     if np.isnan(facts["crossing"]):
         return view.made("none ahead", _wants(found, ahead), **facts)
-    if found.lost:
-        return view.made("flagged", "the followed fixed point goes away there, as in a fold", **facts)
     if not _falls(task, found.parameters[-1], descent):
         return view.made("flagged", "at the crossing the rate is beyond the edge: descent will leave its flow", **facts)
+    if found.lost:
+        return _at_a_fold(view, found, facts)
     return view.made("ok", f"the multiplier reaches 1 in {facts['crossing'] - view.at:.1f} steps", **facts)
+
+
+def _at_a_fold(view: View, found: Flow, facts: dict[str, Any]) -> Forecast:
+    last, moduli = found.moduli[-1][0], np.abs([values[0] for values in found.moduli])
+    if np.any(np.maximum.accumulate(moduli) - moduli > _TURN):
+        detail = (
+            "the multiplier turned back on the way, as in a sharp valley: where the followed point folds is uncertain"
+        )
+        return view.made("flagged", detail, **facts)
+    if abs(last - 1) < _FOLD:
+        go = facts["crossing"] - view.at
+        return view.made("ok", f"the followed fixed point meets another in a fold in {go:.1f} steps", **facts)
+    return view.made(
+        "flagged", f"the followed fixed point is lost there, its multiplier at {abs(last):.3f}: perhaps a fold", **facts
+    )
 
 
 def _elsewhere(view: View, task: Task, found: Flow, facts: dict[str, Any], ahead: int) -> Forecast:

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import rnn
+from rnn.approach import settle
 from rnn.forecasting import passage
 from rnn.forecasting.flow import loss_and_slope, real_steps
 from rnn.forecasting.optimizer import HeavyBall, read_optimizer
@@ -288,3 +289,29 @@ def test_flow_counts_the_lag_of_descent():
     lag = 0.5 * np.log(speeds[1] / speeds[0])
     assert lag > 0.3
     assert abs(view.crossing - true) < 0.5 * lag
+
+
+def test_a_trained_bias_drives_the_followed_point_into_a_fold():
+    """Two branches of ``h' = 1.5 tanh h + b + …``; the teacher's bias leaves only the upper one."""
+    rng = np.random.default_rng(0)
+    weight = 0.05 * rng.normal(size=(8, 8))
+    weight[0, 0] = 1.5
+    h0 = np.zeros((24, 8))
+    h0[:, :2] = rng.uniform(-1.5, -0.3, (24, 2))
+    h0 = jnp.asarray(h0, jnp.float32)
+    student, teacher = (
+        rnn.VanillaRNN(jnp.asarray(weight, jnp.float32), jnp.asarray([b, *[0] * 7], jnp.float32)) for b in (0.0, 0.2)
+    )
+    task = rnn.Task(student, h0, rnn.trajectory(teacher, h0, 12)[..., :2])
+    rate = optax.sgd(0.002)
+    run = rnn.train(task, rate, 80, diagnose_every=0, save_every=1)
+    point = lower = settle(student, np.array([-1.0, *[0] * 7]), np.float32)[0]
+    for fold in range(80):
+        after, _, residual = settle(run.model(fold), point, np.float32)
+        if residual > 1e-3 or np.linalg.norm(after - point) > 0.3:
+            break
+        point = after
+    assert 40 < fold < 70
+    view = rnn.forecast(run, at=0, optimizer=rate, point=lower)
+    assert (view.status, view.kind, "fold" in view.detail) == ("ok", "steady", True)
+    assert abs(view.crossing - fold) <= view.error
