@@ -17,6 +17,7 @@ from normalforms.families import Family, families
 from normalforms.forms.limits import CuspScaling, Scaling
 from normalforms.law import AmplificationLaw, amplification
 from normalforms.maps import zoo
+from normalforms.reduction import reduce
 
 __all__ = ["BEGIN", "END", "document", "section", "with_section"]
 
@@ -49,7 +50,7 @@ def document() -> str:
     >>> document().startswith("# Laws of amplification")
     True
     """
-    return "\n".join([_INTRODUCTION, *(_family(record, law) for record, law in laws()), _general()])
+    return "\n".join([_INTRODUCTION, *(_family(record, law) for record, law in laws()), _general(), _planar()])
 
 
 def section() -> str:
@@ -131,6 +132,45 @@ def _general() -> str:
     formula = law.uniform(1)
     title = f"**Uniform law, `uniform(1)`.** For {_cell(formula.domain)}.\n"
     return "\n".join([_GENERAL, _math("x' = r x (1 - x)"), title, _math(formula.latex())])
+
+
+_PLANAR = """# Laws of planar maps at a Neimark–Sacker point
+
+In a map's own parameter and state, the sensitivity at fixed `h0` has four parts: the amplitude and phase of `w`, the
+motion of the fixed point, the response of the eigenvector, and the rotation's own change with the parameter. The
+uniform law keeps all of them. The fixed point, the multiplier and the eigenvector are exact at every parameter. So the
+law tends to iteration of the map as `h0` tends to the fixed point, at every horizon. Here the delayed logistic map,
+`amplification(map).uniform(0)`.
+"""
+
+_DEGREES = """`amplification(map).series(order)` goes degree by degree in the distance `w` from the moving fixed point,
+in up to three dimensions. It carries the homogeneous parts of the orbit and of its sensitivity through time.
+
+```math
+W'_k = [P(W)]_k, \\quad V'_k = [P_r(W) + P_w(W)\\, V]_k, \\quad V_0(0) = -\\partial_r h^*, \\quad
+s_k = [\\partial_r h]_k, \\quad A = \\sum_t \\sum_{i+j \\le k} s_i \\cdot s_j
+```
+
+The law of the normal form, `amplification(reduce(map))`, knows these responses to first order. It is in `g = |λ|` and
+`z`, and the length of a sensitivity is that of the ellipse which the critical eigenvector q spans. That makes it a
+planar map's at the bifurcation itself as z → 0; elsewhere it is off by the order of g − 1. In more dimensions it leaves
+out how the other directions move.
+
+```math
+z = \\mu m + w + \\mu k \\bar w, \\quad w' = e^{i (\\omega + \\mu \\omega')} w\\, (g + d |w|^2), \\quad
+\\mu = g - 1, \\quad
+A = \\left(\\frac{d|\\lambda|}{dr}\\right)^2
+\\sum_t \\left\\lVert 2 \\operatorname{Re} q\\, \\partial_g z_t \\right\\rVert^2
+```
+"""
+
+
+def _planar() -> str:
+    m = zoo.delayed_logistic()
+    formula, scaling = amplification(m).uniform(0), amplification(reduce(m)).scaling()
+    title = f"**Uniform law, `uniform(0)`.** For {_cell(formula.domain)}.\n"
+    steps = ", \\quad ".join(f"{s}' = {sp.latex(e)}" for s, e in zip(m.states, m.steps, strict=True))
+    return "\n".join([_PLANAR, _math(steps), title, _math(formula.latex()), _DEGREES, *_scaling(scaling)])
 
 
 def _cell(text: Any) -> str:

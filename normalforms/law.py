@@ -14,8 +14,8 @@ from normalforms.forms import Orbit, amplify, gram, iterate, recursion
 from normalforms.forms.averages import AveragedLaw, Distribution
 from normalforms.forms.driven import DrivenLaw, Input, UntiedLaw, driven, untied
 from normalforms.forms.limits import CuspScaling, Regimes, Scaling
-from normalforms.forms.series import Law, exact_formula, series_formula
-from normalforms.forms.uniform import UniformLaw, general, uniform_law
+from normalforms.forms.series import Law, by_degree, chart_of, exact_formula, rotates, series_formula
+from normalforms.forms.uniform import UniformLaw, general, planar, uniform_law
 from normalforms.formulas import Formula, GramFormula, Notation, rescaled
 from normalforms.maps import Map
 from normalforms.reduction import NormalForm, located, reduce
@@ -40,7 +40,8 @@ class AmplificationLaw:
 
     Args:
         map: the map, normalised so that it is critical at ``g = 1``, or the user's own.
-        stretch: factor from the caller's ``h0`` to the map's.
+        stretch: factor from the caller's ``h0`` to the map's, a matrix where the caller's are eigen-coordinates in
+            which lengths are not those of the map's states.
         gain: factor from the map's ``A`` to the caller's.
 
     >>> import normalforms as nf
@@ -50,7 +51,7 @@ class AmplificationLaw:
     """
 
     map: Map
-    stretch: sp.Expr = field(default=sp.Integer(1), kw_only=True)
+    stretch: Any = field(default=sp.Integer(1), kw_only=True)
     gain: sp.Expr = field(default=sp.Integer(1), kw_only=True)
 
     def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
@@ -78,14 +79,23 @@ class AmplificationLaw:
         return notation(self.map) if member is None else member.family.notation(self.map)
 
     def _stretched(self, h0: Any) -> Any:
-        return self.notation.state(h0) * float(self.stretch)
+        state = self.notation.state(h0)
+        return state @ self._matrix.T if isinstance(self.stretch, sp.MatrixBase) else state * float(self.stretch)
+
+    @property
+    def _matrix(self) -> np.ndarray:
+        return np.array(self.stretch, dtype=float)
 
     def orbit(self, g: Any, h0: Any, horizon: int) -> Orbit:
         """States ``h_1 … h_T`` and sensitivities ``s_t = ∂h_t/∂g``, and when the orbit left."""
         found = iterate(self.map, g, self._stretched(h0), horizon)
         if self.stretch == 1 and self.gain == 1:
             return found
-        return Orbit(found.h / float(self.stretch), found.s * float(sp.sqrt(self.gain)), found.escape)
+        if isinstance(self.stretch, sp.MatrixBase):
+            states = found.h @ np.linalg.inv(self._matrix).T
+        else:
+            states = found.h / float(self.stretch)
+        return Orbit(states, found.s * float(sp.sqrt(self.gain)), found.escape)
 
     def escape(self, g: Any, h0: Any, horizon: int) -> np.ndarray:
         """Step at which the orbit left the escape radius (beyond it every orbit diverges), 0 where it stayed."""
@@ -115,6 +125,11 @@ class AmplificationLaw:
         Raises:
             ValueError: order or horizon out of range, or a whole polynomial that would explode.
         """
+        if not rotates(self.map):
+            raise ValueError(
+                "exact polynomials in g are of scalar maps and of e^{iω} z (g + d|z|²) with a rational d; use"
+                " series(order), which is as exact at every g"
+            )
         return self._noted(self._rescaled(exact_formula(self.map, horizon, order)))
 
     def series(self, order: int, pade: bool = False) -> Law:
@@ -123,7 +138,8 @@ class AmplificationLaw:
         About a fixed point that is a rational function of ``g``, by the Kœnigs linearisation:
         ``Σ_k x_0^k Σ_{b,e} c(g) T^b λ(g)^{eT}``, ``x_0 = h0 − h*(g)``. Where there is none (saddle-node, cusp), the
         joint series about the critical point, graded by weight (h0: 1, g: 2; cusp also β: 3), with coefficients
-        polynomial in ``T``; ``order`` is then the highest weight. Equal to ``exact(T, order)`` at every ``T``.
+        polynomial in ``T``; ``order`` is then the highest weight. In up to three dimensions, about a fixed point that
+        goes on, degree by degree (`normalforms.forms.series.degrees`). Equal to ``exact(T, order)`` at every ``T``.
 
         Args:
             order: highest power (weight) kept.
@@ -136,9 +152,22 @@ class AmplificationLaw:
             warns where they exceed 1 %, and is ``nan`` where they exceed the value.
 
         Raises:
-            ValueError: order out of range; a map that is not critical, or of R^n, or without rational coefficients.
+            ValueError: order out of range; a map that is not critical, of R^n with a multiplier 1, or without rational
+                coefficients.
         """
-        return self._noted(self._rescaled(series_formula(self.map, order, pade=pade)))
+        found = self._by_degree(order)
+        if found is not None and pade:
+            raise ValueError("pade = True: a series degree by degree in a state of R^n has no Padé approximant")
+        return self._noted(self._rescaled(series_formula(self.map, order, pade=pade)) if found is None else found)
+
+    def _by_degree(self, order: int) -> Formula | None:
+        """The series of a map of R^n that is not of the family's plain form."""
+        member = find(self.map)
+        if member is not None:
+            return member.family.series(self.map, order, self.gain)
+        if rotates(self.map):
+            return None
+        return by_degree(self.map, chart_of(self.map), order, self.gain)
 
     def uniform(self, order: int = 0) -> UniformLaw | GramFormula:
         """A law explicit in ``g, gᵗ, h0`` that holds through the bifurcation; ``orbit`` is ``h_t``.
@@ -149,15 +178,18 @@ class AmplificationLaw:
         Args:
             order: p; the relative error of A is O(T^{−(p+1)}) at fixed scaled variables. Pitchfork, period doubling
                 and saddle-node have orders 0 to 4, transcritical and Neimark–Sacker 0 to 3, the cusp 0 to 2;
-                other scalar maps that of the family at their fixed point, which may move, in a range that is measured.
+                other scalar maps that of the family at their fixed point, which may move, and planar ones at a
+                Neimark–Sacker point order 0 (`normalforms.forms.uniform.planar`), in a range that is measured.
 
         Raises:
             ValueError: an order that the family does not have, or a map without a uniform law.
         """
         member = find(self.map)
         if member is None:
-            if self.map.dimension > 1 or len(self.map.parameters) > 1:
+            if len(self.map.parameters) > 1:
                 recognise(self.map)  # raises
+            if self.map.dimension > 1:
+                return self._noted(uniform_law(planar(self.map, order)))
             return self._noted(uniform_law(general(self.map, order, self.stretch), self.gain * self.stretch**2))
         made = _declared(member.family.uniform, member.kind, "uniform law")
         return self._noted(made(member, order, self.stretch, self.gain))
@@ -309,9 +341,9 @@ def amplification(
             that of its family, rescaled by its coefficients: ``g`` is the critical multiplier (at a fold
             ``1 − c0 c2 m``), ``h0`` the coordinate along the critical eigenvector, and `NormalForm.coordinates` gives
             both. That of a flip keeps its quadratic term; that of a Neimark–Sacker point is in ``|λ|`` and
-            ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, whose square is ``2|z|²`` averaged over a turn, and where
-            the rotation or the fixed point moves with the parameter it has no series, uniform or scaling form; that
-            of a cusp is in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
+            ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, with the rotation, fixed point and eigenvector that answer
+            to the parameter and the length ``‖2 Re q ∂z‖``, see `normalforms.families.pair.Pair`; that of a cusp is
+            in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
         at: values of state and parameter at the bifurcation, for a map that does not carry them. Decimals are moved
             to the bifurcation next to them, as in `normalforms.reduce`.
         period: n, where ``at`` is a point of a cycle. The law is then that of the normal form of ``f^n``, a step of

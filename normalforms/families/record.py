@@ -113,6 +113,7 @@ class Family:
         recognise: coefficient and twist of a map that is a member, ``None`` of any other.
         reduced: the member behind a normal form, ``None`` where it belongs to another family.
         limit: the member with the same scaling limit and regimes as a map that is none, ``None`` for others.
+        series: the series of a map to an order, with gain, where it is another than that of every map; ``None`` there.
         uniform: the uniform law of a member to an order, with stretch and gain.
         orders: highest order of the uniform law; ``None`` where every order is exact.
         measured: where the uniform law was measured, and its errors there; ``None`` where it is exact.
@@ -120,6 +121,7 @@ class Family:
         regimes: its elementary laws, with stretch and gain.
         flow: the flow of the scaling limit, for descent.
         modulus: the law of a planar map knows ``|h0|`` alone, so that a plain number is an initial state too.
+        directed: members whose law knows the direction of ``h0`` all the same.
         options: numbers that ``build`` takes.
         equation: the map as LaTeX; by default that of its formula.
         law_class: families with the same law up to scales share it, as a fit cannot tell them apart; by default
@@ -134,6 +136,7 @@ class Family:
     recognise: Recogniser
     reduced: Callable[[NormalForm], Rescaled | None] = lambda form: None
     limit: Callable[[Map], Rescaled | None] = lambda m: None
+    series: Callable[[Map, int, sp.Expr], Formula | None] = lambda m, order, gain: None
     uniform: Maker | None = None
     orders: int | None = None
     measured: Measured | None = None
@@ -141,6 +144,7 @@ class Family:
     regimes: Callable[[Member, sp.Expr, sp.Expr], Regimes] | None = None
     flow: LimitFlow | None = None
     modulus: bool = False
+    directed: Callable[[Map], bool] = lambda m: False
     options: tuple[Option, ...] = ()
     equation: str | None = None
     law_class: str = ""
@@ -171,7 +175,7 @@ class Family:
 
     def notation(self, m: Map) -> Notation:
         """How parameters and initial states of a member are given."""
-        return notation(m, self.modulus)
+        return notation(m, self.modulus and not self.directed(m))
 
     def latex(self, m: Map) -> str:
         """The map for the reader."""

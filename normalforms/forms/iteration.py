@@ -68,6 +68,10 @@ def orbit_program(m: Map) -> Program:
     )
 
 
+_LONG = 300
+"""Operations in a step whose common parts are assigned once."""
+
+
 def accompanied(
     program: Program,
     m: Map,
@@ -90,7 +94,7 @@ def accompanied(
     swap = dict(zip(m.states, states, strict=True))
     steps = [f.xreplace(swap) for f in m.steps]
     nexts = [sp.Symbol(f"direct{i}_next", real=True) for i in range(m.dimension)]
-    body = list(zip(nexts, steps, strict=True))
+    made = list(zip(nexts, steps, strict=True))
     carries = [Carry(x, a, kick * b) for x, a, b in zip(states, start, nexts, strict=True)]
     moved: dict[int, list[sp.Symbol]] = {}
     for k in sorted(set(entry)):
@@ -99,14 +103,19 @@ def accompanied(
         for i, f in enumerate(steps):
             slope = sp.Add(f.diff(m.parameters[k]), *(f.diff(x) * s for x, s in zip(states, own, strict=True)))
             slope = smooth(slope)
-            body.append((moved[k][i], slope))
+            made.append((moved[k][i], slope))
             carries.append(Carry(own[i], sp.Integer(0), moved[k][i]))
     total = sp.Symbol("direct_sum", real=True)
     growth = sp.Add(*(a * b for a, b in zip(moved[entry[0]], moved[entry[1]], strict=True)))
+    common: list[tuple[sp.Symbol, sp.Expr]] = []
+    if sp.count_ops(steps) > _LONG:  # what a long step repeats, its slopes repeat many times
+        names = sp.numbered_symbols("direct_part", real=True)
+        common, short = sp.cse([e for _, e in made], symbols=names)
+        made = [(s, e) for (s, _), e in zip(made, short, strict=True)]
     together = replace(
         program,
         carries=(*program.carries, *carries, Carry(total, sp.Integer(0), total + growth)),
-        body=(*program.body, *body),
+        body=(*program.body, *common, *made),
         counter=program.counter or symbols("t"),
         horizon=program.horizon if program.carries else horizon,
     )

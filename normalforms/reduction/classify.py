@@ -213,7 +213,7 @@ def _on_circle(frame: Frame) -> tuple[str, dict[str, Any], str]:
     d, d_size = frame.rotation()
     real = _parts(d)[0]
     values["d"] = d
-    values["motion"] = frame.motion()
+    values |= {"motion": frame.motion(), "mixing": frame.mixing()}
     if zero(growth, slope_size):
         return "degenerate", values, f"dmodulus vanishes: the pair does not cross the circle; d = {_show(d)}"
     if zero(real, d_size):

@@ -87,6 +87,17 @@ class Frame:
         """``⟨p, h*_μ⟩``, ``h*_μ = (I−A)^{-1} f_μ``: how the fixed point moves within the critical directions."""
         return self.along(self.off(self.jet.parameter), 0)
 
+    def mixing(self) -> Any:
+        """``k̄ = ⟨p̄, A' q⟩/(λ − λ̄)``, ``A' = A_μ + B(h*_μ, ·)``: how the eigenvector of a pair turns within its plane.
+
+        The point ``h* + m h*_μ + 2 Re (q + m k̄ q̄) w`` has the coordinate ``m motion + w + m k w̄`` along ``q``.
+        """
+        turned = self.jet.mixed(self.q) + self.jet.second(self.q, self.off(self.jet.parameter))
+        bar = self.algebra.conjugate
+        along = self.algebra.inner(bar(self.p), turned)
+        gap = self.multiplier - self.multiplier.conjugate()
+        return self.algebra.tidy((along / gap).conjugate())
+
     def drift(self) -> Any:
         """``½⟨p, f_μμ + 2A_μ h*_μ + B(h*_μ, h*_μ)⟩``: the constant term at second order in the parameter."""
         moved = self.off(self.jet.parameter)

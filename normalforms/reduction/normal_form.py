@@ -67,7 +67,9 @@ class NormalForm:
         adjoint_eigenvector: ``p``, with ``⟨p, q⟩ = Σ conj(p_i) q_i = 1``.
         coefficients: those above, where the kind has them; ``dlambda`` includes the motion of the fixed
             point where the point is isolated. Neimark–Sacker also has ``omega``, ``dmodulus = d|λ|/dm`` and
-            ``domega``. A transcritical point gives the branch that moves least.
+            ``domega``, and in the eigen-coordinate ``motion`` of the fixed point and ``mixing`` of the eigenvector:
+            ``⟨p, h − h*⟩ = m motion + w + m mixing w̄`` with ``w`` that of ``m``. A transcritical point gives the
+            branch that moves least.
         point: the fixed point, keyed by symbol; ``None`` for a reduced jet.
         detail: one sentence on why it is this kind; at a degenerate point, which coefficient vanishes.
         symmetric: the map is proven to commute with ``h − h* → −(h − h*)`` for every parameter value.

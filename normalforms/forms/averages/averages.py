@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.forms.averages.distribution import Distribution, Empirical, Normal, Uniform
-from normalforms.forms.series import Law, exact_formula, series_formula
+from normalforms.forms.series import Law, exact_formula, rotates, series_formula
 from normalforms.formulas import Domain, DomainWarning, Formula, check_horizon, check_real, symbols
 from normalforms.maps import Map
 
@@ -106,7 +106,15 @@ class AveragedFormula:
     @property
     def symbols(self) -> tuple[sp.Symbol, ...]:
         """The symbols left, in call order."""
-        return tuple(s for s in self.formula.symbols if s != symbols("h0"))
+        return tuple(s for s in self.formula.symbols if s not in self._states)
+
+    @property
+    def _states(self) -> tuple[sp.Symbol, ...]:
+        """The symbols that are averaged over."""
+        known = self.formula.notation
+        if known is None or symbols("h0") in self.formula.symbols:
+            return (symbols("h0"),)
+        return tuple(s for s in self.formula.symbols if not s.is_integer and s.name not in known.parameters)
 
     @property
     def domain(self) -> Domain:
@@ -116,7 +124,11 @@ class AveragedFormula:
     @property
     def expr(self) -> sp.Expr:
         """The mean as an integral, or as a sum over samples, not worked out."""
-        return self.distribution.mean_of(self.formula.expr, symbols("h0"))
+        if len(self._states) > 1:  # of R^n are samples only
+            samples = np.atleast_2d(getattr(self.distribution, "samples", ()))
+            rows = [{s: sp.Float(x, 17) for s, x in zip(self._states, row, strict=True)} for row in samples]
+            return sp.Add(*(self.formula.expr.subs(row) for row in rows)) / len(rows)
+        return self.distribution.mean_of(self.formula.expr, self._states[0])
 
     def __call__(self, *arguments: Any) -> Any:
         """The mean, elementwise over broadcast arguments; a warning where the quadrature did not converge."""
@@ -132,7 +144,11 @@ class AveragedFormula:
             s: check_horizon(v, s.name) if s.is_integer else check_real(v, s.name)[..., None]
             for s, v in zip(self.symbols, flat, strict=True)
         }
-        function = lambda x: self.formula(*(known.get(s, x) for s in self.formula.symbols))  # noqa: E731
+
+        def function(x: np.ndarray) -> np.ndarray:
+            parts = dict(zip(self._states, _components(x, len(self._states)), strict=True))
+            return self.formula(*((known | parts)[s] for s in self.formula.symbols))
+
         return integrate(function, self.distribution, self.tolerance)
 
     def error(self, *arguments: Any) -> Any:
@@ -235,16 +251,23 @@ class AveragedLaw:
     def _integral(self, function: Callable[[Any, Any], Any], g: Any) -> Estimate:
         given = tuple(check_real(v, "g")[..., None] for v in (g if isinstance(g, tuple) else (g,)))
         parameters = given if isinstance(g, tuple) else given[0]
-        planar = self.law.map.dimension == 2
-        lift = (lambda x: np.stack([x, 0 * x], axis=-1) if x.ndim == 1 else x) if planar else (lambda x: x)
+        n = self.law.map.dimension
+        lift = (lambda x: x) if n == 1 else (lambda x: np.stack(_components(x, n), axis=-1))
         return integrate(lambda x: function(parameters, lift(x)), self.distribution, self.tolerance)
 
     def exact(self, horizon: int, order: int | None = None) -> Law:
         """``⟨A_T⟩`` at one horizon through ``h0**order``, by the moments of ``h0``; see `AmplificationLaw.exact`."""
+        if not rotates(self.law.map):
+            self.law.exact(horizon, order)  # refuses
         return exact_formula(self.law.map, horizon, order, self._moment, self.law.gain, self._truth)
 
-    def series(self, order: int, pade: bool = False) -> Law:
-        """``⟨A_T⟩`` in symbolic ``T``, by the moments of ``h0``; see `AmplificationLaw.series`."""
+    def series(self, order: int, pade: bool = False) -> Law | AveragedFormula:
+        """``⟨A_T⟩`` in symbolic ``T``, by the moments of ``h0``; see `AmplificationLaw.series`.
+
+        Where the law knows the direction of a state of R^n, the mean of its series over the samples.
+        """
+        if not rotates(self.law.map):
+            return AveragedFormula(self.law.series(order, pade), self.distribution, self.tolerance)
         return series_formula(self.law.map, order, self._moment, self.law.gain, pade, self._truth)
 
     def uniform(self, order: int = 0) -> AveragedFormula:
@@ -282,6 +305,13 @@ def check_distribution(distribution: Any, m: Map, modulus: bool) -> None:
             f"the distribution is of {given}; the states of {m.name or m.steps} need an Empirical with samples"
             f" {' or '.join(wanted)}"
         )
+
+
+def _components(x: np.ndarray, n: int) -> list[np.ndarray]:
+    """States as components; a number is the first of them, the modulus of a planar state."""
+    if x.ndim > 1:
+        return list(np.moveaxis(x, -1, 0))
+    return [x, *(0 * x for _ in range(n - 1))]
 
 
 def _plain(value: Any) -> Any:

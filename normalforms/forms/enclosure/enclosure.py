@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import sympy as sp
 from flint import arb, ctx
 
 from normalforms.forms.enclosure.balls import Ball, Input, read, to_ball
@@ -39,7 +40,7 @@ def enclosure(
         h0: initial state, likewise; for a map of R^n a sequence of n entries.
         horizon: steps, 1 to 1,000,000.
         precision: significant decimal digits asked for, default 15; applies where all entries are numbers.
-        stretch: factor from the caller's ``h0`` to the map's.
+        stretch: factor from the caller's ``h0`` to the map's, or a matrix of SymPy numbers.
         gain: factor from the map's ``A`` to the caller's.
 
     Returns:
@@ -97,14 +98,19 @@ def _enclose(
         raise ValueError(f"precision = {precision!r} must be 1 to 10,000 significant digits")
     parameters = _entries(g, len(m.parameters), "g")
     initial = _entries(h0, m.dimension, "h0")
-    factor = read(stretch, "stretch").value
+    rows = stretch.tolist() if isinstance(stretch, sp.MatrixBase) else None
+    factors = [[read(v, "stretch").value for v in row] for row in rows or [[stretch]]]
     points = all(entry.is_point for entry in (*parameters, *initial))
     bits = int(3.33 * digits) + 3
     working = 2 * bits + 64 if points else 256
     while True:
         with ctx.workprec(working):
-            scale = factor()
-            numbers = [p.value() for p in parameters], [scale * s.value() for s in initial]
+            states = [s.value() for s in initial]
+            if rows is None:
+                states = [factors[0][0]() * s for s in states]
+            else:
+                states = [sum((f() * s for f, s in zip(row, states, strict=True)), arb(0)) for row in factors]
+            numbers = [p.value() for p in parameters], states
             found = (_iterate if points else box_gram)(m, *numbers, horizon, value)
             if isinstance(found, int):
                 return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ import scipy  # its parts load when first used
 from numpy.typing import NDArray
 
 __all__ = [
-    "PHASE",
     "PITCHFORK",
     "SADDLE_NODE",
     "STABILITY_FLIP",
@@ -43,14 +42,14 @@ class Numerics:
         centre: ``(x, y) -> tau`` next to which the integrand varies fastest.
         escapes: ``(x, y) -> bool``: the limiting flow reaches infinity within the horizon.
         closed: ``(x, y) -> (value, sum of the absolute terms)`` of a closed form, or ``None``.
-        rest: a factor and the function that it multiplies, added to this one.
+        rest: another function, added to this one.
     """
 
     density: Callable[[Array, Array, Array], Array]
     centre: Callable[[Array, Array], Array]
     escapes: Callable[[Array, Array], NDArray[np.bool_]]
     closed: Callable[[Array, Array], Pair] | None = None
-    rest: tuple[float, Numerics] | None = None
+    rest: Numerics | None = None
 
     def __call__(self, x: Array, y: Array) -> Array:
         """The scaling function at the flat arrays ``x`` and ``y``; infinite where the flow escapes."""
@@ -64,7 +63,7 @@ class Numerics:
                 todo &= ~good
             for block in np.array_split(np.flatnonzero(todo), max(1, -(-np.count_nonzero(todo) // _CHUNK))):
                 value[block] = self.integral(x[block], y[block])
-        return value if self.rest is None else value + self.rest[0] * self.rest[1](x, y)
+        return value if self.rest is None else value + self.rest(x, y)
 
     def exact(self, x: Array, y: Array) -> Array:
         """The same, as a source of `normalforms.formulas.grid.on_grid`."""
@@ -163,9 +162,9 @@ def _pitchfork_density(x: Array, y: Array, tau: Array) -> Array:
     return _times(y, E * (N / D) ** 2 / D)
 
 
-def _phase_density(x: Array, y: Array, tau: Array) -> Array:
+def _phase_density(x: Array, y: Array, tau: Array, twist: float, turn: float) -> Array:
     E, D, _, M = _bernoulli(2 * x, 2 * y, tau)
-    return _times(y, E * (M / D) ** 2 / D)
+    return _times(y, E * (twist * M / D + turn * tau) ** 2 / D)
 
 
 def _transcritical_density(x: Array, y: Array, tau: Array) -> Array:
@@ -371,14 +370,16 @@ def _saddle_below(x: Array, y: Array) -> Pair:
 
 STABILITY_FLIP = Numerics(_flip_density, lambda x, y: np.full(x.shape, 0.5), _nowhere, _flip_closed)
 PITCHFORK = Numerics(_pitchfork_density, _bernoulli_centre(2.0), _bernoulli_escapes(2.0), _pitchfork_closed)
-PHASE = Numerics(_phase_density, _bernoulli_centre(2.0), _bernoulli_escapes(2.0))
 TRANSCRITICAL = Numerics(_transcritical_density, _bernoulli_centre(1.0), _bernoulli_escapes(1.0), _transcritical_closed)
 SADDLE_NODE = Numerics(_saddle_density, _saddle_centre, _saddle_escapes, _saddle_closed)
 
 
-def neimark_sacker_numerics(twist: float) -> Numerics:
-    """The amplitude's function plus ``twist²`` times the phase's."""
-    return replace(PITCHFORK, rest=(twist**2, PHASE)) if twist else PITCHFORK
+def neimark_sacker_numerics(twist: float, turn: float = 0.0) -> Numerics:
+    """The amplitude's function plus the phase's, ``∫ H² (twist ∂_x ½ ln D + turn τ)² dτ``."""
+    if not twist and not turn:
+        return PITCHFORK
+    density = partial(_phase_density, twist=twist, turn=turn)
+    return replace(PITCHFORK, rest=Numerics(density, _bernoulli_centre(2.0), _bernoulli_escapes(2.0)))
 
 
 def near(distance: Any) -> Any:

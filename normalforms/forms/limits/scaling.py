@@ -61,6 +61,7 @@ class Scaling:
         peaks: whether Ψ has a maximum over x.
         error: ``(x, y) →`` T times the size of the relative error, as the comparison with iteration shows it.
         notation: how ``g`` and ``h0`` are given.
+        slow: the same for √T, of an error that fades as ``1/√T`` only; ``None`` where there is none.
 
     >>> from normalforms import pitchfork
     >>> from normalforms.law import amplification
@@ -83,6 +84,7 @@ class Scaling:
     peaks: bool = field(repr=False)
     error: Callable[[Any, Any], Any] = field(repr=False)
     notation: Notation | None = field(default=None, repr=False, kw_only=True)
+    slow: Callable[[Any, Any], Any] | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def symbols(self) -> tuple[sp.Symbol, sp.Symbol]:
@@ -141,7 +143,8 @@ class Scaling:
         x, y, prefactor = (_lambdify(e, self.inputs)(g, h0, float(T)) for e in inner)
         value = prefactor * self.evaluate(x, y)
         with np.errstate(all="ignore"):
-            outside = ~((self.error(x, y) / T <= 0.5) & np.isfinite(value))
+            error = self.error(x, y) / T + (0 if self.slow is None else self.slow(x, y) / np.sqrt(T))
+            outside = ~((error <= 0.5) & np.isfinite(value))
         if np.any(outside):
             warnings.warn(
                 f"{int(np.sum(outside))} of {outside.size} values lie outside the domain of this scaling law: T so"
@@ -186,7 +189,8 @@ class Scaling:
     @property
     def domain(self) -> Domain:
         """Where the law holds."""
-        return Domain(f"T → ∞ at fixed x = {self.x} and y = {self.y}, relative error O(1/T), before the escape")
+        rate = "1/T" if self.slow is None else "1/√T"
+        return Domain(f"T → ∞ at fixed x = {self.x} and y = {self.y}, relative error O({rate}), before the escape")
 
     def printed(self) -> Equations:
         """The law as equations, left and right sides."""

@@ -20,7 +20,7 @@ from normalforms.forms.series.terms import Series, Terms, multiply, named
 from normalforms.formulas import Carry
 from normalforms.maps import Map
 
-__all__ = ["Rotating", "rotating", "rotating_exact", "rotating_series", "rotating_terms"]
+__all__ = ["Rotating", "rotates", "rotating", "rotating_exact", "rotating_series", "rotating_terms"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class Rotating:
     map: Map
     real: sp.Rational
     imag: sp.Rational
+
+
+def rotates(m: Map) -> bool:
+    """Whether a map is scalar, or `rotating`: whether its series has coefficients in closed form."""
+    if m.dimension == 1 or len(m.parameters) > 1:
+        return True
+    try:
+        return m.dimension == 2 and bool(rotating(m))
+    except ValueError:
+        return False
 
 
 @cache

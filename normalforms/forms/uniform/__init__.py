@@ -9,6 +9,7 @@ from normalforms.forms.uniform.fold import Fold
 from normalforms.forms.uniform.general import general
 from normalforms.forms.uniform.law import UniformLaw, implicit_law, uniform_law
 from normalforms.forms.uniform.matching import Approximant, Nodes, phase_coefficients
+from normalforms.forms.uniform.planar import planar
 
 __all__ = [
     "CUSP_ORDERS",
@@ -31,6 +32,7 @@ __all__ = [
     "implicit_law",
     "linear_flow",
     "phase_coefficients",
+    "planar",
     "shift",
     "uniform_law",
 ]

@@ -125,7 +125,8 @@ def bernoulli_domain(
     least, most, high, low = measured.least, measured.most, measured.reach[min(order, 1)], DEEPEST[min(order, 1)]
     rules = BernoulliRules(law, inputs, blocks, now, law.growth, margin)
     region = Region(*(float(_Q(v)) for v in (least, most, low, high)))
-    extra = f", {margin} ≥ 0" if margin is not None and not margin.is_number else ""
+    shown = margin if margin is None or len(str(margin)) < 60 else sp.N(margin, 6)
+    extra = f", {shown} ≥ 0" if margin is not None and not margin.is_number else ""
     text = f"{least} ≤ {law.growth} ≤ {most}{extra}, "
     if law.start.is_nonnegative:  # nothing escapes
         text += f"{law.start} ≤ {high}"

@@ -109,8 +109,9 @@ class Flow:
         weight: the amplification is ``weight · Σ ‖∂_g h_t‖²``.
         stays: predicate of ``inputs`` and the horizon, whether the orbit stays; ``None`` where every one does.
         still: symbols of ``prelude`` and ``body`` that a first derivative leaves alone: factors of what vanishes.
-        slip: what the first step's error may add to ``Σ ‖∂_g h_t‖²``, a function of ``inputs``, and the part of A that
-            it may be; ``None`` where the first step is never small beside the others.
+        slip: of ``inputs``, ``‖∂_g h_1‖²`` of this orbit less that of the map, and the part of A that it may be;
+            ``None`` where the first step is never small beside the others.
+        opening: the map's own ``h_1``, whose ``‖∂_g h_1‖²`` takes the place of the first term; by default the orbit's.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
     """
 
@@ -128,6 +129,7 @@ class Flow:
     still: tuple[sp.Symbol, ...] = ()
     focus: Callable[[int], tuple[float, float]] | None = None
     slip: tuple[Callable[..., Any], float] | None = None
+    opening: tuple[sp.Expr, ...] = ()
 
     def orbit(self) -> Program:
         """The program of ``h_t``."""
@@ -139,11 +141,12 @@ class Flow:
         names = Block([s.name for s in self.inputs] + [s.name for s, _ in (*self.prelude, *self.solve, *self.body)])
         states = self.states if self.frame is None else self.frame
         made = [names(f"state{i}", e) for i, e in enumerate(states)]
+        opening = [(names(f"opening{i}", e), e) for i, e in enumerate(self.opening)]
         A = names("A", sp.Integer(0))
         plain = Program(
             (*self.inputs, T),
-            tuple(made),
-            prelude=self.prelude,
+            (*made, *(s for s, _ in opening)),
+            prelude=(*self.prelude, *opening),
             carries=(Carry(A, sp.Integer(0), A),),
             body=(*self.body, *zip(made, states, strict=True)),
             counter=t,
@@ -153,13 +156,21 @@ class Flow:
         # tangents at fixed `solve` are not those of a further derivative, which therefore must not share their names
         assigned = {s for s, _ in plain.body}
         fresh = {s: names(f"slope_{s.name}", sp.S.Zero) for s, _ in moved.body if s not in assigned}
-        slopes = (tangents[n].xreplace(fresh) for n in made if n in tangents)
+        slopes = [tangents[n].xreplace(fresh) for n in made if n in tangents]
         body = tuple((fresh.get(s, s), e.xreplace(fresh)) for s, e in moved.body)
+        growth = sp.Add(*(slope**2 for slope in slopes))
+        prelude, start = moved.prelude, sp.S.Zero
+        if opening:
+            at_once = {t: sp.S.One}
+            lines = (*self.solve, *body)
+            at_once |= {s: names(f"first_{s.name}", sp.S.Zero) for s, _ in lines}
+            prelude = (*prelude, *((at_once[s], e.xreplace(at_once)) for s, e in lines))
+            start = sp.Add(*(tangents[s] ** 2 for s, _ in opening if s in tangents)) - growth.xreplace(at_once)
         return Program(
             plain.inputs,
             (self.weight * A,),
-            prelude=moved.prelude,
-            carries=(Carry(A, sp.Integer(0), A + sp.Add(*(slope**2 for slope in slopes))),),
+            prelude=prelude,
+            carries=(Carry(A, start, A + growth),),
             body=(*self.solve, *body),
             counter=t,
             horizon=T,

@@ -89,8 +89,7 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
             " multiplier 1 does not say which branch to follow; reduce the map and ask the law of its normal form"
         )
     g, h0 = inputs = (m.parameters[0], symbols("h0"))
-    critical = dict(m.critical)[g]
-    flip = critical_multiplier(m) == -1
+    critical, flip = dict(m.critical)[g], critical_multiplier(m) == -1
     sign = -1 if flip else 1
     growth, turn = sign * form.multiplier, sign**_t
     bends, size, power = _leading(form, growth, flip)
@@ -141,6 +140,7 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         still=(*prelude.constants, *body.constants),
         focus=focus(growth, g, critical),
         slip=(trial.slip, MEASURED.errors[order]),
+        opening=(m.steps[0].xreplace({m.states[0]: stretch * h0}) / stretch,),
     )
 
 
@@ -221,7 +221,7 @@ class _Trial:
         return self.error(region) < _SPARE * MEASURED.errors[self.order]
 
     def slip(self, g: Any, h0: Any) -> Any:
-        """``s_1² − f_g²``: what the law's first sensitivity adds to A, or lacks.
+        """``s_1² − f_g²``: what the orbit's first sensitivity would add to A, or lacks.
 
         Where ``f_g`` has a zero next to the fixed point the first terms of A all but vanish, and an error that is
         small beside the rest is not beside them.
@@ -269,9 +269,10 @@ class _Trial:
         times, step = np.arange(1, HORIZONS[-1] + 1)[:, None], 1e-5 * wide
         with np.errstate(all="ignore"):
             ahead, behind = (self.orbit(points + s * step, h0, times) for s in (1, -1))
-            found = np.cumsum(((ahead - behind) / (2 * step)) ** 2, axis=0)
-            slopes = iterate(self.map, points, float(self.stretch) * h0, HORIZONS[-1]).s
-            true = np.cumsum((slopes / float(self.stretch)) ** 2, axis=0)
+            slopes = iterate(self.map, points, float(self.stretch) * h0, HORIZONS[-1]).s / float(self.stretch)
+            moved = (ahead - behind) / (2 * step)
+            found = np.cumsum(np.concatenate([slopes[:1], moved[1:]]) ** 2, axis=0)
+            true = np.cumsum(slopes**2, axis=0)
             errors = np.abs(found / true - 1)
         worst = 0.0
         for horizon in HORIZONS:

@@ -40,8 +40,9 @@ class UniformLaw(Formula):
         relation: the equation that ``h_t`` solves, where the law is implicit.
         stays: whether the orbit stays, a predicate of the arguments; the value is ``nan`` where it does not.
         weight: what the sum over ``t`` is multiplied by.
-        slip: what the first step's error may add to the sum, a function of all arguments but the horizon, and the part
-            of A that it may be; a call warns where it is more.
+        slip: what the orbit's first step lacks, a function of all arguments but the horizon, and the part of A that it
+            may be. The sum has the map's own first term; where the orbit's is so wrong, the next ones are not trusted,
+            and a call warns.
         focus: of a horizon, the parameter's value at the bifurcation and the width in which the law varies fastest.
 
     >>> from normalforms import pitchfork
@@ -81,14 +82,12 @@ class UniformLaw(Formula):
         return numbers
 
     def _checked(self, value: np.ndarray, error: Any, values: list[Any]) -> np.ndarray:
-        if self.slip is None:
+        if self.slip is None or values[-1] == 1:
             return super()._checked(value, error, values)
         rule, part = self.slip
         slip = np.broadcast_to(float(self.weight) * rule(*values[:-1]), value.shape)
-        with np.errstate(all="ignore"):
-            relative = np.abs(slip / (value - slip))  # to the sum without the slip, as the stated error is
         narrow = replace(self, domain=replace(self.domain, tolerance=part), slip=None)
-        return narrow._checked(value, relative * np.abs(value), values)
+        return narrow._checked(value, np.abs(slip), values)
 
     def _on_grid(self, pieces: list[Any], places: tuple[int, int], values: tuple[Any, ...], stays: Any) -> np.ndarray:
         """The sum over ``t`` where two arguments span a product grid and the others are numbers."""
@@ -98,9 +97,10 @@ class UniformLaw(Formula):
             varying = dict(zip(places, (x, y), strict=True))
             return before(*(varying[k] if k in varying else v.ravel()[0] for k, v in enumerate(arguments)))
 
+        start = compiled(_opening(self.stable.shared()), "numpy")
         focus = self.focus(horizon) if self.focus is not None and places[0] == 0 else None
         x, y = (arguments[i] for i in places)
-        return on_grid(TimeSum(prepare, term, horizon), x, y, stays, focus)
+        return start(*arguments) + on_grid(TimeSum(prepare, term, horizon), x, y, stays, focus)
 
     def printed(self) -> Equations:
         """The law as equations: those with abbreviations, or the sum over the orbit and the orbit.
@@ -128,15 +128,28 @@ class UniformLaw(Formula):
 
     def diff(self, symbol: Any) -> Formula:
         """The derivative with respect to a symbol, or its name; see `Formula.diff`."""
-        return replace(super().diff(symbol), equations=())
+        return replace(super().diff(symbol), equations=(), slip=None)
 
     def __str__(self) -> str:
         return "; ".join(f"{a} = {b}" for a, b in self.equations) if self.equations else super().__str__()
 
 
-def _total(parameter: sp.Symbol, weight: sp.Expr) -> sp.Expr:
+def _total(parameter: sp.Symbol, weight: sp.Expr, opened: bool = False) -> sp.Expr:
     t, T = symbols("t T")
-    return weight * sp.Sum(sp.Abs(sp.Derivative(sp.Symbol("h_t"), parameter)) ** 2, (t, 1, T))
+    square = sp.Abs(sp.Derivative(sp.Symbol("h_t"), parameter)) ** 2
+    if not opened:
+        return weight * sp.Sum(square, (t, 1, T))
+    first = sp.Abs(sp.Derivative(sp.Function("f")(sp.Symbol("h_0"), parameter), parameter)) ** 2
+    return weight * (first + sp.Sum(square, (t, 2, T)))
+
+
+def _written(motion: Flow) -> tuple[sp.Expr, ...]:
+    """The map's own first state in the inputs alone."""
+    values: dict[sp.Symbol, sp.Expr] = {}
+    used = set().union(*(e.free_symbols for e in motion.opening))
+    for symbol, expr in motion.prelude if used - set(motion.inputs) else ():
+        values[symbol] = expr.xreplace(values)
+    return tuple(e.xreplace(values) for e in motion.opening)
 
 
 def _summand(program: Program) -> tuple[Program, Program] | None:
@@ -152,6 +165,13 @@ def _summand(program: Program) -> tuple[Program, Program] | None:
     return before, Program((*needed, program.counter), (term,), prelude=program.body)
 
 
+def _opening(program: Program) -> Program:
+    """What the sum over ``t`` of a program starts from."""
+    total = program.carries[0]
+    start = program.results[0].xreplace({total.symbol: total.initial})
+    return Program(program.inputs[:-1], (start,), prelude=program.prelude)
+
+
 def uniform_law(motion: Flow, weight: sp.Expr = sp.S.One) -> UniformLaw:
     """The law of an explicit orbit, ``weight · Σ_t ‖∂_g h_t‖²``."""
     motion = replace(motion, weight=weight)
@@ -160,7 +180,10 @@ def uniform_law(motion: Flow, weight: sp.Expr = sp.S.One) -> UniformLaw:
     def expression() -> sp.Expr:
         slope = sp.Derivative if motion.equations else sp.diff
         squares = sp.Add(*(slope(s, motion.inputs[0]) ** 2 for s in motion.explicit()))
-        return motion.weight * sp.Sum(squares, (t, 1, T))
+        if not motion.opening:
+            return motion.weight * sp.Sum(squares, (t, 1, T))
+        first = sp.Add(*(e.diff(motion.inputs[0]) ** 2 for e in _written(motion)))
+        return motion.weight * (first + sp.Sum(squares, (t, 2, T)))
 
     def state() -> sp.Expr:
         states = motion.explicit()
@@ -174,7 +197,7 @@ def uniform_law(motion: Flow, weight: sp.Expr = sp.S.One) -> UniformLaw:
         equations=motion.equations,
         stays=motion.stays,
     )
-    total = _total(motion.inputs[0], motion.weight)
+    total = _total(motion.inputs[0], motion.weight, bool(motion.opening))
     equations = ((sp.Symbol("A"), total), *motion.equations) if motion.equations else ()
     return UniformLaw(
         Lazy(expression),

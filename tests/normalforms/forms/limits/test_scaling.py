@@ -21,7 +21,13 @@ from normalforms import (
 from normalforms.families import recognise as unfolding
 from normalforms.forms import amplify, gram
 from normalforms.forms.limits.cusp import CuspScaling
-from normalforms.forms.limits.numerics import PHASE, PITCHFORK, SADDLE_NODE, STABILITY_FLIP, TRANSCRITICAL
+from normalforms.forms.limits.numerics import (
+    PITCHFORK,
+    SADDLE_NODE,
+    STABILITY_FLIP,
+    TRANSCRITICAL,
+    neimark_sacker_numerics,
+)
 from normalforms.formulas.formula import DomainWarning
 from normalforms.law import AmplificationLaw
 
@@ -94,7 +100,7 @@ POINTS = [
 @pytest.mark.parametrize(("x", "y"), POINTS)
 def test_numbers_to_twelve_digits(name, x, y):
     if name == "phase":
-        value = PHASE(np.array([float(x)]), np.array([float(y)]))[0]
+        value = neimark_sacker_numerics(1.0).rest(np.array([float(x)]), np.array([float(y)]))[0]
     else:
         value = scaling(SCALAR[name]).evaluate(x, y)
     assert value == pytest.approx(float(quadrature(name, x, y)), rel=1e-12)

@@ -462,7 +462,9 @@ def test_general_maps_to_higher_orders(name, order):
 def test_a_general_law_of_a_named_family_is_that_of_the_family():
     law, g = moving("shifted pitchfork"), np.linspace(0.8, 1.2, 9)[:, None]
     h0 = np.array([-0.3, 0.01, 0.2])
-    assert law.uniform(2)(g, 1 + h0, 30) == pytest.approx(law_of("pitchfork").uniform(2)(g, h0, 30), rel=1e-6)
+    general, named = law.uniform(2), law_of("pitchfork").uniform(2)
+    after = general(g, 1 + h0, 30) - general(g, 1 + h0, 1)  # the general law's first term is the map's own
+    assert after == pytest.approx(named(g, h0, 30) - named(g, h0, 1), rel=1e-6)
 
 
 def test_general_laws_as_code_and_in_print(tmp_path):
@@ -651,13 +653,17 @@ def test_slopes_of_the_orbit_are_those_of_the_equation_that_it_solves():
 
 
 @pytest.mark.parametrize(("b", "order", "point"), [("1/20", 1, (1.05, 0.1035, 1)), ("1/50", 0, (1.0, 0.04, 1))])
-def test_a_first_step_that_the_parameter_does_not_reach_is_told(b, order, point):
-    """``f_r`` has a zero at ``x = 2b + …``, next to the fixed point: A all but vanishes and the law does not."""
+def test_a_first_step_that_the_parameter_does_not_reach_is_the_maps_own(b, order, point):
+    """``f_r`` has a zero at ``x = 2b + …``, next to the fixed point: A all but vanishes, and the orbit's does not."""
     step = f"{b}*(r-1) - r*(x - {b}*(r-1)) + (x - {b}*(r-1))^3"
     law = nf.amplification(nf.parse_map(step, state="x", parameter="r"), at={"x": 0, "r": 1})
     uniform = law.uniform(order)
-    with pytest.warns(DomainWarning):
-        uniform(*point)
+    assert uniform(*point) == pytest.approx(law(*point), rel=1e-9)
+    r, x = np.linspace(0.99, 1.01, 60)[:, None], np.linspace(0.03, 0.05, 60)  # a grid, whose sums take other ways
+    np.testing.assert_allclose(uniform(r, x, 1), law(r, x, 1), rtol=1e-9)
+    space: dict = {}
+    exec(uniform.code(), space)
+    assert space["law"](*point) == pytest.approx(law(*point), rel=1e-9)
     assert uniform(1.0, 0.01, 200) == pytest.approx(law(1.0, 0.01, 200), rel=GENERAL.errors[order])
 
 
