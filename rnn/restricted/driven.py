@@ -7,9 +7,11 @@ With ``Π = I − q pᵀ`` at the zero-input fixed point h*, critical vectors q,
 
 knows the input and nothing of the critical coordinate u. About ``y_t = h* + q u_t + w̄_t`` the network is
 
-    u_{t+1} = pᵀ (F(y_t, x_t) − h* + N(d_t)),   d_{t+1} = Π (F(y_t, x_t) − h* + N(d_t)) − w̄_{t+1},
+    u_{t+1} = pᵀ (F(y_t + d_t, x_t) − h*),   d_{t+1} = Π (F(y_t, x_t) − h* + N(d_t)) − w̄_{t+1},
 
-    h_t ≈ y_t + d_t,   N(d) = 0 (scalar),  D_hF d (response),  D_hF d + ½ D²_hF(d, d) (second).
+    h_t ≈ y_t + d_t,   d = 0 (scalar),   N(d) = D_hF d (response),   D_hF d + ½ D²_hF(d, d) (second).
+
+The critical coordinate's own map is kept whole; the rest answers it to first or second order.
 
 The frame h*, q, p, w̄ is that of s = 0 (fixed), or moves along the line of parameters and is differentiated with it.
 The scalar rung has one coordinate and an input-driven orbit; the others carry a vector and cost what a simulation does.
@@ -144,8 +146,6 @@ def _curve(
         def bent(y: Any, d: Any, x: Any) -> Any:
             """``F(y, x) + N(d)``."""
             at_input = lambda h: step(h, x)  # noqa: E731
-            if rung == "scalar":
-                return at_input(y)
             value, first = jax.jvp(at_input, (y,), (d,))
             if rung == "response":
                 return value + first
@@ -154,10 +154,11 @@ def _curve(
 
         def advance(carry: Any, x: Any) -> Any:
             u, w, d = carry
-            image = bent(centre + u[:, None] * q + w, d, x) - centre
+            y = centre + u[:, None] * q + w
+            u = (step(y + d, x) - centre) @ p
             w = off(forcing(centre + w, x) - centre)
-            u = image @ p
-            d = jnp.zeros_like(d) if rung == "scalar" else off(image) - w
+            if rung != "scalar":
+                d = off(bent(y, d, x) - centre) - w
             return (u, w, d), centre + u[:, None] * q + w + d
 
         free = h0 - centre
