@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_driven.py foretold --seeds 3
     python tests/benchmarks/bench_driven.py gated
 
-``coincide``: five ready tasks are trained by Adam. For each the bifurcations are found of the network without input, at held
-inputs and under periodic ones; every event is then checked by direct simulation of the network on both sides of it.
+``coincide``: five ready tasks are trained by Adam. For each the bifurcations are found of the network without input, at
+held inputs and under periodic ones; every event is then checked by direct simulation on both sides of it.
 Beside them stand the finite-time exponents along the task's own trajectories, the stable rank, and the loss.
 ``foretold``: driven prediction of trained flip-flops. ``gated``: a GRU from training to kernel, timed.
 """
