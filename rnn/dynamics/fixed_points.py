@@ -45,6 +45,7 @@ _COPY = 1e-6  # within which overlapping error bounds are enough to call two end
 _SAME = 1e-10  # ends this close are one: rounding cannot tell a pair of points apart that is closer than about 1e-8
 _WORK, _USUAL = 1.2e11, 10  # multiplications of Newton steps that a search may take; steps that a start usually takes
 _FLAT, _NEAR = 1e-5, 8  # of a multiplier from 1: the point may lie on a line of them; how many are looked along
+_REACH = 2.0  # of where most orbits are after many steps, beyond which no continua are looked for
 _RELAXED = "along relaxed networks"
 
 
@@ -115,6 +116,7 @@ class _Search:
         self.tried: dict[str, int] = {}
         self.failed = 0
         self.budget = Budget()
+        self.reach = 0.0
         self.loose: list[np.ndarray] = []
         self.piecewise = False
 
@@ -127,6 +129,7 @@ class _Search:
         whole = np.zeros((0, self.period, size))
         if not np.any(np.all(np.isfinite(orbits(self.model, seeds, 2)[:, 1]), axis=1)):
             return self.describe(whole, f"the model returns NaN or infinity at each of the {given} starts")
+        self.reach = _REACH * float(max(1.0, np.median(np.linalg.norm(late, axis=1)) if len(late) else 0.0))
         self.piecewise = is_piecewise_linear(self.model, seeds)
         guesses = self.guesses(seeds)
         on = self.guesses(simulated(self.model, late))
@@ -294,6 +297,8 @@ class _Search:
     def sets(self, near: np.ndarray) -> tuple[Continuum, ...]:
         """Lines and surfaces through points critical to single precision, and through ends that are not isolated."""
         loose = np.concatenate([near[:0], *self.loose])
+        # far out, where no orbit goes, a gate may be saturated to the last digit and hold whatever it is given
+        loose = loose[np.linalg.norm(loose, axis=1) <= self.reach]
         return continua(self.model, np.concatenate([representatives(loose), near[:_NEAR]]))
 
     def evidence(self, cycle: np.ndarray) -> tuple[float, float]:
