@@ -36,10 +36,12 @@ class Products:
     """``F = Jᵀ H J``, J the Jacobian of ``outputs`` and H the Hessian of ``loss`` with respect to them.
 
     Called as a :data:`Fisher`, it multiplies a block on one stretch of the batch. Arguments as in
-    :func:`gauss_newton`.
+    :func:`gauss_newton`; ``compare`` is the loss where ``loss`` is ``None`` for the mean squared error.
     """
 
-    def __init__(self, outputs: Any, batch: Any, loss: Any, samples: int | None, model: Any = None) -> None:
+    def __init__(
+        self, outputs: Any, batch: Any, loss: Any, samples: int | None, model: Any = None, compare: Any = None
+    ) -> None:
         sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(batch)}
         if len(sizes) != 1 or sizes == {()}:
             raise ValueError(
@@ -48,6 +50,7 @@ class Products:
         self.size = sizes.pop()[0]
         _taken(samples, self.size, 8, 8)
         self.outputs, self.batch, self.loss, self.samples, self.model = outputs, batch, loss, samples, model
+        self.compare = loss if compare is None else compare
 
     def __call__(self, parameters: Any, block: Any = None, turn: Any = None) -> Any:
         if block is None:  # ``optax.inject_hyperparams`` asks whatever can be called for its value at a count
@@ -99,6 +102,12 @@ class Products:
             return _inner(e, self._bend(read, e, self.batch, None)) / 2
 
         return _inner(dy, self._bend(read, dy, self.batch, None)), departed
+
+    def value(self, moving: Any, rest: Any) -> Array | None:
+        """The loss on the whole batch; ``None`` where only its curvature is known."""
+        if self.compare is None:
+            return None
+        return jnp.asarray(self.compare(self._read(moving, rest, self.batch), self.batch))
 
     def _read(self, moving: Any, rest: Any, part: Any) -> Any:
         whole = eqx.combine(moving, rest)
@@ -157,7 +166,7 @@ def fisher_of(task: Task, *, samples: int | None = None) -> Products:
     def outputs(parameters: Any, part: Batch) -> Array:
         return task.read(eqx.combine(parameters, rest), part)
 
-    return Products(outputs, task.batch, None if task.plain else task.compare, samples)
+    return Products(outputs, task.batch, None if task.plain else task.compare, samples, compare=task.compare)
 
 
 def gauss_newton(

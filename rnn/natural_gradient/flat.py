@@ -77,6 +77,10 @@ class Curvature:
 
         return full.astype(x.dtype), at
 
+    def value(self, theta: Array) -> Array | None:
+        """The loss that the products are of; ``None`` where only its curvature is known."""
+        return self.fisher.value(*self._split(theta)) if isinstance(self.fisher, Products) else None
+
     def departure(self, theta: Array, x: Array) -> tuple[Array, Array]:
         """``‖y(θ + x) − y(θ) − J x‖²`` and ``‖J x‖²`` of the outputs y; zeros where they cannot be seen."""
         if not isinstance(self.fisher, Products):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Literal
 
 import equinox as eqx
@@ -23,6 +24,7 @@ __all__ = ["State", "low_rank_natural_gradient"]
 State = LowRankState | GaussNewtonState | ImplicitState
 _MODES = ("smooth", "fast", "stochastic")
 _RANK, _THRESHOLD = 4, 1.0
+_APART = 0.1  # relative difference of value and the products' loss that is told
 _KEPT = 60  # residuals of a solve of fast mode
 
 
@@ -57,7 +59,8 @@ def low_rank_natural_gradient(
 
     ``update(grads, state, params, fisher=…, value=…, model=…)`` needs ``params``, the product (here or at
     construction; :func:`rnn.fisher_of` and :func:`rnn.gauss_newton` make one) and in fast mode the loss ``value`` at
-    ``params``; a value from elsewhere is judged all the same. ``model`` is the whole model where ``params`` is a part
+    ``params``; a value from elsewhere is judged all the same. Fast mode warns once where the products are of a loss
+    which at the first ``params`` is not ``value``. ``model`` is the whole model where ``params`` is a part
     of it: inside ``optax.masked`` and ``optax.partition``, and for Equinox models filtered to their arrays.
     ``optax.MultiSteps(…).gradient_transformation()`` drops extra arguments: give the product at construction there.
     In an Optax chain put what changes gradients before it, and in fast mode nothing that rescales updates after it.
@@ -120,6 +123,7 @@ def low_rank_natural_gradient(
             state, move = clipped_step(state, theta, gradient, loss, rate, curvature, limit)
         elif isinstance(state, GaussNewtonState):
             held = _KEPT if rank is None else rank
+            jax.lax.cond(state.count == 0, lambda: _agree(curvature.value(theta), loss), lambda: jnp.zeros(()))
             state, move = truncated_step(state, theta, gradient, _known(loss), rate, curvature, held)
         else:
             state, move = implicit_step(state, theta, gradient, loss, rate, curvature)
@@ -152,6 +156,33 @@ def _functions(params: Any) -> bool:
     return not all(
         eqx.is_array_like(leaf) or isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params)
     )
+
+
+def _agree(own: Array | None, loss: Array | None) -> Array:
+    """Warns where the products are of another loss than the one passed; returns 0.0."""
+    return jnp.zeros(()) if own is None else _compared(own, _known(loss))
+
+
+@jax.custom_batching.custom_vmap
+def _compared(own: Array, loss: Array) -> Array:
+    jax.debug.callback(_warn, own, loss)
+    return jnp.zeros(())
+
+
+@_compared.def_vmap
+def _(size: int, batched: list[bool], own: Array, loss: Array) -> tuple[Array, bool]:
+    # conditions become selections under vmap: this one would call back at every update
+    return jnp.zeros(()), False
+
+
+def _warn(own: Any, loss: Any) -> None:
+    own, loss = float(own), float(loss)
+    if abs(own - loss) > _APART * max(abs(own), abs(loss)):
+        warnings.warn(
+            f"value is {loss:.6g} at the first update, but the loss that fisher is made of is {own:.6g} there: give "
+            "both the same loss and batch (a regulariser may be left out of fisher)",
+            stacklevel=2,
+        )
 
 
 def _known(loss: Array | None) -> Array:

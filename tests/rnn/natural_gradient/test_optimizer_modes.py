@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -472,6 +474,28 @@ def test_a_value_from_elsewhere_is_judged_all_the_same():
     for _ in range(60):
         params, state, late = step(params, state, late)
     assert float(late) < 0.02 * float(first)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1.0, False), (16.0, True)])
+def test_products_of_another_loss_are_named_once(factor, told):
+    """Products of the mean with the value of the sum: at the first update, not at the second, and not under vmap."""
+    params, outputs, loss, batch = problem()
+    fisher = rnn.gauss_newton(outputs, batch, loss=lambda y, b: jnp.mean((y - b["y"]) ** 2))
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=fisher)
+
+    def step(params, state):
+        value, gradient = jax.value_and_grad(lambda p: factor * loss(p, batch))(params)
+        update, state = tx.update(gradient, state, params, value=value)
+        return optax.apply_updates(params, update), state
+
+    carry = params, tx.init(params)
+    with pytest.warns(UserWarning, match="fisher") if told else contextlib.nullcontext():
+        carry = jax.jit(step)(*carry)
+        jax.effects_barrier()
+    jax.block_until_ready(jax.jit(step)(*carry))
+    twice = jax.tree.map(lambda x: jnp.stack([x, x]), (params, tx.init(params)))
+    jax.block_until_ready(jax.jit(jax.vmap(step))(*twice))
+    jax.effects_barrier()
 
 
 @pytest.mark.parametrize("mode", ["fast", "stochastic"])
