@@ -68,7 +68,7 @@ def low_rank_natural_gradient(
     Args:
         learning_rate: η, a number or a schedule of the count of updates; a schedule's negative values count as 0. In
             fast mode the part of the step that is made, at most 1, which is what it is unless given. In stochastic
-            mode Adam's, 1e-2 unless given.
+            mode Adam's, from which the mode finds its own; 1e-1 unless given.
         mode: ``"smooth"``, ``"fast"`` or ``"stochastic"``.
         rank: of smooth mode, cap k on the number of modes followed, and at most the number of parameters; 4. Of fast
             mode, vectors like the parameters that a solve keeps while it lasts; 60. Fewer take less memory and more

@@ -187,6 +187,7 @@ def fast(seeds, steps, rate, bias):
             work=work,
             fine=arrival(run.losses, FINE),
             fine_work=float(np.sum(run.work[: max(arrival(run.losses, FINE), 0) // 5 + 1])),
+            reached=float(np.min(run.losses[: 5 * (int(np.searchsorted(np.cumsum(run.work), 4.0)) + 1)])),
             sgd_step=float(np.median(plain.seconds)) / 50,
             step=float(np.median(run.seconds)) / 5,
             processor=float(np.median(run.work) * 10 / np.median(plain.work)),
@@ -309,7 +310,7 @@ RIVALS = {
     "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
 }
 DRAWN = {
-    "stochastic": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"), (1e-3, 1e-2, 1e-1, 1.0)),
+    "stochastic": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"), (1e-1, 1e-3, 1e-2, 1.0)),
     "adam": (optax.adam, (1e-3, 3e-3, 1e-2, 3e-2)),
     "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
 }
@@ -394,7 +395,7 @@ def main() -> None:
     seeds = range(args.seeds)
     if args.mode == "fast":
         for bias in args.bias:
-            fast(seeds, args.steps or 60, args.rate, bias)
+            fast(seeds, args.steps or 80, args.rate, bias)
     elif args.mode == "problems":
         problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS))
     elif args.mode == "fresh":

@@ -258,19 +258,25 @@ def test_smooth_does_not_explode_at_large_rates(rate):
     assert seen[-1] < 0.1 * seen[0]
 
 
-def test_stochastic_is_adam_where_nothing_bends():
+def test_stochastic_is_adam_at_a_rate_that_follows_the_slope():
+    """Where nothing bends: Adam's updates times a trust that moves with ``−⟨g, x⟩`` of the last step x."""
     theta = jnp.arange(1.0, SIZE + 1)
-    gradients = np.random.default_rng(0).normal(size=(20, SIZE))
+    gradients = np.random.default_rng(0).normal(size=(20, SIZE)) + 0.5
     ours = rnn.low_rank_natural_gradient(1e-2, mode="stochastic", fisher=lambda p, block, turn: 0 * block)
-    adam, params = optax.adam(1e-2), [theta, theta]
-    states = [ours.init(theta), adam.init(theta)]
-    moves = [jax.jit(tx.update) for tx in (ours, adam)]
+    adam = optax.adam(1e-2)
+    state, other, trust, last, usual = ours.init(theta), adam.init(theta), 1.0, np.zeros(SIZE), 0.0
+    moves = jax.jit(ours.update), jax.jit(adam.update)
     with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes integers and floats
         for g in jnp.asarray(gradients):
-            for k, move in enumerate(moves):
-                update, states[k] = move(g, states[k], params[k])
-                params[k] = params[k] + update
-    np.testing.assert_allclose(params[0], params[1], rtol=1e-6)
+            update, state = moves[0](g, state, theta)
+            step, other = moves[1](g, other, theta)
+            np.testing.assert_allclose(update, trust * step, rtol=1e-6)
+            along = -float(g @ last)
+            usual = 0.9 * usual + 0.1 * abs(along)
+            trust = min(100, trust * np.exp(0.2 * np.clip(along / usual, -2, 2)) if usual else 1)
+            last = np.asarray(update)
+            assert float(state.trust) == pytest.approx(trust, rel=1e-6)
+    assert trust > 10
 
 
 def test_stochastic_makes_the_implicit_step():
