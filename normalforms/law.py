@@ -372,6 +372,9 @@ def _law(source: Any, at: Mapping[Any, Any] | None, period: int) -> Amplificatio
     if isinstance(source, NormalForm):
         if at is not None:
             raise ValueError("at belongs to a map; a normal form has its point already")
+        if source.kept:
+            names = ", ".join(f"{s}=…" for s in source.kept)
+            raise ValueError(f"the normal form has symbols in its coefficients; give them values: form.at({names})")
         found = reduced(source)
         return AmplificationLaw(found.map, stretch=found.stretch, gain=found.gain)
     raise ValueError(f"amplification takes a Map or a NormalForm, got {type(source).__name__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,37 @@ class NormalForm:
     period: int = 1
     map: Any = None
     correction: Mapping[Any, float] | None = None
+
+    @property
+    def kept(self) -> tuple[sp.Symbol, ...]:
+        """The parameters that stayed symbols."""
+        found = {s for c in self.coefficients.values() if isinstance(c, sp.Basic) for s in c.free_symbols}
+        if isinstance(self.point, sp.Dict):
+            found |= {s for v in self.point.values() for s in v.free_symbols}
+        return tuple(sorted(found, key=str))
+
+    def at(self, **values: Any) -> NormalForm:
+        """The form with numbers for the parameters that stayed symbols; its kind is that of the sample in `detail`.
+
+        Raises:
+            ValueError: another symbol.
+        """
+        names = {s.name: s for s in self.kept}
+        unknown = set(values) - set(names)
+        if unknown:
+            raise ValueError(f"{sorted(unknown)[0]} is no symbol of this form; it has {', '.join(names) or 'none'}")
+        swap = {
+            names[k]: sp.nsimplify(v, rational=True) if isinstance(v, float) else sp.sympify(v)
+            for k, v in values.items()
+        }
+        put = lambda e: e.xreplace(swap) if isinstance(e, sp.Basic) else e  # noqa: E731
+        return replace(
+            self,
+            critical_eigenvector=put(self.critical_eigenvector),
+            adjoint_eigenvector=put(self.adjoint_eigenvector),
+            coefficients=Coefficients(**{k: put(c) for k, c in self.coefficients.items()}),
+            point=put(self.point),
+        )
 
     def coordinates(self, parameter: Any, state: Any) -> tuple[Any, Any]:
         """``(g, h0)`` of the law of this normal form at the map's own parameter and state.

@@ -18,6 +18,7 @@ from normalforms.reduction.cycle import cycle_jet, cycle_points, numeric_step, s
 from normalforms.reduction.jet import Jet, Vector, jet
 from normalforms.reduction.normal_form import Coefficients, NormalForm
 from normalforms.reduction.refine import distance, refined
+from normalforms.reduction.symbolic import kept_symbols, reduce_symbolic
 
 __all__ = ["located", "reduce"]
 
@@ -47,7 +48,9 @@ def reduce(
         at: values of every state and parameter, keyed by symbol or name; numbers, SymPy numbers or text such
             as ``"2/3"``. Omitted: ``m.critical``. Values that are floats, or text with a decimal point or exponent,
             are taken as approximate when the point is not exactly critical. Newton's method then goes from them to
-            the bifurcation, if there is one within 1e-4 of their size; `NormalForm.correction` says how far.
+            the bifurcation, if there is one within 1e-4 of their size; `NormalForm.correction` says how far. Parameters
+            may stay symbols, ``{"b": "b", "a": "3*(1 - b)**2/4", …}``, where a multiplier is 1 or −1 for all their
+            values: the coefficients are then formulas of them, and `NormalForm.at` gives them values.
         period: n, where ``at`` is a point of a cycle.
         parameter: symbol or name of the unfolding parameter where the map has several; by default the last.
             The others are reported too, as ``c0_name`` and ``dlambda_name``.
@@ -69,8 +72,13 @@ def reduce(
         if m.critical is None:
             raise ValueError("at is missing and this map names no critical point; give a value for each symbol")
         at = dict(m.critical)
-    point = m.point(at)
     chosen = _parameter(m, parameter)
+    values, kept = kept_symbols(m, at)
+    if kept:
+        if period > 1:
+            raise ValueError("a cycle is reduced at numbers; give values for the symbols in at")
+        return reduce_symbolic(m, values, kept, chosen, lambda here: reduce(m, here, parameter=chosen))
+    point = m.point(at)
     rounded = any(f.has(sp.Float) for f in m.steps)
     approximate = rounded or _approximate(at)
     correction = None
