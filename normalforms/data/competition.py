@@ -223,6 +223,8 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate, thoro
     if thorough:
         scales, states = tuple(np.geomspace(1.5, 25, 9)), tuple(np.geomspace(0.02, 1.2, 14))
         offsets = tuple(np.linspace(-2.2, 2.2, 10))
+    if extra and data.critical is None:  # nine places at once
+        scales, states, offsets = scales[::2], states[::2], offsets[::2]
     power = candidate.exponents[0]
     for place, scale, state in product(places, scales, states):
         away = float(np.max(np.abs(x - place)))

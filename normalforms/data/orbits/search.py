@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -20,6 +21,7 @@ _SHORT = 2  # steps of the first pieces
 _LENGTHS = (4, 8, 16, 10**9)
 _WORSE = 1.25  # ratio of noise variances at which longer pieces are no longer followed
 _FITTED = 8  # so many sizes of map are fitted in full
+_PAIRED = 8  # monomials of a scalar map up to which all pairs of them are tried
 _MANY = 60  # coefficients above which the joint fit of all is left out: exchanges make up for it
 
 
@@ -84,9 +86,40 @@ def along_orbits(library: Library, orbits: Array) -> Found:
             break
         problem, length, fitted = ahead, min(longer, orbits.shape[1] - 1), tried
         best = improved(problem, least, fitted)
+    if n == 1 and K <= _PAIRED:  # short pieces at much noise may have passed over the right two terms
+        pairs = _pairs(Regression(library, orbits), problem, variance**0.5)
+        fitted = [*fitted, *pairs]
+        least = min([best, *pairs], key=lambda e: criterion(e, problem.points, n * K))
+        best = best if least is best else improved(problem, least, fitted)
     best = problem.fit(best.theta, best.active, best.extra, steps=20, tolerance=1e-10)
     rivals = _by_size([best, *fitted], problem)
-    return Found(problem.unbiased(best), rivals, problem, length)
+    return Found(_sure(problem, best), rivals, problem, length)
+
+
+def _pairs(regression: Regression, problem: Shooting, spread: float) -> list[Estimate]:
+    """Every map of two terms along the whole pieces, from where the regression has it."""
+    K, found = len(regression.library.terms), []
+    for pair in combinations(range(K), 2):
+        active = _active(np.array(pair), (1, K))
+        theta = regression.fit(np.zeros((1, K)), active).theta
+        found.append(problem.fit(theta, active, problem.starts(theta, spread), steps=8, tolerance=1e-4))
+    return found
+
+
+def _sure(problem: Shooting, found: Estimate) -> Estimate:
+    """The estimate without bias; terms that were there for the bias alone leave."""
+    mended = problem.unbiased(found)
+    k, total = int(found.active.sum()), found.active.size
+    if k < 2 or not np.isfinite(found.deviance):
+        return mended
+    squares = mended.theta[found.active] ** 2 / np.maximum(np.diag(found.covariance), 1e-300)
+    least = int(np.argmin(squares))
+    if squares[least] > price(k, problem.points, total) - price(k - 1, problem.points, total):
+        return mended
+    fewer = found.active.copy()
+    fewer[tuple(np.argwhere(found.active)[least])] = False
+    refit = problem.fit(found.theta, fewer, found.extra, steps=30)
+    return _sure(problem, refit) if np.isfinite(refit.deviance) else mended
 
 
 def filtered(library: Library, orbits: Array) -> Found:
