@@ -28,7 +28,7 @@ size = int(os.environ.get("NOTEBOOK_SIZE", "64"))
 task = rnn.student_teacher(0, size=size, batch=4 * size)
 
 # %% [markdown]
-# From the first step, before anything is trained: the flow of descent, with some eighty gradients.
+# From the first step, before anything is trained: the flow of descent, with some fifty gradients.
 
 # %%
 view = rnn.forecast(task.student, task, ahead=2000, after=100)
@@ -48,7 +48,7 @@ axis.legend()
 figure
 
 # %% [markdown]
-# Late in training the law does it with one gradient and one quadrature. A twin of 14 neurons sees past the crossing.
+# Late in training the law does it with four gradients and one quadrature. A twin of 18 neurons sees past the crossing.
 
 # %%
 late = max(0, int(np.nan_to_num(view.crossing)) - 50)
