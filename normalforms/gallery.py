@@ -123,7 +123,7 @@ A map with a fixed point that moves has its uniform law in the coordinate in whi
 to 4 at a period doubling or at a pitchfork of a map that is odd about the point, 0 to 3 at a transcritical point. The
 coefficients are power series in the multiplier's distance from its critical value, evaluated as Padé approximants; the
 range is measured against iteration. At a period doubling the fixed point may be any function of the parameter, followed
-as a power series; elsewhere it has to be a rational one. Here the logistic map at its period doubling.
+as a power series, and so where two branches cross. Here the logistic map at its period doubling.
 """
 
 

@@ -40,30 +40,62 @@ class Followed(Local):
 
 @cache
 def followed(m: Map) -> Followed | None:
-    """``m`` about its fixed point at a flip, where the implicit function theorem gives the branch; else ``None``.
+    """``m`` about its fixed point as a power series of the parameter; ``None`` where no branch goes through (a fold).
 
-    ``h*(g) = h* + v(g − g*)`` with ``Σ_k F_k v^k = v``, ``F_k`` the Taylor coefficients in the state.
+    ``h*(g) = h* + v(g − g*)`` with ``Σ_k F_k v^k = v``, ``F_k`` the Taylor coefficients in the state. At a flip the
+    implicit function theorem gives the branch. At a multiplier of 1 two branches cross where ``∂_g f = 0``: with
+    ``v = (g − g*) w`` the equation has the simple roots ``w`` of a quadratic, and the branch that moves least is taken.
 
     Raises:
         ValueError: see `normalforms.forms.series.expansion.critical_multiplier`.
     """
-    if critical_multiplier(m) != -1:
-        return None
     x, g = m.states[0], m.parameters[0]
     at = {s: rounded(v) for s, v in dict(m.critical).items()}
     top = _TERMS + _POWERS
     found = taylor([m.steps[0]], {x: at[x], g: at[g]}, top, rational=True)[0]
-    table = [poly([found.get((k, j), 0) for j in range(min(_TERMS, top - k + 1))]) for k in range(top + 1)]
+    table = [poly([found.get((k, j), 0) for j in range(min(_TERMS + 2, top - k + 1))]) for k in range(top + 1)]
     table[0] = table[0] - poly([at[x]])
-    equation = [
-        table[0] - poly([table[0].coeffs()[0] if table[0].degree() >= 0 else 0]),
-        table[1] - poly([1]),
-        *table[2:],
-    ]
-    v = root(equation, _TERMS)
+    equation = [_without_constant(table[0]), table[1] - poly([1]), *table[2:]]
+    v = root(equation, _TERMS) if critical_multiplier(m) == -1 else _crossing(equation)
+    if v is None:
+        return None
     offset = g - at[g]
     moved = [to_expr(_shown(_shifted(table, v, k)), offset) for k in range(_POWERS + 1)]
     return Followed(m, at[x] + to_expr(_shown(v), offset), None, tuple(moved))
+
+
+def _without_constant(series: Poly) -> Poly:
+    return series - poly([series.coeffs()[0] if series.degree() >= 0 else 0])
+
+
+def _crossing(equation: list[Poly]) -> Poly | None:
+    """``v = m w`` of two branches that cross at ``m = 0``; ``None`` where they do not, or coincide to first order."""
+    start = [_number(equation[0], 1), _number(equation[0], 2), _number(equation[1], 1), _number(equation[2], 0)]
+    force, drift, slope, bend = start
+    room = slope**2 - 4 * bend * drift
+    if abs(force) > _ZERO or room < _ZERO:
+        return None
+    # of the roots of drift + slope w + bend w², the smaller one
+    away = -slope - sp.sqrt(room) if slope >= 0 else -slope + sp.sqrt(room)
+    least = rounded(2 * drift / away)
+    scaled = [_over(_without_constant(equation[0]), 2), _over(_without_constant(equation[1]), 1)]
+    scaled += [c * poly([0] * k + [1]) for k, c in enumerate(equation[2:])]
+    about = []
+    for k in range(len(scaled)):
+        terms = (c * (math.comb(j, k) * poly([least]) ** (j - k)) for j, c in enumerate(scaled[k:], k))
+        about.append(sum(terms, poly([])))
+    w = root([_without_constant(about[0]), *about[1:]], _TERMS) + poly([least])
+    return truncated(w * poly([0, 1]), _TERMS)
+
+
+def _number(series: Poly, k: int) -> sp.Expr:
+    found = series.coeffs()
+    return sp.QQ.to_sympy(sp.QQ.convert(found[k])) if k < len(found) else sp.Integer(0)
+
+
+def _over(series: Poly, power: int) -> Poly:
+    """``series/m^power``, without the terms below, which are rounding."""
+    return poly([sp.QQ.convert(c) for c in series.coeffs()[power:]])
 
 
 def _shifted(table: list[Poly], v: Poly, k: int) -> Poly:

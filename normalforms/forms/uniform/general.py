@@ -85,8 +85,8 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     form = local(m) or followed(m)
     if form is None:
         raise ValueError(
-            f"the fixed point of {m.step} is no rational function of {m.parameters[0]} at the bifurcation, and its"
-            " multiplier 1 does not say which branch to follow; reduce the map and ask the law of its normal form"
+            f"the fixed point of {m.step} is no rational function of {m.parameters[0]} at the bifurcation, and no"
+            " one branch goes through; reduce the map and ask the law of its normal form"
         )
     g, h0 = inputs = (m.parameters[0], symbols("h0"))
     critical, flip = dict(m.critical)[g], critical_multiplier(m) == -1

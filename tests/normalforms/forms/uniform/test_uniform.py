@@ -600,6 +600,22 @@ def test_a_fixed_point_that_is_no_rational_function_is_followed():
         assert law.uniform(order)(0.76, 0.52, 30) == pytest.approx(law(0.76, 0.52, 30), rel=worst)
 
 
+@pytest.mark.parametrize(
+    ("text", "point"),
+    [
+        ("x + (x - sin(r))*(1 - exp(2*r) - x)", (0.02, 0.06, 30)),
+        ("x + (x - sin(r))*(1 - exp(2*r) - x)", (-0.02, 0.02, 30)),
+        ("x*exp(r - x) + r*(x - r)^3", (0.01, 0.05, 40)),
+        ("sin(r) + (1 + r)*(x - sin(r)) - (x - sin(r))^3", (0.03, 0.1, 30)),
+    ],
+)
+def test_branches_that_cross_where_neither_is_a_rational_function(text, point):
+    """The series of the one that moves least, by the roots of the quadratic of their slopes."""
+    law = nf.amplification(nf.parse_map(text, state="x", parameter="r"), at={"x": 0, "r": 0})
+    for order, error in ((1, 5e-3), (2, 3e-4)):
+        assert law.uniform(order)(*point) == pytest.approx(law(*point), rel=error)
+
+
 def test_maps_without_a_uniform_law_are_refused():
     x, y, r = sp.symbols("x y r", real=True)
     with pytest.raises(ValueError, match="orders 0 to 4"):
