@@ -9,6 +9,7 @@ import argparse
 import json
 import shlex
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["analyze", "forecast", "reproduce"]
 
 _ANALYZE = ("paths", "cell", "activation", "leak", "layers", "input", "inputs", "states", "horizon", "slow")
+_PATIENCE = 4.0  # seconds without a word
 _ANALYZE_HELP = """examples:
   normalforms analyze model.safetensors --activation relu
   normalforms analyze checkpoints/                     (steps are read from the names)
@@ -128,8 +130,6 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 def _analyze(arguments: argparse.Namespace) -> int:
     meter = _meter(arguments)
-    if meter.live:
-        meter("starting", 0.0)  # JAX takes seconds to load
     from rnn.studies import Settings, chosen
 
     settings = Settings(
@@ -144,11 +144,17 @@ def _analyze(arguments: argparse.Namespace) -> int:
     for name in _ANALYZE[1:-1]:
         value = getattr(arguments, name)
         again += [] if value is None else [f"--{name}", str(value)]
+    # JAX takes seconds to load; what is refused before that is one line
+    first = threading.Timer(0 if meter.live else _PATIENCE, lambda: meter.stage or meter("starting", 0.0))
+    first.daemon = True
+    first.start()
     try:
         made = _made("analyze", chosen("analyze"), settings, arguments, "analysis", again)
     except BaseException:
         meter.close()  # what is said of it begins a line of its own
         raise
+    finally:
+        first.cancel()
     _tell(made, arguments)
     from rnn.studies.analysis import failed  # after the studies, which bring JAX with them
 
@@ -182,7 +188,8 @@ def _made(
 
 
 def _tell(made: Made, arguments: argparse.Namespace) -> int:
-    print(json.dumps(made.facts) if arguments.json else "\n".join([*made.headline, f"report: {made.report}"]))
+    text = json.dumps(made.facts) if arguments.json else "\n".join([*made.headline, f"report: {made.report}"])
+    print(text.encode(errors="backslashreplace").decode())  # names of files need not be text
     return 0
 
 

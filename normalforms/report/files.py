@@ -29,7 +29,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: the folder cannot be written to, or no space is left; the file is then as it was before.
     """
-    data = content.encode() if isinstance(content, str) else content
+    # a file's name, which a report may have in it, need not be text
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     # a name of its own for every writer: two processes that shared one would mix their halves
     partial = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:

@@ -118,12 +118,13 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, capsys, monkeypatch,
     assert not (tmp_path / "analysis").exists()
 
 
-def test_a_dollar_in_a_file_name_is_no_formula(tmp_path, capsys):
-    path = tmp_path / "run_$5_to_$6.npz"
+def test_a_dollar_in_a_file_name_is_no_formula_and_a_name_need_not_be_text(tmp_path, capsys):
+    path = tmp_path / "run_$5_to_$6.\udcff.npz"
     np.savez(path, weight=np.eye(3, dtype=np.float32) / 2)
     with jax.enable_x64(False):
         assert main(["analyze", str(path), "--out", str(tmp_path / "out")]) == 0
-    assert "run_$5_to_$6.npz" in (tmp_path / "out" / "report.html").read_text()
+    assert r"run_$5_to_$6.\udcff.npz" in (tmp_path / "out" / "report.html").read_text()
+    assert r"run_$5_to_$6.\udcff.npz" in capsys.readouterr().out
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
