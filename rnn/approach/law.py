@@ -197,8 +197,8 @@ def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray, each: Calla
         if not speed > 0:
             break
         ways.append(-slope / speed)
-    found = [np.array([row[k] for row in seen]) for k in (1, 2, 3, 4)]
-    return Law(tuple(row[0] for row in seen), *found, astray)
+    speeds, sizes, losses, scatters = (np.array([row[k] for row in seen]) for k in (1, 2, 3, 4))
+    return Law(tuple(row[0] for row in seen), speeds, sizes, losses, scatters, astray)
 
 
 def _lost_its_way(critical: Critical, target: float, first: Critical) -> bool:

@@ -130,7 +130,8 @@ def _rotated(task: Task, model: VanillaRNN, U: np.ndarray) -> Task:
     bias = None if model.bias is None else jnp.asarray(U.T @ np.asarray(model.bias, np.float64), dtype)
     small = Twin(jnp.asarray(U.T @ weight @ U, dtype), bias, model.form, r)
     h0 = jnp.asarray(np.asarray(task.h0, np.float64) @ U, dtype)
-    return Shadow(student=small, h0=h0, targets=task.targets)
+    # the constructor is the parent's, which the type checker does not see
+    return Shadow(small, h0, task.targets)  # pyright: ignore[reportCallIssue]
 
 
 def small_states(task: Task, model: Any) -> float:
