@@ -33,7 +33,7 @@ def test_noise_runs(monkeypatch):
 
 
 def test_natural_gradient_runs(monkeypatch):
-    monkeypatch.setenv("NOTEBOOK_STEPS", "120")
+    monkeypatch.setenv("NOTEBOOK_STEPS", "30")
     with jax.enable_x64(False):
         shown = runpy.run_path(str(FOLDER / "natural_gradient.py"))
     assert shown["study"].runs["fast"].loss[-1] < 5e-4 < shown["study"].runs["SGD"].loss[-1]
