@@ -108,15 +108,17 @@ class JaxCell:
     def __init__(self, selected: Any, rest: Any) -> None:
         self.selected = selected
         self._arrays, self._fixed = eqx.partition(rest, eqx.is_array)
-        self._known: dict[tuple[int, ...], _Traced] = {}
+        self._known: dict[Any, _Traced] = {}
         self.step = columns(eqx.combine(selected, rest))
 
     def _traced(self, widths: tuple[int, ...]) -> _Traced:
-        if widths not in self._known:
-            dtype = jax.tree.leaves(self.selected)[0].dtype
-            column = [jax.ShapeDtypeStruct((width,), dtype) for width in widths]
-            self._known[widths] = _trace(self.selected, self._arrays, self._fixed, column)
-        return self._known[widths]
+        place = widths, jax.sharding.get_abstract_mesh()  # equations of a device's part of the work are of no other's
+        if place not in self._known:
+            shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)  # and nothing of where it lies  # noqa: E731
+            selected, arrays = jax.tree.map(shape, (self.selected, self._arrays))
+            column = [jax.ShapeDtypeStruct((width,), jax.tree.leaves(selected)[0].dtype) for width in widths]
+            self._known[place] = _trace(selected, arrays, self._fixed, column)
+        return self._known[place]
 
     def _shared(self, widths: tuple[int, ...]) -> list[Array]:
         dtype = jax.tree.leaves(self.selected)[0].dtype
@@ -202,7 +204,7 @@ def _trace(selected: Any, arrays: Any, fixed: Any, column: list[Any]) -> _Traced
 
     def numbers(selected: Any, arrays: Any, h: Array, *x: Array) -> list[Array]:
         whole = jax.linearize(lambda h, p: eqx.combine(p, arrays, fixed)(h, *x), h, selected)[1]
-        zero = jax.tree.map(jnp.zeros_like, (h, selected))
+        zero = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), (h, selected))
         kept: list[Array] = []
         for which, partial in enumerate((lambda dh: whole(dh, zero[1]), lambda direction: whole(zero[0], direction))):
             tangent = jax.linearize(partial, zero[which])[1]  # of one alone, and nothing of the other
