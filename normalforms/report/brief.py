@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,8 +36,7 @@ def frame(columns: Mapping[str, Sequence[Any]]) -> Any:
         ImportError: pandas is not installed.
     """
     try:
-        # an optional dependency
-        import pandas as pd
+        pd: Any = import_module("pandas")  # an optional dependency
     except ImportError:
         raise ImportError("to_dataframe needs pandas: pip install 'bifurcation-laws[tables]'") from None
     return pd.DataFrame(dict(columns))

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -73,7 +74,7 @@ class Run:
             ImportError: xarray is not installed.
         """
         try:
-            import xarray as xr  # an optional dependency
+            xr: Any = import_module("xarray")  # an optional dependency
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'bifurcation-laws[tables]'") from None
         told = {name: ("diagnosed", values) for name, values in self.diagnostics.items() if name != "step"}
