@@ -259,7 +259,9 @@ class AmplificationLaw:
         law = self._limit()
         member = recognise(law.map)
         made = _declared(member.family.regimes, member.kind, "regimes")(member, law.stretch, law.gain)
-        return made.mapped(lambda regime: replace(regime, notation=law.notation))
+        # where the limit drops terms of the map, as a flip's quadratic one, the map's own iteration shows their size
+        truth = None if law.map == self.map else self.reference
+        return made.mapped(lambda regime: replace(regime, notation=law.notation, truth=truth))
 
     def enclosure(self, g: Any, h0: Any, horizon: int) -> Any:
         """A rigorous ball around ``A_T``; see `normalforms.forms.enclosure.enclosure`."""

@@ -35,9 +35,9 @@ def gram(m: Map, g: Any, h0: Any, horizon: int) -> np.ndarray:
 def amplify(m: Map, g: Any, h0: Any, horizon: Any) -> np.ndarray:
     """``A_T = ‖Σ_t s_tᵀ s_t‖₂`` by direct iteration; see `iterate` for the arguments.
 
-    A second orbit runs beside the first, one rounding error away from it at every step. Where their sums differ by
-    more than 1e-6 the orbit has amplified rounding beyond use: a few such values are computed anew with as many
-    digits as they need, more of them are returned with a warning.
+    A second orbit runs beside the first, one rounding error away from it in the parameters and at every step. Where
+    their sums differ by more than 1e-6 the orbit has amplified rounding beyond use: a few such values are computed anew
+    with as many digits as they need, more of them are returned with a warning.
 
     Returns:
         ``inf`` where the sum is beyond the floating-point numbers, ``nan`` where the orbit left the real numbers.
@@ -118,7 +118,9 @@ def _diagonal(count: int) -> list[int]:
 def _sums(m: Map, given: list[np.ndarray], size: int, horizon: int) -> np.ndarray:
     """Entries of the Gram matrix of orbits and of their companions, shape ``(entries, 2, size)``."""
     count, n = len(m.parameters), m.dimension
-    parameters, step = given[:count], compiled_step(m)
+    step = compiled_step(m)
+    # its parameters differ too: coefficients such as r − 1 lose digits that no error of the state shows
+    parameters = [v * np.array([[1.0], [1.0 + 2.0**-52]]) for v in given[:count]]
     kicks = [np.array([[1.0], [1.0 + sign * 2.0**-51]]) for sign in (-1, 1)]
     h = [v * np.ones((2, 1)) for v in given[count:]]
     s = [np.zeros((2, 1))] * (n * count)

@@ -70,6 +70,7 @@ def orbit_program(m: Map) -> Program:
 
 _LONG = 300
 """Operations in a step whose common parts are assigned once."""
+_ROUNDING = 2.0**-52
 
 
 def accompanied(
@@ -88,7 +89,7 @@ def accompanied(
         start: its initial state, in symbols of the program.
         entry: the parameters p and q, by place.
         horizon: number of turns.
-        kick: factor on every state, for a companion.
+        kick: factor on every state, for a companion; its parameters are a rounding error away too.
     """
     states = [sp.Symbol(f"direct{i}", real=True) for i in range(m.dimension)]
     swap = dict(zip(m.states, states, strict=True))
@@ -105,6 +106,9 @@ def accompanied(
             slope = smooth(slope)
             made.append((moved[k][i], slope))
             carries.append(Carry(own[i], sp.Integer(0), moved[k][i]))
+    if kick != 1:
+        near = {p: p * sp.Float(1 + _ROUNDING, 20) for p in m.parameters}
+        made = [(name, expr.xreplace(near)) for name, expr in made]
     total = sp.Symbol("direct_sum", real=True)
     growth = sp.Add(*(a * b for a, b in zip(moved[entry[0]], moved[entry[1]], strict=True)))
     common: list[tuple[sp.Symbol, sp.Expr]] = []
@@ -134,7 +138,7 @@ def orbit_guard(m: Map) -> Program:
     """`orbit_program`, and how far a companion that is a rounding error away at every step ends from it."""
     program = orbit_program(m)
     initial = program.inputs[len(m.parameters) : -1]
-    kick = 1 + sp.Float(2.0**-51) * sp.cos(7 * symbols("t"))
+    kick = 1 + sp.Float(2 * _ROUNDING) * sp.cos(7 * symbols("t"))
     both, direct = accompanied(program, m, tuple(initial), kick=kick)
     return replace(both, results=(*program.results, direct - program.results[0]))
 

@@ -141,3 +141,33 @@ def test_a_derivative_is_judged_as_its_law_is():
         slope(1.0, 0.5, 30)
     true = (direct("r*x - x^5", 1.0 + 1e-6, 0.02, 30) - direct("r*x - x^5", 1.0 - 1e-6, 0.02, 30)) / 2e-6
     assert slope(1.0, 0.02, 30) == pytest.approx(float(true), rel=1e-2)
+
+
+def test_a_coefficient_that_cancels_in_the_parameter_is_seen():
+    """``x_t = c ν (1 − rᵗ) ≈ −c ν² t``, ν = r − 1, from x = 0; float64 has four digits of ``c r − c`` at this ν."""
+    m = nf.parse_map("0.84516*(r - 1) + r*(x - 0.84516*(r - 1))", state="x", parameter="r")
+    law, r = nf.amplification(m, at={"x": 0, "r": 1}), 1.000000000001461
+    leading = sum((2 * 0.84516 * (r - 1) * t) ** 2 for t in range(1, 21))
+    assert law(r, 0.0, 20) == pytest.approx(leading, rel=1e-9, abs=0)
+    assert law(r, 0.0, 20) == pytest.approx(float(law.enclosure(r, 0.0, 20)), rel=1e-12, abs=0)
+    with pytest.warns(nf.DomainWarning):
+        law.reference(r, 0.0, 20)
+
+
+def test_whole_polynomials_do_not_cancel_in_silence():
+    """Terms up to order 54: with two parameters the map's iteration evaluates them, a mean is compared with it."""
+    cusp, pitchfork = nf.amplification(nf.cusp()), nf.amplification(nf.pitchfork())
+    assert cusp.exact(3)((0.3, 1.2), 1.4) == pytest.approx(cusp((0.3, 1.2), 1.4, 3), rel=1e-12)
+    mean = pitchfork.averaged(nf.Uniform(-1.5, 1.5))
+    assert mean.exact(2)(2.2) == pytest.approx(mean(2.2, 2), rel=1e-9)
+    with pytest.warns(nf.DomainWarning, match="cancel"):
+        mean.exact(3)(2.2)
+
+
+def test_the_regimes_of_a_flip_allow_for_its_quadratic_term():
+    """The limit has no quadratic term; below the flip of the logistic map at h0 = .2 it is worth a factor of three."""
+    form = nf.reduce(nf.zoo.logistic())
+    law, regime = nf.amplification(form), nf.amplification(form).regimes()["subcritical"]
+    assert regime(0.8, 0.01, 30) == pytest.approx(law(0.8, 0.01, 30), rel=0.05)
+    with pytest.warns(nf.DomainWarning):
+        assert np.isnan(regime(0.8, 0.2, 30))

@@ -164,7 +164,7 @@ class _Truth:
     distribution: Distribution
     stretch: float
     gain: float
-    tolerance: float = 1e-4
+    tolerance: float
 
     def lambdify(self) -> Callable[..., Any]:
         """The mean as a function of the symbols left."""
@@ -286,8 +286,8 @@ class AveragedLaw:
             return Empirical(np.linalg.norm(distribution.samples, axis=-1))
         return distribution
 
-    def _truth(self, direct: Formula) -> _Truth:
-        return _Truth(direct, self._scalar(), float(self.law.stretch), float(self.law.gain))
+    def _truth(self, direct: Formula, tolerance: float) -> _Truth:
+        return _Truth(direct, self._scalar(), float(self.law.stretch), float(self.law.gain), tolerance)
 
 
 def check_distribution(distribution: Any, m: Map, modulus: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sympy as sp
 
-from normalforms.forms import accompanied, orbit_program
+from normalforms.forms import accompanied
 from normalforms.forms.series.expansion import Local, local, local_terms
 from normalforms.forms.series.graded import Graded, graded, graded_exact, graded_series, graded_terms
 from normalforms.forms.series.koenigs import series_expression
@@ -189,8 +189,8 @@ def _graded(form: Graded, entry: tuple[int, int]) -> Expansion:
     )
 
 
-Truth = Callable[[Formula], Any]
-"""From the direct iteration of one initial state to what an average is judged by: see `Formula.truth`."""
+Truth = Callable[[Formula, float], Any]
+"""From the direct iteration of one initial state, and a tolerance, to what an average is judged by."""
 
 
 def exact_formula(
@@ -256,16 +256,20 @@ def _formula(
         return (resummed if pade else summed)(how.terms(order, horizon).scaled(gain), order, monomial)
 
     inputs = (*m.parameters, *(() if monomial is not None else (h0,)), *((horizon,) if horizon.is_Symbol else ()))
-    if whole and monomial is None and len(m.parameters) == 1:
-        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: _iteration(m, inputs, horizon)))
-    if whole:
-        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(program))
-    domain = Domain(how.sentence.format(order=order))
     # No number of further terms bounds the rest: gaps and tiny coefficients put what matters arbitrarily far away.
-    # The map's own iteration shows all that was left out.
+    # The map's own iteration shows all that was left out, and what was lost where the terms cancel.
     direct = _direct(m, how.entry, horizon, gain if monomial is None else sp.S.One)
-    judge = direct if monomial is None else None if truth is None else truth(direct)
+    if whole and monomial is None:
+        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: direct.stable))
+    domain = _UNCANCELLED if whole else Domain(how.sentence.format(order=order))
+    judge = direct if monomial is None else None if truth is None else truth(direct, 0.01 * domain.tolerance)
+    if whole and order > _LONG:  # too many terms for a recursion; what cancels between them is judged
+        return Formula(Lazy(expression), inputs, domain, truth=judge)
     return Formula(Lazy(expression), inputs, domain, program=Lazy(program), truth=judge)
+
+
+_LONG = 60
+_UNCANCELLED = Domain("every real argument at which the terms of the polynomial do not cancel", tolerance=1e-6)
 
 
 def _direct(m: Map, entry: tuple[int, int], horizon: sp.Expr, gain: sp.Expr) -> Formula:
@@ -285,14 +289,6 @@ def _means(m: Map, origin: sp.Expr, moment: Moment) -> Callable[[int], sp.Expr]:
     """``k ↦ ⟨(h0 − origin)^k⟩``, free of cancellation near the critical state."""
     centre = sp.S.Zero if origin == 0 else dict(m.critical)[m.states[0]]
     return cache(partial(centred, sp.factor(origin - centre), centre, moment))
-
-
-def _iteration(m: Map, inputs: tuple[sp.Symbol, ...], horizon: sp.Expr) -> Program:
-    """The whole polynomial is what the map's own iteration evaluates; of a planar map from ``(h0, 0)``."""
-    moved, h0 = orbit_program(m), symbols("h0")
-    start = dict(zip(moved.inputs[1:-1], (h0, sp.S.Zero), strict=False))
-    carries = tuple(replace(c, initial=c.initial.xreplace(start)) for c in moved.carries)
-    return replace(moved, inputs=inputs, carries=carries, horizon=horizon)
 
 
 def _approximant(how: Expansion, order: int, power: Callable[[int], sp.Expr]) -> sp.Expr:

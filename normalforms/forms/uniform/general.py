@@ -194,6 +194,10 @@ def _printed(form: Local, growth: sp.Expr, power: int, turn: sp.Expr, stretch: s
     )
 
 
+_SAMPLED = 0.1
+"""Part of a sample that must lie in the range that it is to speak for: next to a degenerate point none may."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Trial:
     """The measurement of the range in which a law errs less than it says, against iteration."""
@@ -265,6 +269,8 @@ class _Trial:
         points = across.ravel()
         h0 = (sp.lambdify(g, self.fixed_point, "numpy")(points) + away.ravel()) / float(self.stretch)
         inside = self.rules.holds(region, points, h0, 1)
+        if np.mean(inside) < _SAMPLED:
+            return np.inf
         points, h0 = points[inside], h0[inside]
         times, step = np.arange(1, HORIZONS[-1] + 1)[:, None], 1e-5 * wide
         with np.errstate(all="ignore"):

@@ -689,3 +689,10 @@ def test_a_law_that_holds_nowhere_is_refused_when_it_is_made():
     with pytest.raises(ValueError, match="holds nowhere next to the bifurcation"):
         law.uniform(1)
     assert law.uniform(0).latex()
+
+
+def test_a_law_none_of_whose_samples_can_be_taken_is_refused():
+    """The cubic coefficient is all but zero, so that the range in u spans h0 at which higher terms rule."""
+    m = nf.parse_map("-r*x - 2.5639e-06*x^2 - 3.2696e-04*x^5 + 2.4812e-02*x^7", state="x", parameter="r")
+    with pytest.raises(ValueError, match="holds nowhere next to the bifurcation"):
+        nf.amplification(m, at={"x": 0, "r": 1}).uniform(3)
