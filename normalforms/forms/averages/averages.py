@@ -124,11 +124,12 @@ class AveragedFormula:
     @property
     def expr(self) -> sp.Expr:
         """The mean as an integral, or as a sum over samples, not worked out."""
-        if len(self._states) > 1:  # of R^n are samples only
-            samples = np.atleast_2d(getattr(self.distribution, "samples", ()))
-            rows = [{s: sp.Float(x, 17) for s, x in zip(self._states, row, strict=True)} for row in samples]
-            return sp.Add(*(self.formula.expr.subs(row) for row in rows)) / len(rows)
-        return self.distribution.mean_of(self.formula.expr, self._states[0])
+        first, *others = self._states
+        samples = getattr(self.distribution, "samples", np.zeros(1))
+        if samples.ndim == 1:  # numbers: of a planar state the modulus, along its first component
+            return self.distribution.mean_of(self.formula.expr.subs(dict.fromkeys(others, 0)), first)
+        rows = [{s: sp.Float(x, 17) for s, x in zip(self._states, row, strict=True)} for row in samples]
+        return sp.Add(*(self.formula.expr.subs(row) for row in rows)) / len(rows)
 
     def __call__(self, *arguments: Any) -> Any:
         """The mean, elementwise over broadcast arguments; a warning where the quadrature did not converge."""
