@@ -123,8 +123,9 @@ def _judge(
     """Accept the parameters that the last step led to, or keep those before it.
 
     A step is taken back where gradient or loss is not finite, and where it overshot by far: q > 3, a larger gradient,
-    and a larger loss if one is passed. After two in a row the parameters are back where they were, and what is seen
-    there replaces what was remembered: no reference outlives a change of the targets.
+    and a larger loss if one is passed; or where a loss that is passed has doubled. After two in a row the parameters
+    are back where they were, and what is seen there replaces what was remembered: no reference outlives a change of
+    the targets.
     """
     first, again = state.count == 0, state.failed >= _PATIENCE
     finite = jnp.isfinite(gradient).all() & jnp.isfinite(theta).all()
@@ -135,7 +136,8 @@ def _judge(
     risen = (q > _RISEN) & (jnp.vdot(gradient, gradient) > jnp.vdot(state.gradient, state.gradient))
     if loss is not None:
         finite &= jnp.isfinite(loss)
-        risen &= loss > state.value
+        # q is of the gradients at both ends, and along a step across several valleys it may say anything
+        risen = (risen & (loss > state.value)) | (loss > state.value + jnp.abs(state.value))
     good = finite & (first | again | ~risen)
     back = jnp.where(finite, jnp.clip(1 / jnp.maximum(q, 1), 0.1, 0.5), 0.5)
     trust = jnp.where(good, jnp.minimum(state.trust * _GROWTH, 1), state.trust * back)
