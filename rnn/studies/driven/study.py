@@ -208,7 +208,8 @@ def _looked(
         tell(len(diagrams) / looks)
     steps = np.unique(np.linspace(0, run.steps, 21).astype(int)).astype(float)
     some = slice(0, 16)
-    h0, inputs = run.task.h0[some], run.task.inputs[some]
+    batch: Any = run.task.batch  # its inputs are there
+    h0, inputs = batch.h0[some], batch.inputs[some]
     grown = np.stack([np.exp(exponents(run.model(step), h0, inputs, rounds=2).values[:, 0]) for step in steps])
     return Trained(name, run, diagrams, steps, grown.mean(axis=1), grown.max(axis=1))
 
@@ -240,7 +241,7 @@ def _noise(
     p = np.real(np.asarray(form.adjoint_eigenvector, complex))
     T = task.horizon
     # the task's first pulse always comes, which is an initial state and no noise
-    x = np.asarray(flip_flop(1, bits=1, size=1, batch=_MANY, horizon=T + 1).inputs[:, 1:], np.float64)
+    x = np.asarray(flip_flop(1, bits=1, size=1, batch=_MANY, horizon=T + 1).inputs, np.float64)[:, 1:]
     h0 = jnp.zeros((_MANY, task.h0.shape[1]), task.h0.dtype)
     pushed = abs(float(p @ np.asarray(event.model.input_weight)[:, 0]))
     law = nf.amplification(nf.pitchfork()).driven(nf.White(1)).scaling()
