@@ -9,6 +9,7 @@ import scipy.optimize
 from planted import backward, forward, planted
 
 import rnn
+from rnn.dynamics import Follower
 
 SAMPLES = 13
 
@@ -270,3 +271,14 @@ def test_a_path_without_any_point_says_so():
     found = rnn.bifurcations(loose(lambda a, h: h + 1 + a * h * h), starts=np.zeros((4, 1)))
     assert len(found) == 0
     assert "no fixed point" in found.unresolved[0]
+
+
+def test_samples_that_lie_close_together_have_a_rate():
+    """Far along a path, two samples a rounding apart: a step of a thousandth of their distance is none."""
+    start, slope = 1e6, np.array([2.0, -1.0, 0.5, 3.0])
+    steps = np.array([start, np.nextafter(start, np.inf), start + 1.0, start + 3.0])
+    weight = lambda s: (0.1 + slope * (s - start)).reshape(2, 2)  # noqa: E731
+    path = rnn.path([rnn.VanillaRNN(weight(s)) for s in steps], steps)
+    follower = Follower(path, 1e-10)
+    for step, ahead in ((start, start + 1), (start + 0.5, start), (start + 3, start + 3), (start + 3, start)):
+        np.testing.assert_allclose(follower.rate(step, ahead), slope, rtol=1e-5)
