@@ -231,11 +231,12 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate, thoro
         row = np.zeros(objective.size)
         row[1], row[2], row[3] = np.log(scale / (away * longest**power)), np.log(state / data.reach), place
         rows.append(row)
-    grid = np.array(rows)
+    grid, widths = np.array(rows), np.empty(0)
     if extra:
         critical = objective.map.critical
         base = [float(critical[p]) if critical else 0.0 for p in objective.map.parameters[:-1]]
         units = np.array([longest**-p if p is not None else 0.1 / longest for p in candidate.further])
+        widths = 1 / units
         shifts = list(product(offsets, repeat=extra))
         grid = np.concatenate([grid] * len(shifts))
         for k, signs in enumerate(shifts):
@@ -257,7 +258,7 @@ def _starts(objective: Objective, data: Measurement, candidate: Candidate, thoro
     fine = np.flatnonzero(np.isfinite(cost))
     if not len(fine):
         return None
-    apart = np.array([1, 1, 6 / width, *(1 / units if extra else []), 1, 1, 1])
+    apart = np.array([1, 1, 6 / width, *widths, 1, 1, 1])
     if not extra:
         return grid[_chosen(grid, fine[np.argsort(cost[fine])], apart, 6 if data.critical is None else 4)]
     # where a force parts the orbits, A has spikes; the typical residual finds laws with the spikes at the wrong places

@@ -241,7 +241,8 @@ def _noise(
     p = np.real(np.asarray(form.adjoint_eigenvector, complex))
     T = task.horizon
     # the task's first pulse always comes, which is an initial state and no noise
-    x = np.asarray(flip_flop(1, bits=1, size=1, batch=_MANY, horizon=T + 1).inputs, np.float64)[:, 1:]
+    pulses: Any = flip_flop(1, bits=1, size=1, batch=_MANY, horizon=T + 1).inputs  # of a task that has some
+    x = np.asarray(pulses, np.float64)[:, 1:]
     h0 = jnp.zeros((_MANY, task.h0.shape[1]), task.h0.dtype)
     pushed = abs(float(p @ np.asarray(event.model.input_weight)[:, 0]))
     law = nf.amplification(nf.pitchfork()).driven(nf.White(1)).scaling()
