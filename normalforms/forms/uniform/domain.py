@@ -24,6 +24,7 @@ __all__ = [
     "compiled_in",
     "fold_domain",
     "measured_domain",
+    "widest",
 ]
 
 _Q = sp.Rational
@@ -69,6 +70,25 @@ class Region:
     most: float
     low: float
     high: float
+
+
+def widest(sized: Callable[[float], Region], good: Callable[[Region], bool], halvings: int, step: Any) -> Region:
+    """The largest region that is good enough, of those that halve one another.
+
+    Args:
+        sized: the region of a size, 1 for the first.
+        good: whether a law holds there.
+        halvings: how many are tried.
+        step: the map, for the error.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for k in range(halvings):
+        region = sized(2.0**-k)
+        if good(region):
+            return region
+    raise ValueError(f"the uniform law of {step} holds nowhere next to the bifurcation")
 
 
 class BernoulliRules:

@@ -14,7 +14,15 @@ from normalforms.forms import iterate
 from normalforms.forms.series import Local, critical_multiplier, followed, local
 from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
 from normalforms.forms.uniform.coordinate import Normalised, normalised
-from normalforms.forms.uniform.domain import DEEPEST, BernoulliRules, Measured, Region, compiled_in, measured_domain
+from normalforms.forms.uniform.domain import (
+    DEEPEST,
+    BernoulliRules,
+    Measured,
+    Region,
+    compiled_in,
+    measured_domain,
+    widest,
+)
 from normalforms.forms.uniform.flow import Block, Flow, blocks, check_order, focus
 from normalforms.forms.uniform.matching import NODES
 from normalforms.formulas import Equations, horner, symbols
@@ -243,11 +251,7 @@ class _Trial:
         Raises:
             ValueError: there is none.
         """
-        for halvings in range(HALVINGS):
-            region = self._sized(2.0**-halvings)
-            if self._good(region):
-                return region
-        raise ValueError(f"the uniform law of {self.map.step} holds nowhere next to the bifurcation")
+        return widest(self._sized, self._good, HALVINGS, self.map.step)
 
     def _sized(self, scale: float) -> Region:
         (g,) = self.map.parameters

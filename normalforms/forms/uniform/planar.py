@@ -24,7 +24,7 @@ import sympy as sp
 from normalforms.exact import rounded
 from normalforms.forms import iterate, moving_point
 from normalforms.forms.uniform.bernoulli import Bernoulli
-from normalforms.forms.uniform.domain import BernoulliRules, Measured, Region, measured_domain
+from normalforms.forms.uniform.domain import BernoulliRules, Measured, Region, measured_domain, widest
 from normalforms.forms.uniform.flow import Block, Flow, blocks, check_order
 from normalforms.formulas import Domain, Equations, Program, compiled, symbols
 from normalforms.maps import Map
@@ -257,11 +257,7 @@ class _Trial:
         Raises:
             ValueError: there is none.
         """
-        for halvings in range(HALVINGS):
-            region = self._sized(2.0**-halvings)
-            if self._good(region):
-                return region
-        raise ValueError(f"the uniform law of {self.map.steps} holds nowhere next to the bifurcation")
+        return widest(self._sized, self._good, HALVINGS, self.map.steps)
 
     def _sized(self, scale: float) -> Region:
         centre = float(dict(self.map.critical)[self.map.parameters[0]])
