@@ -43,7 +43,8 @@ _FUNCTIONS: dict[str, Any] = {
 _FUNCTIONS |= {"ln": sp.log, "abs": sp.Abs, "Abs": sp.Abs}
 _SEVERAL = {"max": sp.Max, "min": sp.Min, "Max": sp.Max, "Min": sp.Min}
 _NUMBERS = {name: getattr(mpmath, name) for name in _FUNCTIONS if hasattr(mpmath, name)}
-_NUMBERS |= {"abs": abs, "Abs": abs, "max": max, "Max": max, "min": min, "Min": min}
+_NUMBERS |= {"abs": abs, "Abs": abs}
+_NUMBERS |= {name: lambda *v: max(v) for name in ("max", "Max")} | {name: lambda *v: min(v) for name in ("min", "Min")}
 _CONSTANTS = {"pi": sp.pi, "E": sp.E}
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

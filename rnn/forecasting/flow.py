@@ -276,7 +276,11 @@ def _events(found: Flow, stretch: _Stretch, where: Where, count: int, first: int
         if not gap(times[k]) < 0 <= gap(times[k + 1]):  # Newton's method has jumped to the partner beyond a fold
             found.lost = True
             continue
-        root: Any = brentq(gap, times[k], times[k + 1], xtol=1e-4 * (times[k + 1] - times[k]))
+        try:
+            root: Any = brentq(gap, times[k], times[k + 1], xtol=1e-4 * (times[k + 1] - times[k]))
+        except ValueError:  # NaN: between the two the point is lost
+            found.lost = True
+            continue
         setattr(found, name, stretch.step(float(root)))
 
 

@@ -47,3 +47,9 @@ def test_formulas_are_read_exactly(text, expected):
 def test_anything_else_is_refused(text):
     with pytest.raises(MapSyntaxError):
         parse_expression(text, [x, r])
+
+
+@pytest.mark.parametrize("name", ["max", "min", "Max", "Min"])
+def test_the_largest_and_the_least_of_one_number_is_that_number(name):
+    found = parse_expression(f"{name}(2/{'9' * 48}) - x", [x])
+    assert sp.simplify(found - sp.Rational(2, int("9" * 48)) + x) == 0
