@@ -270,7 +270,7 @@ def test_bad_input_is_refused(models, options, message):
 def test_a_path_without_any_point_says_so():
     found = rnn.bifurcations(loose(lambda a, h: h + 1 + a * h * h), starts=np.zeros((4, 1)))
     assert len(found) == 0
-    assert "no fixed point" in found.unresolved[0]
+    assert "no isolated fixed point was found" in found.unresolved[0]
 
 
 def test_samples_that_lie_close_together_have_a_rate():
