@@ -105,11 +105,12 @@ class Follower:
 
     def rate(self, step: float, ahead: float) -> np.ndarray:
         """``dθ/dstep`` on the segment from ``step`` towards ``ahead``, flat, shape (m,)."""
-        steps = self.path.steps
-        after = int(np.searchsorted(steps, step, side="right" if ahead >= step else "left"))
-        k = min(max(after - 1, 0), len(steps) - 2)
-        a, b = float(steps[k]), float(steps[k + 1])
-        return (self.path.flat(b) - self.path.flat(a)) / (b - a)
+        first, last = float(self.path.steps[0]), float(self.path.steps[-1])
+        width = 1e-3 * min(1.0, float(np.min(np.diff(self.path.steps))))
+        width = max(width, 64 * float(np.spacing(abs(step))))  # samples may lie a rounding apart
+        forward = step < last if ahead == step else (ahead > step and step < last) or step <= first
+        other = min(step + width, last) if forward else max(step - width, first)
+        return (self.path.flat(other) - self.path.flat(step)) / (other - step)
 
     def slope(self, step: float, ahead: float) -> Any:
         """`rate` as a pytree like the parameters."""

@@ -283,7 +283,7 @@ def test_no_plateau_and_no_limit_where_there_is_none():
 def quintic():
     """``h' = g h − h⁵``, a family of one's own: ``H' = x H − H⁵``, ``y = T h0⁴``."""
     from normalforms.families import Family, LimitFlow
-    from normalforms.families.units import linear_coefficient, monomials
+    from normalforms.families.units import one_term
     from normalforms.forms.limits import Scaling
     from normalforms.forms.limits.numerics import Numerics
 
@@ -300,13 +300,8 @@ def quintic():
         place, size = T * (g - 1), c * T * h0**4
         return Scaling(place, size, prefactor, x, (), y, "", member.inputs, psi, True, lambda x, y: 3.0)
 
-    def mine(m):
-        terms = monomials(m)
-        c = None if terms is None else linear_coefficient(terms, 1, 5)
-        return None if c is None else (c, sp.S.Zero)
-
     return u, Family(
-        name="quintic", title="Quintic", build=lambda: u, recognise=mine, scaling=scaling,
+        name="quintic", title="Quintic", build=lambda: u, recognise=one_term(1, 5), scaling=scaling,
         flow=LimitFlow(orbit, "H' = x H − H⁵"),
     )  # fmt: skip
 
