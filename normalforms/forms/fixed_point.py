@@ -60,8 +60,8 @@ def moving_point(m: Map, assign: Callable[[str, sp.Expr], sp.Symbol]) -> MovingP
     inverse = (sp.eye(n) - slopes.xreplace(at)).evalf(30)
     if abs(inverse.det()) < sp.Float("1e-12"):
         raise ValueError(
-            "a multiplier is 1 at the critical point, so that no one fixed point goes on from it; reduce the map and ask"
-            " the law of its normal form"
+            "a multiplier is 1 at the critical point, so that no one fixed point goes on from it; reduce the map and"
+            " ask the law of its normal form"
         )
     tangent = inverse.LUsolve(sp.Matrix([f.xreplace(at) for f in forces]).evalf(30))
     h: list[sp.Expr] = [assign(f"fixed{i}", a + tangent[i] * (g - at[g])) for i, a in enumerate(start)]
