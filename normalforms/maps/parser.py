@@ -237,7 +237,8 @@ class _Reader:
         self.rootable(node, base)
         if exponent.expr.free_symbols & base.expr.free_symbols:
             raise self.fail(node, "an exponent must not contain the symbols of its base")
-        return self.bounded(node, _Part(base.expr**exponent.expr, None, nested, 1, base.size + exponent.size))
+        made = sp.Pow(base.expr, exponent.expr, evaluate=nested < _WRITTEN)
+        return self.bounded(node, _Part(made, None, nested, 1, base.size + exponent.size))
 
     def call(self, node: ast.expr, name: str, function: Any, given: list[_Part]) -> _Part:
         nested, size = 1 + max(a.nested for a in given), sum(a.size for a in given)

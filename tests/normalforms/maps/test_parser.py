@@ -1,5 +1,7 @@
 """Formulas from text: read exactly, and never run."""
 
+import time
+
 import pytest
 import sympy as sp
 
@@ -53,3 +55,13 @@ def test_anything_else_is_refused(text):
 def test_the_largest_and_the_least_of_one_number_is_that_number(name):
     found = parse_expression(f"{name}(2/{'9' * 48}) - x", [x])
     assert sp.simplify(found - sp.Rational(2, int("9" * 48)) + x) == 0
+
+
+def test_towers_of_powers_are_read_or_refused_at_once():
+    tower = "(((((((((((r)^(1e-3))^(2))^(1e-3))^(1/3))^(10))^(1/3))^(10))^(10))^(2))^(x))^(0.5)"
+    real = sp.symbols("x r", real=True)  # whose absolute values SymPy would work out, for seconds
+    start = time.process_time()
+    with pytest.raises(MapSyntaxError):
+        parse_expression(tower, real)
+    assert time.process_time() - start < 1
+    assert parse_expression("(r^(1/3))^x", real).free_symbols == set(real)
