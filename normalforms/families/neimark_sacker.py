@@ -114,7 +114,7 @@ def _flow(member: Member, order: int) -> Flow:
     inputs = (g, *(sp.Symbol(f"{s.name}0", real=True) for s in (x, y)))
     answers = m if isinstance(m, Pair) else None
     x0, y0 = inputs[1:] if answers is None else answers.start(inputs[1:])
-    omega = _angle(m) if answers is None else answers.omega + answers.turn * (g - 1)
+    omega = _angle(m) if answers is None else answers.angle
     twist = rounded(member.twist)
     shear = rounded(sp.expand(1 + member.twist**2))
     branch = (1 + g) / (g + sp.sqrt(g**2 - shear * (g**2 - 1)))

@@ -65,11 +65,17 @@ class Pair(Map):
         x, y = _parts(self.motion)
         return x * mu + a + mu * (k * a + m * b), y * mu + b + mu * (m * a - k * b)
 
-    def stepped(self, w: Plane) -> Plane:
-        """``w'`` of ``w``."""
+    @property
+    def angle(self) -> sp.Expr:
+        """By which a step turns ``w``."""
+        return self.omega + self.turn * (self.parameters[0] - 1)
+
+    def stepped(self, w: Plane, rotation: Plane | None = None) -> Plane:
+        """``w'`` of ``w``; ``rotation`` stands for cosine and sine of the angle where they have names."""
         (g,), (a, b), (real, imaginary) = self.parameters, w, _parts(self.d)
-        radius, angle = a**2 + b**2, self.omega + self.turn * (g - 1)
-        growth, twist, c, s = g + real * radius, imaginary * radius, sp.cos(angle), sp.sin(angle)
+        c, s = (sp.cos(self.angle), sp.sin(self.angle)) if rotation is None else rotation
+        radius = a**2 + b**2
+        growth, twist = g + real * radius, imaginary * radius
         u, v = a * growth - b * twist, a * twist + b * growth
         return c * u - s * v, s * u + c * v
 
@@ -100,10 +106,7 @@ def chart(m: Pair) -> Chart:
     (g,), mu = m.parameters, m.parameters[0] - 1
     initial = tuple(sp.Symbol(f"{s.name}0", real=True) for s in m.states)
     a, b, c, s = (sp.Symbol(n, real=True) for n in ("w_re", "w_im", "turn_cos", "turn_sin"))
-    angle, (real, imaginary) = m.omega + m.turn * mu, _parts(m.d)
-    radius = a**2 + b**2
-    u, v = a * (g + real * radius) - b * imaginary * radius, a * imaginary * radius + b * (g + real * radius)
-    steps = (c * u - s * v, s * u + c * v)
+    steps = m.stepped((a, b), (c, s))
     spun = {c: -m.turn * s, s: m.turn * c}
 
     def coefficients(top: int) -> list[dict[tuple[int, ...], tuple[sp.Expr, sp.Expr]]]:
@@ -119,7 +122,7 @@ def chart(m: Pair) -> Chart:
     response = -within * sp.Matrix([x, y]), -within * mixing * sp.Matrix(start)
     return Chart(
         (g, *initial),
-        ((c, sp.cos(angle)), (s, sp.sin(angle))),
+        ((c, sp.cos(m.angle)), (s, sp.sin(m.angle))),
         coefficients,
         start,
         (tuple(response[0]), tuple(response[1])),

@@ -1,7 +1,7 @@
 """What both packages draw and write with: pages, figure style, progress, files written whole."""
 
 from normalforms.report import html
-from normalforms.report.brief import brief, frame
+from normalforms.report.brief import brief, frame, optional
 from normalforms.report.files import Drawings, save_figures, write_whole
 from normalforms.report.panels import Panel
 from normalforms.report.progress import Meter, Report
@@ -16,6 +16,7 @@ __all__ = [
     "brief",
     "frame",
     "html",
+    "optional",
     "save_figures",
     "style",
     "write_whole",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["brief", "frame"]
+__all__ = ["brief", "frame", "optional"]
 
 T = TypeVar("T")
 _FEW, _LONG, _WIDTH = 4, 60, 100
@@ -35,11 +35,19 @@ def frame(columns: Mapping[str, Sequence[Any]]) -> Any:
     Raises:
         ImportError: pandas is not installed.
     """
+    return optional("pandas", "to_dataframe").DataFrame(dict(columns))
+
+
+def optional(module: str, asked: str) -> Any:
+    """A library of the extra ``tables``, for the method that was ``asked`` for.
+
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
-        pd: Any = import_module("pandas")  # an optional dependency
+        return import_module(module)
     except ImportError:
-        raise ImportError("to_dataframe needs pandas: pip install 'bifurcation-laws[tables]'") from None
-    return pd.DataFrame(dict(columns))
+        raise ImportError(f"{asked} needs {module}: pip install 'bifurcation-laws[tables]'") from None
 
 
 def _text(self: Any) -> str:

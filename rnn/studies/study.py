@@ -59,6 +59,15 @@ class Settings:
     meanwhile: Callable[[], None] = _nothing
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def kept(self, name: str | None = None) -> dict[str, Any]:
+        """What a study that trains takes by keyword: seed, folder of its records, whether to go on there, progress.
+
+        Args:
+            name: of a folder within ``out`` for these records; ``out`` itself unless given.
+        """
+        folder = self.out if name is None or self.out is None else self.out / name
+        return {"seed": self.seed, "out": folder, "resume": self.resume, "progress": self.meter}
+
 
 @dataclass(frozen=True)
 class Study:

@@ -10,13 +10,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 
-from normalforms.report import brief
+from normalforms.report import brief, optional
 from rnn.models import Model, ModelPath
 from rnn.tasks import Task
 
@@ -73,10 +72,7 @@ class Run:
         Raises:
             ImportError: xarray is not installed.
         """
-        try:
-            xr: Any = import_module("xarray")  # an optional dependency
-        except ImportError:
-            raise ImportError("to_xarray needs xarray: pip install 'bifurcation-laws[tables]'") from None
+        xr = optional("xarray", "to_xarray")
         told = {name: ("diagnosed", values) for name, values in self.diagnostics.items() if name != "step"}
         arrays = {"loss": ("step", self.loss), "parameters": (("saved", "parameter"), self.path.parameters), **told}
         places = {"step": np.arange(self.steps), "saved": self.path.steps}

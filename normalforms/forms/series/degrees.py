@@ -13,14 +13,14 @@ linear part are exact at every parameter, so that the series tends to the amplif
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import sympy as sp
 
-from normalforms.forms import accompanied, moving_point, recursion
+from normalforms.forms import moving_point, recursion
+from normalforms.forms.series.laws import direct
 from normalforms.formulas import Carry, Domain, Equations, Formula, Lazy, Program, symbols
 from normalforms.maps import Map
 
@@ -28,7 +28,6 @@ __all__ = ["ByDegree", "Chart", "by_degree", "chart_of"]
 
 HIGHEST = 8
 """Highest order: the work grows like its sixth power."""
-_TINY = sp.Float("1e-300", 17)
 
 Index = tuple[int, ...]
 Degrees = dict[int, sp.Expr]
@@ -147,25 +146,16 @@ def by_degree(m: Map, chart: Chart, order: Any, gain: sp.Expr, equations: Equati
     if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order <= HIGHEST:
         raise ValueError(f"order = {order!r} must be an integer from 0 to {HIGHEST}, for a map of R^n")
 
-    @cache
-    def program() -> Program:
-        return _program(chart, order, gain)
-
-    def guard() -> Program:
-        both, direct = accompanied(program(), m, chart.initial)
-        (value,), true = both.results, gain * direct
-        size = (sp.Abs(value) + sp.Abs(true)) / (2 * sp.Abs(true) + _TINY)
-        return replace(both, results=(value, (true - value) * size))
-
     t, T = symbols("t T")
+    inputs = (*chart.inputs, T)
     total = gain * sp.Sum(sp.Abs(sp.Symbol("s_t")) ** 2, (t, 1, T)) + sp.Order(sp.Symbol("w_0") ** (order + 1))
     small = f"initial states so near the fixed point that powers of the distance above {order} do not count"
     return ByDegree(
-        sp.Function("A")(*chart.inputs, T),
-        (*chart.inputs, T),
+        sp.Function("A")(*inputs),
+        inputs,
         Domain(small),
-        program=Lazy(program),
-        guard=Lazy(guard),
+        program=Lazy(lambda: _program(chart, order, gain)),
+        truth=direct(m, inputs, chart.initial, gain, T),
         equations=equations or (("A", total), *recursion(m).printed()[1:]),
     )
 

@@ -21,7 +21,7 @@ from normalforms.forms.series.terms import Moment, Terms, centred, resummed, sum
 from normalforms.formulas import EVERYWHERE, Domain, Formula, GramFormula, Lazy, Program, check_horizon, symbols
 from normalforms.maps import Map
 
-__all__ = ["Law", "exact_formula", "expansion", "series_formula"]
+__all__ = ["Law", "direct", "exact_formula", "expansion", "series_formula"]
 
 Law = Formula | GramFormula
 
@@ -258,11 +258,13 @@ def _formula(
     inputs = (*m.parameters, *(() if monomial is not None else (h0,)), *((horizon,) if horizon.is_Symbol else ()))
     # No number of further terms bounds the rest: gaps and tiny coefficients put what matters arbitrarily far away.
     # The map's own iteration shows all that was left out, and what was lost where the terms cancel.
-    direct = _direct(m, how.entry, horizon, gain if monomial is None else sp.S.One)
+    start = (h0, *([sp.Integer(0)] * (m.dimension - 1)))
+    iterated = (*m.parameters, h0, *((horizon,) if horizon.is_Symbol else ()))
+    true = direct(m, iterated, start, gain if monomial is None else sp.S.One, horizon, how.entry)
     if whole and monomial is None:
-        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: direct.stable))
+        return Formula(Lazy(expression), inputs, EVERYWHERE, program=Lazy(lambda: true.stable))
     domain = _UNCANCELLED if whole else Domain(how.sentence.format(order=order))
-    judge = direct if monomial is None else None if truth is None else truth(direct, 0.01 * domain.tolerance)
+    judge = true if monomial is None else None if truth is None else truth(true, 0.01 * domain.tolerance)
     if whole and order > _LONG:  # too many terms for a recursion; what cancels between them is judged
         return Formula(Lazy(expression), inputs, domain, truth=judge)
     return Formula(Lazy(expression), inputs, domain, program=Lazy(program), truth=judge)
@@ -272,11 +274,24 @@ _LONG = 60
 _UNCANCELLED = Domain("every real argument at which the terms of the polynomial do not cancel", tolerance=1e-6)
 
 
-def _direct(m: Map, entry: tuple[int, int], horizon: sp.Expr, gain: sp.Expr) -> Formula:
-    """Direct iteration as a formula in the parameters, ``h0`` and the horizon; of a planar map from ``(h0, 0)``."""
-    h0 = symbols("h0")
-    inputs = (*m.parameters, h0, *((horizon,) if horizon.is_Symbol else ()))
-    start = (h0, *([sp.Integer(0)] * (m.dimension - 1)))
+def direct(
+    m: Map,
+    inputs: tuple[sp.Symbol, ...],
+    start: tuple[sp.Expr, ...],
+    gain: sp.Expr,
+    horizon: sp.Expr,
+    entry: tuple[int, int] = (0, 0),
+) -> Formula:
+    """``gain · Σ_t ∂_p h_t · ∂_q h_t`` by direct iteration from ``start``, as a formula of ``inputs``.
+
+    Args:
+        m: the map.
+        inputs: symbols in call order, the horizon among them where it is one.
+        start: initial state in these symbols.
+        gain: factor.
+        horizon: T.
+        entry: the parameters p and q, by place.
+    """
 
     def program() -> Program:
         iterated, total = accompanied(Program(inputs, ()), m, start, entry, horizon)

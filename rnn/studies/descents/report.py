@@ -99,9 +99,7 @@ def section(study: Descents, images: Drawings) -> str:
 
 
 def _run(settings: Settings) -> Descents:
-    folder = None if settings.out is None else settings.out / "natural_gradient"
-    options = {"seed": settings.seed, "out": folder, "resume": settings.resume, "progress": settings.meter}
-    return descents(settings.preset, **options)
+    return descents(settings.preset, **settings.kept("natural_gradient"))
 
 
 STUDY = Study(

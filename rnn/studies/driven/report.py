@@ -122,8 +122,7 @@ def section(found: Driven, images: Drawings) -> str:
 
 
 def _run(settings: Settings) -> Driven:
-    options = {"seed": settings.seed, "out": settings.out, "resume": settings.resume, "progress": settings.meter}
-    return driven(settings.preset, **options)
+    return driven(settings.preset, **settings.kept())
 
 
 STUDY = Study(

@@ -308,8 +308,7 @@ def _bias_section(story: Story, figures: Drawings) -> str:
 
 
 def _run(settings: Settings) -> Story:
-    options = {"seed": settings.seed, "out": settings.out, "resume": settings.resume, "progress": settings.meter}
-    return reproduce(settings.preset, meanwhile=settings.meanwhile, **options)
+    return reproduce(settings.preset, meanwhile=settings.meanwhile, **settings.kept())
 
 
 def _figures(story: Story) -> dict[str, Figure]:

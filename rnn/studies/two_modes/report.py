@@ -65,9 +65,7 @@ def section(study: TwoModes, images: Drawings) -> str:
 
 
 def _run(settings: Settings) -> TwoModes:
-    folder = None if settings.out is None else settings.out / "two_modes"
-    options = {"seed": settings.seed, "out": folder, "resume": settings.resume, "progress": settings.meter}
-    return two_modes(settings.preset, devices=settings.devices, **options)
+    return two_modes(settings.preset, devices=settings.devices, **settings.kept("two_modes"))
 
 
 STUDY = Study(
