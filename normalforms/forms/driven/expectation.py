@@ -12,13 +12,16 @@ The recursion is linear: no orbit is drawn, and rare ones count in full.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 
-from normalforms.forms.driven.inputs import White, law_nodes
-from normalforms.forms.driven.orbits import Drive, Window
+from normalforms.forms.driven.inputs import Constant, Input, Sinusoid, White, law_nodes
+from normalforms.forms.driven.number import Number
+from normalforms.forms.driven.orbits import Drive, Window, simulate
 
-__all__ = ["white_expectation"]
+__all__ = ["iterated_expectation", "white_expectation"]
 
 Step = Callable[[np.ndarray], np.ndarray]
 _SIZES = ((20, 20), (32, 24), (48, 28), (72, 32), (108, 36), (160, 40), (240, 44))
@@ -153,3 +156,52 @@ def _nystrom(
     last = kernel(starts)
     values = _back(drive, g, starts, lambda v: last @ v, values)
     return values[:, 2], values[:, 3]
+
+
+def iterated_expectation(
+    drive: Drive,
+    g: float,
+    start: float,
+    noise: Input,
+    horizon: int,
+    window: Window,
+    removed: bool,
+    draws: tuple[int, int],
+) -> Number:
+    """``E(A_T | stayed)`` by iteration: every trial where they are few, a rule over phases or sizes, else draws.
+
+    Args:
+        drive: the map.
+        g: parameter.
+        start: initial state.
+        noise: the input, in the map's units.
+        horizon: T.
+        window: where orbits stay.
+        removed: whether orbits that leave are left out; else one of them makes the mean infinite.
+        draws: how many, and their seed.
+    """
+
+    def mean(inputs: Any, weights: np.ndarray) -> tuple[float, float, float]:
+        total, kept = simulate(drive, g, start, inputs, len(weights), window)
+        mass = float(np.sum(weights[kept]))
+        value = float(np.sum((weights * total)[kept])) / mass if mass > 1e-12 else np.inf
+        scatter = 2 * float(np.std(total[kept]) / np.sqrt(max(1, np.count_nonzero(kept)))) if kept.any() else np.inf
+        return value, max(0.0, 1 - mass), scatter
+
+    samples, seed = draws
+    if isinstance(noise, Constant):
+        rules = [law_nodes(noise.law, count) for count in (64, 48)]
+        trials = [mean(repeat(float(noise.b) * nodes, horizon), weights) for nodes, weights in rules]
+    elif isinstance(noise, Sinusoid):
+        sizes = (256, 128) if noise.phase is None else (1, 1)
+        trials = [mean(noise.waves(2 * np.pi * np.arange(n) / n, horizon), np.full(n, 1 / n)) for n in sizes]
+    else:
+        stream = noise.stream(np.random.default_rng(seed), horizon, samples)
+        trials = [mean(stream, np.full(samples, 1 / samples))]
+    value, left, scatter = trials[0]
+    if (left > 1e-12 and not removed) or not np.isfinite(value):
+        return Number(np.inf, escaped=left, status="orbits leave, and none is removed: give a radius")
+    if len(trials) == 1:
+        return Number(value, scatter, left, f"{samples} draws, two standard errors")
+    error = 1e-15 * (horizon + 10) * value + abs(value - trials[1][0])
+    return Number(value, error, left if left > 1e-13 else 0.0, "iteration")

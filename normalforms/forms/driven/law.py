@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
+from normalforms.families import Member, Rescaled, find, limiting
 from normalforms.forms.driven import stationary
-from normalforms.forms.driven.expectation import white_expectation
-from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, law_nodes
+from normalforms.forms.driven.expectation import iterated_expectation, white_expectation
+from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
 from normalforms.forms.driven.linear import linear_law, settled
 from normalforms.forms.driven.number import Number
-from normalforms.forms.driven.orbits import Drive, Window, simulate, window_of
+from normalforms.forms.driven.orbits import Drive, Spread, Window, simulate, spread_of, window_of
 from normalforms.forms.driven.polynomial import exact_polynomial
 from normalforms.forms.driven.scaling import DrivenScaling, alternated, driven_scaling
-from normalforms.forms.driven.threshold import half_period
+from normalforms.forms.driven.threshold import shifted
 from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
 from normalforms.maps import Map
 
-__all__ = ["DrivenLaw", "Spread", "driven"]
+__all__ = ["DrivenLaw", "driven"]
 
 _CUBIC = ("pitchfork", "period_doubling")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What a finite number of trajectories shows of ``A_T``, beside its mean.
-
-    Args:
-        mean: of the trajectories that stayed.
-        error: standard error of the mean; it means little where ``share`` is near 1.
-        median: of those trajectories.
-        quantiles: 5, 25, 75 and 95 %.
-        batch: median over batches of the mean of one batch.
-        share: part of the sum that the largest 1 % of the trajectories carry.
-        left: part of the trajectories that left the window.
-    """
-
-    mean: float
-    error: float
-    median: float
-    quantiles: tuple[float, float, float, float]
-    batch: float
-    share: float
-    left: float
 
 
 @dataclass(frozen=True)
@@ -176,37 +153,11 @@ class DrivenLaw:
                         out[i] = Number(gain * v / k, gain * e / k, left if left > 1e-13 else 0.0, status)
                 return out
         for i in np.flatnonzero(inside):
-            out[i] = self._drawn(g, float(starts[i]), horizon, window, removed)
+            found = iterated_expectation(
+                self._drive, g, float(starts[i]), noise, horizon, window, removed, (self.samples, self.seed)
+            )
+            out[i] = Number(gain * found, gain * found.error, found.escaped, found.status)
         return out
-
-    def _drawn(self, g: float, start: float, horizon: int, window: Window, removed: bool) -> Number:
-        """By iteration: of every trial where they are few, of a rule over phases or sizes, else of draws."""
-        noise = self._inner
-
-        def mean(inputs: Any, weights: np.ndarray) -> tuple[float, float, float]:
-            total, kept = simulate(self._drive, g, start, inputs, len(weights), window)
-            mass = float(np.sum(weights[kept]))
-            value = float(np.sum((weights * total)[kept])) / mass if mass > 1e-12 else np.inf
-            scatter = 2 * float(np.std(total[kept]) / np.sqrt(max(1, np.count_nonzero(kept)))) if kept.any() else np.inf
-            return value, max(0.0, 1 - mass), scatter
-
-        if isinstance(noise, Constant):
-            rules = [law_nodes(noise.law, count) for count in (64, 48)]
-            trials = [mean(repeat(float(noise.b) * nodes, horizon), weights) for nodes, weights in rules]
-        elif isinstance(noise, Sinusoid):
-            sizes = (256, 128) if noise.phase is None else (1, 1)
-            trials = [mean(noise.waves(2 * np.pi * np.arange(n) / n, horizon), np.full(n, 1 / n)) for n in sizes]
-        else:
-            stream = noise.stream(np.random.default_rng(self.seed), horizon, self.samples)
-            trials = [mean(stream, np.full(self.samples, 1 / self.samples))]
-        value, left, scatter = trials[0]
-        if (left > 1e-12 and not removed) or not np.isfinite(value):
-            return Number(np.inf, escaped=left, status="orbits leave, and none is removed: give a radius")
-        gain = float(self.gain)
-        if len(trials) == 1:
-            return Number(gain * value, gain * scatter, left, f"{self.samples} draws, two standard errors")
-        error = 1e-15 * (horizon + 10) * value + abs(value - trials[1][0])
-        return Number(gain * value, gain * error, left if left > 1e-13 else 0.0, "iteration")
 
     def spread(self, g: float, h0: float, horizon: int, trajectories: int = 20_000, batch: int = 128) -> Spread:
         """Mean, median, quantiles and the mean of a finite batch, by draws.
@@ -225,22 +176,7 @@ class DrivenLaw:
         inputs = self._inner.stream(np.random.default_rng(self.seed), horizon, trajectories)
         start = float(check_real(h0, "h0")) * float(self.stretch)
         total, kept = simulate(self._drive, g, start, inputs, trajectories, self._window(g)[0])
-        A = float(self.gain) * total[kept]
-        if len(A) < batch:
-            raise ValueError(f"{len(A)} of {trajectories} orbits stayed, fewer than batch = {batch}; give weaker noise")
-        means = A[: len(A) // batch * batch].reshape(-1, batch).mean(axis=1)
-        top = np.sort(A)[-max(1, len(A) // 100) :]
-        quantiles = tuple(float(q) for q in np.quantile(A, (0.05, 0.25, 0.75, 0.95)))
-        mean = float(np.mean(A))
-        return Spread(
-            mean,
-            float(np.std(A) / np.sqrt(len(A))),
-            float(np.median(A)),
-            quantiles,
-            float(np.median(means)),
-            float(np.sum(top) / np.sum(A)),
-            1 - len(A) / trajectories,
-        )
+        return spread_of(float(self.gain) * total[kept], trajectories, batch)
 
     def exact(self, horizon: int | None = None, order: int | None = None) -> Formula:
         """``E A_T`` with exact coefficients.
@@ -271,25 +207,33 @@ class DrivenLaw:
             raise ValueError("only the linear family has an exact law in symbolic T; give a horizon")
         return rescaled(exact_polynomial(self.map, self._inner, horizon, order), self.stretch, self.gain)
 
+    @property
+    def _limit(self) -> tuple[Member | None, Rescaled]:
+        """The member of a family with the same limits, and the units between the two."""
+        found = limiting(self.map)
+        return find(found.map), found
+
     def scaling(self) -> DrivenScaling:
         """The scaling function ``E A_T ≈ prefactor · Ψ(x, y; z)``; see `driven_scaling`."""
-        found = self._drive.member
-        if found is None:
+        member, found = self._limit
+        if member is None:
             raise ValueError("scaling laws belong to a normal form; reduce the map and ask the law of its normal form")
-        return driven_scaling(found, self.noise, self.stretch, self.gain)
+        stretch, gain = found.stretch * self.stretch, found.gain * self.gain
+        return driven_scaling(member, self.noise, stretch, gain, quadratic=found.map != self.map)
 
     def _supercritical(self) -> sp.Expr:
-        """c of ``±(g h − c h³)``, where it is positive."""
-        found = self._drive.member
-        if found is None or found.kind not in _CUBIC or not found.coefficient > 0:
-            kind = "a map of no family" if found is None else f"this {found.kind}"
+        """c of ``±(g h − c h³)``, in the map's units, where it is positive."""
+        member, found = self._limit
+        if member is None or member.kind not in _CUBIC or not member.coefficient > 0:
+            kind = "a map of no family" if member is None else f"this {member.kind}"
             raise ValueError(f"such laws belong to a supercritical pitchfork or period doubling, not to {kind}")
-        return found.coefficient
+        return member.coefficient * found.stretch**2
 
     @property
     def _as_pitchfork(self) -> Input:
         """The input as the pitchfork sees it, of which a period doubling is every other sign."""
-        return alternated(self._inner) if self._kind == "period_doubling" else self._inner
+        member, _ = self._limit
+        return alternated(self._inner) if member is not None and member.kind == "period_doubling" else self._inner
 
     @property
     def strength(self) -> sp.Expr:
@@ -345,24 +289,21 @@ class DrivenLaw:
     def threshold(self) -> Number:
         """The ``g`` at which the input puts the bifurcation.
 
-        White or coloured noise: ``1 + 1.02431 σ``, where the mean begins to grow exponentially. A sinusoid:
-        ``1 + 3 c ⟨r²⟩`` to first order, ``⟨r²⟩ = R²/2``, ``R = a/(2 sin(ω/2))``, the pitchfork of the half-period map;
-        where a half period is a whole number of steps, the numerical root. A constant input:
-        ``1 + 3 c^{1/3} (b/2)^{2/3}``, the fold that the pitchfork leaves.
+        White or coloured noise on a supercritical pitchfork or period doubling: ``1 + 1.02431 σ``, where the mean
+        begins to grow exponentially. A constant or periodic input on any family: where bounded orbits change, as
+        `normalforms.forms.driven.threshold` has it.
 
         Raises:
-            ValueError: no supercritical pitchfork or period doubling, or a period of three steps, which breaks the
-                symmetry.
+            ValueError: noise on another family; a phase or a size that is random where it matters; a map of no family.
         """
-        c, noise = float(self._supercritical()), self._as_pitchfork
-        if isinstance(noise, (White, Autoregressive)):
-            ratio, unit = stationary.threshold_ratio(), float(self.strength)
-            return Number(1 + ratio * unit, error=unit * unit, status="moment instability, to first order in σ")
-        if isinstance(noise, Constant):
-            value = 1 + 3 * c ** (1 / 3) * (abs(float(noise.b)) / 2) ** (2 / 3)
-            return Number(value, error=1e-15 * value, status="fold of the imperfect pitchfork")
-        sign = -1 if self._kind == "period_doubling" else 1
-        return half_period(Drive(Map(sign * self.map.steps[0], self.map.state, self.map.parameter)), noise, c)
+        member, found = self._limit
+        if isinstance(self.noise, (White, Autoregressive)):
+            unit = float(self.strength)
+            value = 1 + stationary.threshold_ratio() * unit
+            return Number(value, error=unit * unit, status="moment instability, to first order in σ")
+        if member is None:
+            raise ValueError("thresholds belong to a normal form; reduce the map and ask the law of its normal form")
+        return shifted(member, self._inner.scaled(found.stretch), quadratic=found.map != self.map)
 
 
 def driven(

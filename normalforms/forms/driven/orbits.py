@@ -13,7 +13,7 @@ from normalforms.families import Member, find
 from normalforms.forms import escape_radius
 from normalforms.maps import Map
 
-__all__ = ["Drive", "Window", "simulate", "window_of"]
+__all__ = ["Drive", "Spread", "Window", "simulate", "spread_of", "window_of"]
 
 Window = tuple[float, float]
 
@@ -105,3 +105,49 @@ def simulate(
             h, s = np.where(kept, h, 0.0), np.where(kept, s, 0.0)
             total += s * s
     return total, kept
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a finite number of trajectories shows of ``A_T``, beside its mean.
+
+    Args:
+        mean: of the trajectories that stayed.
+        error: standard error of the mean; it means little where ``share`` is near 1.
+        median: of those trajectories.
+        quantiles: 5, 25, 75 and 95 %.
+        batch: median over batches of the mean of one batch.
+        share: part of the sum that the largest 1 % of the trajectories carry.
+        left: part of the trajectories that left the window.
+    """
+
+    mean: float
+    error: float
+    median: float
+    quantiles: tuple[float, float, float, float]
+    batch: float
+    share: float
+    left: float
+
+
+def spread_of(A: np.ndarray, drawn: int, batch: int) -> Spread:
+    """What the amplifications of the orbits that stayed show.
+
+    Args:
+        A: of those orbits.
+        drawn: orbits in all.
+        batch: orbits in one batch.
+    """
+    if len(A) < batch:
+        raise ValueError(f"{len(A)} of {drawn} orbits stayed, fewer than batch = {batch}; give weaker noise")
+    means = A[: len(A) // batch * batch].reshape(-1, batch).mean(axis=1)
+    top = np.sort(A)[-max(1, len(A) // 100) :]
+    return Spread(
+        float(np.mean(A)),
+        float(np.std(A) / np.sqrt(len(A))),
+        float(np.median(A)),
+        tuple(float(q) for q in np.quantile(A, (0.05, 0.25, 0.75, 0.95))),
+        float(np.median(means)),
+        float(np.sum(top) / np.sum(A)),
+        1 - len(A) / drawn,
+    )

@@ -124,15 +124,38 @@ class DrivenScaling:
 
 def _constant_values(kind: str, sign: float, noise: Constant, strength: Callable[[float], float]) -> Values:
     """``y`` is the square of the input where the family is odd, the input itself elsewhere."""
-    nodes, weights = law_nodes(noise.law, 40)
     direction = -1.0 if noise.b < 0 else 1.0
+    return lambda x, y, starts: [limiting_flow(kind, sign, x, strength(y) * direction, float(h)) for h in starts]
+
+
+def _mixture(parts: list[tuple[float, float, Values]], power: int) -> Values:
+    """The mean over trials whose inputs are fixed: weights, sizes in units of the stated one, laws of one of them."""
 
     def one(x: float, y: float, start: float) -> Number:
-        size = strength(y) * direction
-        flows = [limiting_flow(kind, sign, x, size * n, start) for n in nodes]
-        return mean_number(list(zip(weights, flows, strict=True)))
+        starts = np.array([start])
+        return mean_number([(w, values(x, y * size**power, starts)[0]) for w, size, values in parts])
 
     return lambda x, y, starts: [one(x, y, float(h)) for h in starts]
+
+
+def _trials(noise: Input, alternates: bool) -> list[tuple[float, float, Input]] | None:
+    """Weights, sizes and fixed inputs of the trials of an input that is random by trial alone; ``None`` of others.
+
+    A random phase is one only where it is a random size: at ω = π in a period doubling.
+    """
+    if isinstance(noise, Constant) and noise.law != "fixed":
+        nodes, weights = law_nodes(noise.law, 40)
+        return [(w, abs(n), Constant(noise.b * np.sign(n))) for n, w in zip(nodes, weights, strict=True)]
+    if alternates and isinstance(noise, Sinusoid) and noise.phase is None and _resonant(noise.omega, 2):
+        phases = np.pi * (np.arange(64) + 0.5) / 64
+        fixed = Sinusoid(-noise.a, sp.pi, 0), Sinusoid(noise.a, sp.pi, 0)
+        return [(1 / 64, abs(np.cos(p)), fixed[int(p < np.pi / 2)]) for p in phases]
+    return None
+
+
+def _resonant(omega: sp.Expr, period: int) -> bool:
+    """Whether so many steps are a whole number of turns, and one step is none."""
+    return abs(float(sp.sin(exact_number(omega, "omega") * period / 2))) < 1e-9
 
 
 def _white_values() -> Values:
@@ -149,7 +172,24 @@ def _formula_values(formula: Formula) -> Values:
     return lambda x, y, starts: [Number(v, 1e-14 * abs(v), status="closed form") for v in formula(x, y, starts)]
 
 
-def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> DrivenScaling:
+def _noise_law(noise: Input, kind: str, T: sp.Symbol, sign: float) -> tuple[sp.Expr, int, Values, str]:
+    """``y``, its power of T at criticality, Ψ and what it is, of a family with coefficient ±1 under one input."""
+    odd = kind not in ("transcritical", "saddle_node")
+    if isinstance(noise, (White, Autoregressive)):
+        y = T**2 * (noise.covariance(0) if isinstance(noise, White) else noise.intensity)
+        values = _formula_values(leading()) if kind == "stability_flip" else _white_values()
+        return y, 4, values, "Ψ = ∫ E Z² dτ for dH = (xH − H³)dτ + √y dB, dZ = ((x − 3H²)Z + H)dτ"
+    if isinstance(noise, Constant):
+        b = sp.Abs(noise.b)
+        y, power = (T**3 * b**2, 5) if odd else (T**2 * b, {"transcritical": 5}.get(kind, 3))
+        values = _constant_values(kind, sign, noise, np.sqrt if odd else float)
+        return y, power, values, "Ψ = ∫ (∂H/∂x)² dτ of the flow with a constant input"
+    R = noise.a / (2 * sp.sin(exact_number(noise.omega, "omega") / 2))
+    note = "Ψ is the autonomous function at the shifted parameter, averaged over the shifted initial states"
+    return T ** (1 if odd else 2) * R**2, 3, sinusoid_values(kind, sign, noise), note
+
+
+def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, quadratic: bool = False) -> DrivenScaling:
     """The scaling of a family under an input.
 
     =====================  ==============  ================  ====================  =====================
@@ -165,55 +205,75 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr) -> 
     with ``R = a/(2 sin(ω/2))``; coloured noise counts as white of variance ``σ²(1+ρ)/(1−ρ)``. A period doubling sees
     an input through ``(−1)^t``: ω becomes ω + π, ρ becomes −ρ, a constant the frequency π. Under white noise the flows
     of transcritical, saddle-node and subcritical families reach infinity with positive probability, where the
-    sensitivity is not square integrable: no mean exists, see `DrivenLaw.spread` for what does.
+    sensitivity is not square integrable: no mean exists, see `DrivenLaw.spread` for what does. A quadratic term of a
+    period doubling leaves the limit, ``c`` with its square in it, but where the input meets it first: a constant, and
+    periods of 4 and 6 steps (`_admitted`).
 
     Args:
         u: the family that the map was recognised as.
         noise: the input, in the caller's units.
         stretch: factor from the caller's states to the map's.
         gain: factor from the map's ``A`` to the caller's.
+        quadratic: whether the map had a quadratic term beside the member.
 
     Raises:
         ValueError: no scaling law, with the reason.
     """
-    if u.kind == "neimark_sacker":
-        raise ValueError("driven laws belong to scalar maps; the Neimark–Sacker family is planar")
     g, h0, T = u.inputs
-    c, odd = u.coefficient, u.kind in (*_CUBIC, "stability_flip")
+    c, odd, flips = u.coefficient, u.kind in (*_CUBIC, "stability_flip"), u.kind == "period_doubling"
     size = sp.Abs(c) if odd else c
     unit = stretch * (sp.sqrt(size) if odd else c)  # from the caller's states to those of the standard map
-    noise = alternated(noise.scaled(unit)) if u.kind == "period_doubling" else noise.scaled(unit)
     x = c * T**2 * (g - 1) if u.kind == "saddle_node" else T * (g - 1)
     z = unit * h0 * (sp.sqrt(T) if odd else T)
     prefactor = gain * {"transcritical": T / c**2, "saddle_node": T**3}.get(u.kind, T**2 / size)
-    formula, series = None, None
-    if isinstance(noise, (White, Autoregressive)):
-        if not odd or c < 0:
-            raise ValueError(
-                f"white noise carries the limiting flow of this {u.kind} to infinity with positive probability, and no"
-                " mean exists; ask spread() for medians and quantiles, or the call with bounded noise or a radius"
-            )
-        y, power = T**2 * (noise.covariance(0) if isinstance(noise, White) else noise.intensity), 4
-        formula, series = (leading(), None) if u.kind == "stability_flip" else (None, critical_series)
-        values = _white_values() if formula is None else _formula_values(formula)
-        note = "Ψ = ∫ E Z² dτ for dH = (xH − H³)dτ + √y dB, dZ = ((x − 3H²)Z + H)dτ"
-    elif isinstance(noise, Constant):
-        b = sp.Abs(noise.b)
-        y, power = (T**3 * b**2, 5) if odd else (T**2 * b, {"transcritical": 5}.get(u.kind, 3))
-        values = _constant_values(u.kind, float(sp.sign(c)) if odd else 1.0, noise, np.sqrt if odd else float)
-        note = "Ψ = ∫ (∂H/∂x)² dτ of the flow with a constant input"
-    else:
-        R = noise.a / (2 * sp.sin(exact_number(noise.omega, "omega") / 2))
-        y, power = T ** (1 if odd else 2) * R**2, 3
-        values = sinusoid_values(u.kind, float(sp.sign(c)) if odd else 1.0, noise)
-        note = "Ψ is the autonomous function at the shifted parameter, averaged over the shifted initial states"
+    random, sign = isinstance(noise, (White, Autoregressive)), float(sp.sign(c)) if odd else 1.0
+    if random and (not odd or c < 0):
+        raise ValueError(
+            f"white noise carries the limiting flow of this {u.kind} to infinity with positive probability, and no"
+            " mean exists; ask spread() for medians and quantiles, or the call with bounded noise or a radius"
+        )
+    noise = noise.scaled(unit)
+    if quadratic:
+        _admitted(noise)
+    trials = _trials(noise, flips) or [(1.0, 1.0, noise)]
+    laws = [_noise_law(alternated(n) if flips else n, u.kind, T, sign) for _, _, n in trials]
+    y, power, values, note = laws[0]
+    if len(trials) > 1:
+        parts = [(w, n, law[2]) for (w, n, _), law in zip(trials, laws, strict=True)]
+        values, note = _mixture(parts, 2 if odd else 1), note + ", averaged over the trials"
     if u.kind == "stability_flip":
         note += "; without the cubic terms"
+    formula = leading() if random and u.kind == "stability_flip" else None
+    series = critical_series if random and formula is None else None
     return DrivenScaling(x, y, z, prefactor, power, formula, note, u.inputs, values, series)
+
+
+def _admitted(noise: Input) -> None:
+    """Inputs that do not meet the quadratic term of a period doubling before its cubic one.
+
+    Raises:
+        ValueError: a constant input ``b``, which moves the multiplier by ``O(b)``, or a period of 4 or 6 steps, of
+            which ``r²`` or ``r³`` alternates as the state does.
+    """
+    if isinstance(noise, Constant):
+        raise ValueError(
+            "a constant input moves the multiplier of a period doubling with a quadratic term before any limit is"
+            " reached; add it to the map and reduce that"
+        )
+    if isinstance(noise, Sinusoid) and not _resonant(noise.omega, 2):
+        for period in (4, 6):
+            if _resonant(noise.omega, period) and not _resonant(noise.omega, 3):
+                raise ValueError(
+                    f"a period of {period} steps alternates through the quadratic term of this period doubling, which"
+                    " leaves no such limit; ask the call"
+                )
 
 
 def alternated(noise: Input) -> Input:
     """``(−1)^{t+1} x_t``, which drives ``(−1)^t h_t`` of a period doubling as a pitchfork.
+
+    Raises:
+        ValueError: an input whose sign or size is random by trial, which becomes one of no single kind.
 
     >>> alternated(Autoregressive(1, 0.5)).rho
     -1/2
@@ -224,7 +284,7 @@ def alternated(noise: Input) -> Input:
         return Autoregressive(noise.sigma, -exact_number(noise.rho, "rho"))
     if isinstance(noise, Constant):
         if noise.law != "fixed":
-            raise ValueError("a constant input of random sign or size has no scaling law on a period doubling; fix it")
+            raise ValueError("a constant input of random sign or size moves a period doubling by trial; fix it")
         return Sinusoid(noise.b, sp.pi, sp.pi)
     omega = exact_number(noise.omega, "omega") + sp.pi
     if abs(float(sp.sin(omega / 2))) < 1e-12:
