@@ -8,6 +8,7 @@ therefore judged by their value to 30 digits, computed beside them.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import warnings
 from collections.abc import Callable, Iterable
@@ -35,6 +36,10 @@ _MAX_NESTED_NUMBER = 2
 _MAX_FUNCTION_DIGITS = 60
 _MAX_ROOT_DIGITS = 30
 """Of a number under a root: SymPy factors it."""
+_MAX_RAISED_DIGITS = 400
+"""Of such a number raised to the order of the root, which SymPy factors too where its primes have unlike powers."""
+_SMALL_PRIME = 1_000
+"""Up to which a prime costs SymPy nothing: such numbers may be 25 times as long."""
 
 _FUNCTIONS: dict[str, Any] = {
     name: getattr(sp, name)
@@ -210,7 +215,7 @@ class _Reader:
             raise self.fail(node, "division by zero")
         whole = bool(exponent.expr.is_Integer)
         if not whole:
-            self.rootable(node, base)
+            self.rootable(node, base, exponent)
         value = None
         if base.value is not None:
             if whole and _digits(base) * size > _MAX_DIGITS:
@@ -272,11 +277,17 @@ class _Reader:
             return sp.Pow(exprs[0], sp.S.Half, evaluate=False)
         return function(*exprs)
 
-    def rootable(self, node: ast.expr, base: _Part) -> None:
-        """SymPy factors the numbers under a root."""
-        longest = max((max(abs(r.p), r.q) for r in base.expr.atoms(sp.Rational)), default=1)
-        if longest > 10**_MAX_ROOT_DIGITS:
+    def rootable(self, node: ast.expr, base: _Part, exponent: _Part | None = None) -> None:
+        """SymPy factors the numbers under a root, and again once their primes have powers below its order."""
+        numbers = {n for r in base.expr.atoms(sp.Rational) for n in (abs(r.p), r.q)}
+        if max(numbers, default=1) > 10**_MAX_ROOT_DIGITS:
             raise self.fail(node, f"a root of a number of more than {_MAX_ROOT_DIGITS} digits")
+        order = exponent.expr.q if exponent is not None and exponent.expr.is_Rational else 1
+        if base.nested:  # numbers under roots already, which are multiplied with those beside them
+            numbers = {math.prod(numbers)}
+            order *= math.lcm(*(r.q for r in base.expr.atoms(sp.Rational) if r.q <= _MAX_POWER))
+        if any(not _rootable(n, order) for n in numbers):
+            raise self.fail(node, f"a root of order {order} of numbers of so many digits")
 
     def shallow(self, node: ast.expr, nested: int, value: Any) -> None:
         limit = _MAX_NESTED if value is None else _MAX_NESTED_NUMBER
@@ -302,6 +313,17 @@ class _Reader:
 
 def _is_zero(part: _Part) -> bool:
     return part.value is not None and (part.expr.is_zero if part.expr.is_Rational else abs(part.value) < 1e-25)
+
+
+def _rootable(number: int, order: int) -> bool:
+    """Whether SymPy takes a root of this order in no time."""
+    digits = len(str(number)) * order
+    if digits <= _MAX_RAISED_DIGITS:
+        return True
+    factors = sp.factorint(number, limit=_SMALL_PRIME)
+    if len(set(factors.values())) <= 1 and digits < _MAX_DIGITS * _SMALL_PRIME:
+        return True
+    return max(factors) <= _SMALL_PRIME and digits <= 25 * _MAX_RAISED_DIGITS
 
 
 def _digits(part: _Part) -> float:

@@ -121,6 +121,16 @@ def _tower(rng: random.Random) -> str:
     return base
 
 
+def _root(rng: random.Random) -> str:
+    """Roots of any order of fractions of any length, beside a symbol or not."""
+    long, other = (rng.randrange(1, 10 ** rng.randrange(1, 32)) for _ in range(2))
+    inner = rng.choice([f"({long}/{other})", f"({long}*x)", f"({long}+x/{other})", f"sqrt({long}*x/{other})"])
+    order = rng.choice([3, 7, 10, 100, 999, 1000, 9973, 99999])
+    power = rng.choice([f"{rng.randrange(1, 999)}/{order}", f"{rng.randrange(9)}.{rng.randrange(1, 999)}"])
+    text = f"{inner}**({rng.choice(['', '-'])}{power})"
+    return f"2**({text})" if rng.random() < 0.2 else text
+
+
 def _nest(rng: random.Random) -> str:
     """Brackets, signs or functions inside one another."""
     depth, inner = rng.choice([3, 10, 40, 99, 101, 300, 2000]), rng.choice(["x", "r", "2", number(rng)])
@@ -146,7 +156,7 @@ def _broken_formula(rng: random.Random, deepest: int) -> str:
 def text(rng: random.Random, deepest: int = 14) -> str:
     """A text for the parser of formulas."""
     kind = rng.random()
-    for share, made in ((0.2, _soup), (0.35, _bytes), (0.65, _broken), (0.8, _tower), (0.88, _nest)):
+    for share, made in ((0.2, _soup), (0.35, _bytes), (0.62, _broken), (0.7, _root), (0.82, _tower), (0.88, _nest)):
         if kind < share:
             return made(rng)
     return _broken_formula(rng, deepest)

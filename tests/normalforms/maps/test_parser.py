@@ -65,3 +65,19 @@ def test_towers_of_powers_are_read_or_refused_at_once():
         parse_expression(tower, real)
     assert time.process_time() - start < 1
     assert parse_expression("(r^(1/3))^x", real).free_symbols == set(real)
+
+
+def test_roots_of_high_order_are_taken_or_refused_at_once():
+    """SymPy would factor numbers of thousands of digits, of primes raised to powers below the order."""
+    start = time.process_time()
+    assert parse_expression("1.05**0.123*2.4**0.123", []) == (
+        sp.Rational(21, 20) ** sp.Rational(123, 1000) * sp.Rational(12, 5) ** sp.Rational(123, 1000)
+    )
+    for text in (
+        "(253/17958946560414137288)**1e-3",
+        "(7128088*x)**0.123",
+        "sqrt(95181708717*x/949991391020051)**6.81",
+    ):
+        with pytest.raises(MapSyntaxError, match=r"a root of order \d+ of numbers of so many digits"):
+            parse_expression(text, [x])
+    assert time.process_time() - start < 1
