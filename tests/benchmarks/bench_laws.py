@@ -248,8 +248,10 @@ def enclosures(cases: int) -> Iterator[Row]:
 
 # --- speed ------------------------------------------------------------------------------------------------------
 
-_LAW = "import normalforms as nf\nlaw = nf.amplification(nf.{family}())\n"
-_LOGISTIC = "import normalforms as nf\nfrom normalforms.maps.zoo import logistic\nlaw = nf.amplification(logistic())\n"
+_LOADED = "import normalforms as nf\nfrom normalforms.families.registry import families\nfamilies()\n"
+"""Imports; the records of the families are imported when they are first asked for."""
+_LAW = _LOADED + "law = nf.amplification(nf.{family}())\n"
+_LOGISTIC = _LOADED + "from normalforms.maps.zoo import logistic\nlaw = nf.amplification(logistic())\n"
 _KOENIGS = (
     "import normalforms as nf\nfrom normalforms.forms.series.expansion import local\n"
     "from normalforms.forms.series.koenigs import orbit_coefficients\nform = local(nf.{family}())\n"
