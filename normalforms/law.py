@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 import sympy as sp
 
-from normalforms.families import FamilyError, find, limiting, notation, recognise, reduced
+from normalforms.families import FamilyError, find, limiting, notation, placed, recognise, reduced
 from normalforms.forms import Orbit, amplify, gram, iterate, recursion
 from normalforms.forms.averages import AveragedLaw, Distribution
 from normalforms.forms.driven import DrivenLaw, Input, UntiedLaw, driven, untied
@@ -346,8 +346,8 @@ def amplification(
             ``h0 = (Re z, Im z)``, ``h ≈ h* + z q + z̄ q̄``, with the rotation, fixed point and eigenvector that answer
             to the parameter and the length ``‖2 Re q ∂z‖``, see `normalforms.families.pair.Pair`; that of a cusp is
             in ``((c0 m, λ), u)``, its uniform and scaling laws for ``c3 = −1``.
-        at: values of state and parameter at the bifurcation, for a map that does not carry them. Decimals are moved
-            to the bifurcation next to them, as in `normalforms.reduce`.
+        at: values of state and parameter at the bifurcation, for a map that does not carry them; that of a member of
+            a family is known. Decimals are moved to the bifurcation next to them, as in `normalforms.reduce`.
         period: n, where ``at`` is a point of a cycle. The law is then that of the normal form of ``f^n``, a step of
             it once round the cycle; `NormalForm.coordinates` goes from the map's numbers to the law's.
         tied: ``False`` where every step has a parameter of its own (a deep network read as a map): the `UntiedLaw`.
@@ -370,7 +370,7 @@ def _law(source: Any, at: Mapping[Any, Any] | None, period: int) -> Amplificatio
             raise ValueError(f"period = {period} needs at=, a point of the cycle")
         source, at = reduce(source, at=at, period=period), None
     if isinstance(source, Map):
-        return AmplificationLaw(source if at is None else located(source, at))
+        return AmplificationLaw(placed(source) if at is None else located(source, at))
     if isinstance(source, NormalForm):
         if at is not None:
             raise ValueError("at belongs to a map; a normal form has its point already")

@@ -20,7 +20,18 @@ NAMES = (
 )
 """The families in the order in which they are shown, tried and fitted."""
 
-_DISPATCH = ("FamilyError", "families", "family", "find", "limiting", "recognise", "reduced", "registered", "spoken")
+_DISPATCH = (
+    "FamilyError",
+    "families",
+    "family",
+    "find",
+    "limiting",
+    "placed",
+    "recognise",
+    "reduced",
+    "registered",
+    "spoken",
+)
 _RECORD = ("Family", "LimitFlow", "Member", "Option", "Rescaled", "notation")
 
 __all__ = [*_DISPATCH, *_RECORD, "NAMES"]

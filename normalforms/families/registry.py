@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import import_module
 from types import MappingProxyType
@@ -13,7 +14,18 @@ from normalforms.families.record import Family, Member, Rescaled
 from normalforms.maps import Map
 from normalforms.reduction import NormalForm
 
-__all__ = ["FamilyError", "families", "family", "find", "limiting", "recognise", "reduced", "registered", "spoken"]
+__all__ = [
+    "FamilyError",
+    "families",
+    "family",
+    "find",
+    "limiting",
+    "placed",
+    "recognise",
+    "reduced",
+    "registered",
+    "spoken",
+]
 
 
 class FamilyError(ValueError):
@@ -107,6 +119,21 @@ def recognise(m: Map) -> Member:
             " first and ask the law of its normal form"
         )
     return found
+
+
+def placed(m: Map) -> Map:
+    """A map at the bifurcation of the family that it belongs to, where it carries none; any other map as it is.
+
+    >>> from normalforms.maps import parse_map
+    >>> placed(parse_map("x^3 - r*x", state="x", parameter="r")).critical
+    {r: 1, x: 0}
+    """
+    found = find(m) if m.critical is None else None
+    if found is None:
+        return m
+    own = found.family.build()
+    values = (dict(own.critical)[s] for s in (*own.states, *own.parameters))
+    return replace(m, critical=dict(zip((*m.states, *m.parameters), values, strict=True)))
 
 
 def limiting(m: Map) -> Rescaled:

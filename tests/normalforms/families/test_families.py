@@ -100,6 +100,22 @@ def test_every_family_recognises_its_own_member_and_no_other_does(name):
     assert [record.name for record in families().values() if record.member(m) is not None] == [name]
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "neimark_sacker"])  # known by its constructor
+def test_a_member_under_other_names_needs_no_point(name):
+    """A user's own map that is a family's has the forms of the family's, without at=."""
+    m = family(name).map()
+    other = {s: sp.Symbol(f"{s.name}_own", real=True) for s in (*m.states, *m.parameters)}
+    step = tuple(e.xreplace(other) for e in m.steps)
+    own = nf.Map(
+        step if isinstance(m.step, tuple) else step[0],
+        tuple(other[s] for s in m.states) if isinstance(m.state, tuple) else other[m.state],
+        tuple(other[p] for p in m.parameters) if isinstance(m.parameter, tuple) else other[m.parameter],
+    )
+    place = {other[s].name: v for s, v in dict(m.critical).items()}
+    assert nf.amplification(own) == nf.amplification(own, at=place)
+    assert nf.amplification(own).map.critical is not None
+
+
 def test_options_are_those_of_the_record():
     assert family("neimark_sacker").map(omega=2).steps[0].has(sp.cos(2))
     with pytest.raises(ValueError, match="pitchfork has no option omega; it has none"):
