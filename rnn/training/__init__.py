@@ -3,7 +3,7 @@
 from rnn.training.ensemble import train_all
 from rnn.training.record import Folder, RecordError, Run
 from rnn.training.steps import COLD, COST
-from rnn.training.train import DivergedError, Progress, begin, recorded, train
+from rnn.training.train import DivergedError, Progress, begin, recorded, train, train_while_finite
 
 __all__ = [
     "COLD",
@@ -17,4 +17,5 @@ __all__ = [
     "recorded",
     "train",
     "train_all",
+    "train_while_finite",
 ]

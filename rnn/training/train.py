@@ -32,7 +32,7 @@ from rnn.training.steps import (
     start,
 )
 
-__all__ = ["DivergedError", "Progress", "begin", "recorded", "train"]
+__all__ = ["DivergedError", "Progress", "begin", "recorded", "train", "train_while_finite"]
 
 _CHUNK, _SAVE, _DIAGNOSE, _MODES = 500, 20, 100, 2
 SGD = optax.sgd(5e-3)  # one object, so that every run with it shares the compiled step
@@ -143,6 +143,22 @@ def train(
             if progress is not None:
                 progress(Progress(done, steps, float(loss[-1]), time.perf_counter() - began, resumed))
     return collect(task, chunks, save_every, diagnose_every, spent)
+
+
+def train_while_finite(
+    task: Task, optimizer: optax.GradientTransformation, steps: int, *, out: str | Path, **options: Any
+) -> Run:
+    """:func:`train` with a record in ``out``; of a run that diverges, the steps before its last chunk.
+
+    Raises:
+        DivergedError: it diverged in its first chunk.
+    """
+    try:
+        return train(task, optimizer, steps, out=out, **options)
+    except DivergedError:
+        if not any(Folder(Path(out)).chunks()):
+            raise
+        return recorded(task, out)
 
 
 def lost(loss: np.ndarray, final: np.ndarray) -> bool:

@@ -5,14 +5,15 @@
     python tests/benchmarks/bench_optimizer.py rivals --seeds 5
     python tests/benchmarks/bench_optimizer.py grid --seeds 5 --bias trained
     python tests/benchmarks/bench_optimizer.py problems --seeds 3 --seconds 3
+    python tests/benchmarks/bench_optimizer.py problems --only flip_flop leaky --seconds 4 --shares 0.1 0.01 0.003
     python tests/benchmarks/bench_optimizer.py fresh --seeds 2 --steps 500
 
 Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
 machine disturb less. ``rivals`` trains every optimizer of one seed in turn in one process; ``grid`` runs every rate on
 every seed, as figure 4 takes one rate for all; ``smooth`` changes between SGD and natural gradient every 500 steps, so
 that both see the same machine. ``problems`` gives every optimizer the same processor time on the full batches of
-:mod:`problems`, the rivals at every rate of a grid; ``fresh`` gives them the same number of minibatches, natural
-gradient (stochastic) at rates over three decades.
+:mod:`problems`, the rivals of :mod:`rivals` at the best rate of the first seed;
+``fresh`` gives them the same number of minibatches, natural gradient (stochastic) at rates over three decades.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from problems import PROBLEMS
+from rivals import RIVALS, shampoo, soap
+from rivals import course as rivals_course
 
 import rnn
 from rnn.models import partition
@@ -303,28 +306,100 @@ def peak(seeds, steps, starts=12):
         )
 
 
-RIVALS = {
-    "fast": (lambda rate: rnn.low_rank_natural_gradient(mode="fast"), (1.0,)),
-    "adam": (optax.adam, (1e-3, 3e-3, 1e-2)),
-    "momentum": (lambda rate: optax.sgd(rate, momentum=0.9), (1e-2, 3e-2)),
-    "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
-}
 DRAWN = {
     "stochastic": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"), (1e-1, 1e-3, 1e-2, 1.0)),
     "adam": (optax.adam, (1e-3, 3e-3, 1e-2, 3e-2)),
     "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
+    "soap": (soap, (1e-3, 3e-3, 1e-2, 3e-2)),
+    "shampoo": (shampoo, (1e-3, 3e-3, 1e-2, 3e-2)),
 }
 
 
-def scan_of(make, build, chunk, drawn):
-    """``chunk`` steps on the problem that ``build`` makes of arrays, compiled once for all rates."""
+def run_for(seconds, course, problem, rate, shares, beat=np.inf):
+    """The least loss within the processor time, and when each share of the first loss was come to.
+
+    A run is given up when after a third of the time its least loss, ``third``, is ten times ``beat``.
+    """
+    carry, losses, wall, work, reached, third = course.begin(rate, problem), [], 0.0, 0.0, {}, None
+    while work < seconds and (not losses or np.isfinite(losses[-1]).all()):
+        if third is None and work > seconds / 3:
+            third = float(np.nanmin(np.concatenate(losses)))
+            if third > 10 * beat:
+                break
+        clock, processor = time.perf_counter(), time.process_time()
+        carry, loss = course.advance(carry, rate, problem.batch)
+        begun, took = (wall, work), (time.perf_counter() - clock, time.process_time() - processor)
+        wall, work = begun[0] + took[0], begun[1] + took[1]
+        for share in shares:
+            hit = np.flatnonzero(loss <= share * (losses[0][0] if losses else loss[0]))
+            if len(hit) and share not in reached:
+                part = hit[0] / len(loss)
+                at = sum(map(len, losses)) + int(hit[0])
+                reached[share] = at, *(round(b + part * t, 3) for b, t in zip(begun, took, strict=True))
+        losses.append(loss)
+    loss = np.concatenate(losses)
+    found = {"steps": len(loss), "wall": wall, "work": work, "least": float(np.nanmin(loss))}
+    return found | {"reached": reached, "third": np.inf if third is None else third}
+
+
+def searched(try_rate, rate, factor=10**0.5):
+    """The runs at rates a factor of √10 apart, from ``rate`` on in the direction that gets better, until it does not.
+
+    Better is a last share come to sooner, or a lower loss where it is not.
+    """
+    runs = {}
+
+    def tried(power):
+        if power not in runs:
+            beat = min((run["third"] for run in runs.values()), default=np.inf)
+            runs[power] = try_rate(float(f"{rate * factor**power:.2g}"), beat)
+        reached = list(runs[power]["reached"].values())
+        return (reached[-1][2] if len(reached) == runs[power]["asked"] > 0 else np.inf, runs[power]["least"])
+
+    at = min((0, -1, 1), key=tried)
+    way = at
+    while way and tried(at + way) < tried(at):
+        at += way
+    return runs, at
+
+
+def problems(names, seeds, seconds, optimizers, shares):
+    """The least loss after equal processor time, compilation left out; the rate is chosen on the first seed.
+
+    With ``shares`` of the first loss, the times to them, each at the best rate that was tried.
+    """
+    for name in names:
+        for optimizer in optimizers:
+            course, rate, rival = rivals_course(optimizer, PROBLEMS[name](seeds[0])), None, RIVALS[optimizer]
+            if course is None:
+                print(f"{optimizer} left out: its package is not installed", flush=True)
+                continue
+            for seed in seeds:
+
+                def try_rate(rate, beat=np.inf, course=course, optimizer=optimizer, name=name, seed=seed):
+                    found = run_for(seconds, course, PROBLEMS[name](seed), rate, shares, beat) | {"asked": len(shares)}
+                    row = {k: v for k, v in found.items() if k not in ("asked", "reached", "third")}
+                    if shares:
+                        row["reached: steps, wall, work"] = {f"{k:g}": v for k, v in found["reached"].items()}
+                    show(problem=name, seed=seed, optimizer=optimizer, rate=rate, **row)
+                    return found
+
+                if rate is None and optimizer != "fast":
+                    _, power = searched(try_rate, rival.rate)
+                    rate = float(f"{rival.rate * 10 ** (power / 2):.2g}")
+                else:
+                    try_rate(rival.rate if rate is None else rate)
+
+
+def scan_of(make, build, chunk):
+    """``chunk`` steps on minibatches of the problem that ``build`` makes of arrays, compiled once for all rates."""
 
     def run(carry, rate, keys):
         optimizer = optax.with_extra_args_support(make(rate))
 
         def step(carry, key):
             p, state = carry
-            batch = build.fresh(key) if drawn else build.batch
+            batch = build.fresh(key)
             loss, gradient = jax.value_and_grad(build.value)(p, batch)
             update, state = optimizer.update(gradient, state, p, value=loss, fisher=build.products(batch))
             return (optax.apply_updates(p, update), state), loss
@@ -332,29 +407,6 @@ def scan_of(make, build, chunk, drawn):
         return jax.lax.scan(step, carry, keys, length=chunk)
 
     return jax.jit(run)
-
-
-def problems(names, seeds, seconds, optimizers):
-    """The least loss after equal processor time, compilation left out."""
-    for name in names:
-        for seed in seeds:
-            problem = PROBLEMS[name](seed)
-            for optimizer in optimizers:
-                make, rates = RIVALS[optimizer]
-                chunk = 5 if optimizer == "fast" else 25
-                advance = scan_of(make, problem, chunk, drawn=False)
-                for rate in rates:
-                    rate = np.float32(rate)
-                    carry, losses, spent = (problem.start, make(rate).init(problem.start)), [], 0.0
-                    jax.block_until_ready(advance(carry, rate, None))
-                    while spent < seconds and (not losses or np.isfinite(losses[-1]).all()):
-                        clock = time.process_time()
-                        carry, loss = jax.block_until_ready(advance(carry, rate, None))
-                        spent += time.process_time() - clock
-                        losses.append(np.asarray(loss))
-                    loss = np.concatenate(losses)
-                    row = {"problem": name, "seed": seed, "optimizer": optimizer, "rate": float(rate)}
-                    show(**row, steps=len(loss), last=float(np.median(loss[-5:])), least=float(np.nanmin(loss)))
 
 
 def fresh(names, seeds, steps, optimizers):
@@ -366,7 +418,7 @@ def fresh(names, seeds, steps, optimizers):
                 continue
             for optimizer in optimizers:
                 make, rates = DRAWN[optimizer]
-                advance = scan_of(make, problem, steps, drawn=True)
+                advance = scan_of(make, problem, steps)
                 keys = jax.random.split(jax.random.key(seed), steps)
                 for rate in rates:
                     rate = np.float32(rate)
@@ -387,7 +439,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--only", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--only", nargs="*", choices=PROBLEMS, default=[*PROBLEMS][:5])
+    parser.add_argument("--shares", type=float, nargs="*", default=[], help="of the first loss, largest first")
     parser.add_argument("--optimizers", nargs="*")
     parser.add_argument("--rate", type=float, default=10.0)
     parser.add_argument("--bias", choices=("frozen", "trained"), nargs="*", default=["trained", "frozen"])
@@ -397,7 +450,7 @@ def main() -> None:
         for bias in args.bias:
             fast(seeds, args.steps or 80, args.rate, bias)
     elif args.mode == "problems":
-        problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS))
+        problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS), args.shares)
     elif args.mode == "fresh":
         fresh(args.only, seeds, args.steps or 500, args.optimizers or list(DRAWN))
     elif args.mode == "peak":

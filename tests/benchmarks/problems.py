@@ -154,10 +154,63 @@ def residual(seed, size=64, depth=4, count=512):
     return Problem(start, outputs, whole, None, lambda key: pack(jax.random.normal(key, (64, 8))))
 
 
+def driven(cell, readout, parameters, inputs, state):
+    """Outputs along inputs of shape (batch, time, channels)."""
+
+    def step(h, x):
+        h = jax.vmap(lambda h, x: cell(parameters, h, x))(h, x)
+        return h, readout(parameters, h)
+
+    _, y = jax.lax.scan(step, jnp.zeros((inputs.shape[0], state)), jnp.swapaxes(inputs, 0, 1))
+    return jnp.swapaxes(y, 0, 1)
+
+
+def flip_flop(seed, size=48, bits=3, time=40, count=128):
+    """A GRU holds the sign of the last pulse on each of three channels."""
+    rng = np.random.default_rng(seed)
+    pulses = np.sign(rng.normal(size=(count, time, bits))) * (rng.random((count, time, bits)) < 0.15)
+    pulses[:, 0] = np.sign(rng.normal(size=(count, bits)))
+    held = np.zeros_like(pulses)
+    for t in range(time):
+        held[:, t] = np.where(pulses[:, t] != 0, pulses[:, t], held[:, t - 1] if t else 0)
+    cell = eqx.nn.GRUCell(bits, size, key=jax.random.key(seed))
+    parameters, rest = eqx.partition(cell, eqx.is_inexact_array)
+
+    def outputs(p, batch):
+        return driven(
+            lambda p, h, x: eqx.combine(p["cell"], rest)(x, h), lambda p, h: h @ p["out"].T, p, batch["x"], size
+        )
+
+    start = {"cell": parameters, "out": single(rng.normal(size=(bits, size)) / size**0.5)}
+    return Problem(start, outputs, single({"x": pulses, "y": held}))
+
+
+def leaky(seed, size=256, time=40, count=64, leak=0.2):
+    """A leaky network of 256 units integrates a noisy input."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, time, 1)) * 0.5 + rng.normal(size=(count, 1, 1)) * 0.3
+    start = {
+        "w": 0.9 * rng.normal(size=(size, size)) / size**0.5,
+        "u": rng.normal(size=(size, 1)),
+        "b": np.zeros(size),
+        "out": rng.normal(size=(1, size)) / size**0.5,
+    }
+
+    def cell(p, h, x):
+        return (1 - leak) * h + leak * (p["w"] @ jnp.tanh(h) + p["u"] @ x + p["b"])
+
+    def outputs(p, batch):
+        return driven(cell, lambda p, h: jnp.tanh(h) @ p["out"].T, p, batch["x"], size)
+
+    return Problem(single(start), outputs, single({"x": x, "y": np.cumsum(x, 1) / 5}))
+
+
 PROBLEMS = {
     "student_teacher": student_teacher,
     "sine": sine,
     "recall": recall,
     "linear": linear,
     "residual": residual,
+    "flip_flop": flip_flop,
+    "leaky": leaky,
 }

@@ -39,7 +39,7 @@ PAIR = ("SGD", "smooth")
 OPTIMIZERS = {
     "SGD": Entrant(optax.sgd(RATE), look={"color": "0.6"}),
     "smooth": Entrant(low_rank_natural_gradient(RATE), look={"color": COLOURS["blue"]}),
-    "fast": Entrant(low_rank_natural_gradient(10.0, mode="fast"), 500, {"color": COLOURS["red"]}),
+    "fast": Entrant(low_rank_natural_gradient(mode="fast"), 150, {"color": COLOURS["red"]}),
     "Adam": Entrant(optax.adam(1e-2), 6_000, {"color": COLOURS["orange"]}),
     "momentum": Entrant(optax.sgd(5e-3, momentum=0.9), 6_000, {"color": COLOURS["green"]}),
     "clipped": Entrant(

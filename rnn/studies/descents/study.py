@@ -26,7 +26,7 @@ from rnn.natural_gradient import fisher_of, low_rank_natural_gradient
 from rnn.studies import plan
 from rnn.studies.descents.optimizers import OPTIMIZERS, PAIR
 from rnn.tasks import Task, student_teacher
-from rnn.training import DivergedError, Folder, RecordError, train
+from rnn.training import Folder, RecordError, train_while_finite
 
 __all__ = ["Descent", "Descents", "descents"]
 
@@ -176,11 +176,7 @@ def _side_by_side(
 def _train(task: Task, name: str, steps: int, folder: Path) -> Descent:
     out = folder / name
     options = {"save_every": 100, "diagnose_every": 0, "chunk": _CHUNK}
-    try:
-        train(task, OPTIMIZERS[name].transformation, steps, out=out, resume=True, **options)
-    except DivergedError:
-        if not any(Folder(out).chunks()):
-            raise  # else the steps before it are the result
+    train_while_finite(task, OPTIMIZERS[name].transformation, steps, out=out, resume=True, **options)
     chunks = list(Folder(out).chunks())
     loss = np.concatenate([c["loss"] for c in chunks])
     paces = [float(c["seconds"]) / len(c["loss"]) for c in chunks]

@@ -6,7 +6,9 @@ The first mode draws the kernel to itself as it becomes critical, and the second
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,11 @@ from rnn.models import VanillaRNN, trajectory
 from rnn.natural_gradient import low_rank_natural_gradient
 from rnn.studies import plan
 from rnn.tasks import Task
-from rnn.training import Run, train, train_all
+from rnn.training import DivergedError, Run, train_all, train_while_finite
 
 __all__ = ["Crossings", "TwoModes", "two_mode_task", "two_modes"]
 
-_SGD, _FAST = optax.sgd(5e-2), low_rank_natural_gradient(10.0, mode="fast")
+_SGD, _FAST = optax.sgd(5e-2), low_rank_natural_gradient(mode="fast")
 _CHUNK = 250
 
 
@@ -37,7 +39,7 @@ class _Plan:
     natural: int
 
 
-_PLANS = {"quick": _Plan(2, 3_000, 500), "paper": _Plan(5, 12_000, 2_000)}
+_PLANS = {"quick": _Plan(2, 3_000, 60), "paper": _Plan(5, 12_000, 60)}
 SETTINGS = tuple((second, gain) for second in (1.1, 1.3) for gain in (0.5, 0.95))
 
 
@@ -146,6 +148,7 @@ def two_modes(
     Raises:
         ValueError: unknown preset.
         RecordError: ``out`` holds other runs.
+        DivergedError: a run diverged at once; one that does so later counts with its steps until then.
     """
     chosen = plan(_PLANS, preset)
     long, short = steps or chosen.descent, chosen.natural
@@ -157,35 +160,41 @@ def two_modes(
     ]
     meter = progress or Meter(quiet=True)
     tasks = [two_mode_task(number, second, gain) for second, gain, number, _ in plans]
-    folders = [None if out is None else Path(out) / _name(*plan) for plan in plans]
+    runs: dict[int, Run] = {}
 
     def options(natural: bool) -> dict[str, Any]:
         course = {"optimizer": _FAST, "steps": min(long, short)} if natural else {"optimizer": _SGD, "steps": long}
-        return course | {"save_every": 1 if natural else 10, "chunk": _CHUNK, "resume": resume}
+        return course | {"save_every": 1 if natural else 10, "chunk": _CHUNK}
 
-    runs: dict[int, Run] = {}
-
-    def one_by_one(report: Report) -> None:
-        for k, (task, folder) in enumerate(zip(tasks, folders, strict=True)):
-            runs[k] = train(task, out=folder, diagnose_every=0, **options(plans[k][3]))
-            report((k + 1) / len(plans))
+    def one_by_one(report: Report, which: Sequence[int], resume: bool) -> None:
+        for count, k in enumerate(which, 1):
+            course = options(plans[k][3]) | {"diagnose_every": 0, "resume": resume}
+            runs[k] = train_while_finite(tasks[k], out=folders[k], **course)
+            report(count / len(which))
 
     def together(report: Report, natural: bool) -> None:
         which = [k for k, plan in enumerate(plans) if plan[3] is natural]
-        found = train_all(
-            [tasks[k] for k in which],
-            devices=devices,
-            out=None if out is None else [folders[k] for k in which],
-            progress=lambda p: report(p.step / p.steps, p.remaining),
-            **options(natural),
-        )
-        runs.update(zip(which, found, strict=True))
+        try:
+            found = train_all(
+                [tasks[k] for k in which],
+                devices=devices,
+                out=[folders[k] for k in which],
+                progress=lambda p: report(p.step / p.steps, p.remaining),
+                resume=resume,
+                **options(natural),
+            )
+            runs.update(zip(which, found, strict=True))
+        except DivergedError:  # of one: the others go on alone
+            one_by_one(report, which, True)
 
-    if devices is None:
-        meter.run("two modes", one_by_one)
-    else:
-        for natural, stage in ((False, "two modes, descent"), (True, "two modes, natural")):
-            meter.run(stage, lambda report, natural=natural: together(report, natural))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
+        folders = [folder / _name(*plan) for plan in plans]
+        if devices is None:
+            meter.run("two modes", lambda report: one_by_one(report, range(len(plans)), resume))
+        else:
+            for natural, stage in ((False, "two modes, descent"), (True, "two modes, natural")):
+                meter.run(stage, lambda report, natural=natural: together(report, natural))
     return TwoModes(tuple(_crossings(runs[k], *plan) for k, plan in enumerate(plans)))
 
 

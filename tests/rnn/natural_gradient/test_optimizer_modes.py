@@ -1,4 +1,4 @@
-"""Fast and stochastic mode against dense linear algebra, what every mode survives, and life among Optax's wrappers."""
+"""Fast and stochastic mode against dense linear algebra, and what every mode survives."""
 
 from __future__ import annotations
 
@@ -364,44 +364,6 @@ def test_equinox_models_as_they_are(mode, given):
     assert float(jnp.mean((jax.vmap(moved)(x) - 1) ** 2)) < float(value)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_inject_hyperparams_takes_the_products(mode):
-    params, outputs, loss, batch = problem()
-    fisher = rnn.gauss_newton(outputs, batch)
-    plain = rnn.low_rank_natural_gradient(0.1, mode=mode, fisher=fisher)
-    tx = optax.inject_hyperparams(rnn.low_rank_natural_gradient)(learning_rate=0.1, mode=mode, fisher=fisher)
-    value, gradient = jax.value_and_grad(loss)(params, batch)
-    state = tx.init(params)
-    got, state = jax.jit(tx.update)(gradient, state, params, value=value)
-    expected, _ = jax.jit(plain.update)(gradient, plain.init(params), params, value=value)
-    np.testing.assert_allclose(got["w"], expected["w"], rtol=1e-6)
-    assert "learning_rate" in state.hyperparams
-
-
-@pytest.mark.parametrize(
-    "mode", ["fast", pytest.param("smooth", marks=pytest.mark.slow), pytest.param("stochastic", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda tx: optax.chain(optax.add_decayed_weights(1e-4), tx),
-        lambda tx: optax.chain(tx, optax.add_decayed_weights(-1e-5)),
-        lambda tx: optax.apply_if_finite(tx, 3),
-        lambda tx: optax.MultiSteps(tx, 2).gradient_transformation(),
-    ],
-    ids=["decay before", "decay after", "apply_if_finite", "accumulation"],
-)
-def test_it_lives_among_the_wrappers(mode, wrap):
-    params, outputs, loss, batch = problem()
-    fisher = rnn.gauss_newton(outputs, batch)
-    inner = rnn.low_rank_natural_gradient(0.02 if mode != "fast" else None, mode=mode, fisher=fisher)
-    if mode == "fast" and wrap(optax.sgd(0.1)).init(params).__class__.__name__ == "MultiStepsState":
-        inner = rnn.low_rank_natural_gradient(0.02, fisher=fisher)  # a wrapper that drops the loss: smooth mode
-    with jax.numpy_dtype_promotion("standard"):  # Optax's own accumulator mixes integers and floats
-        seen, _, _ = trained(optax.with_extra_args_support(wrap(inner)), 30, params, loss, lambda k: batch, outputs)
-    assert seen[-1] < 0.9 * seen[0]
-
-
 def test_accumulation_in_fast_mode_names_what_it_drops():
     params, outputs, loss, batch = problem()
     tx = optax.MultiSteps(
@@ -502,35 +464,6 @@ def test_products_of_another_loss_are_named_once(factor, told):
     twice = jax.tree.map(lambda x: jnp.stack([x, x]), (params, tx.init(params)))
     jax.block_until_ready(jax.jit(jax.vmap(step))(*twice))
     jax.effects_barrier()
-
-
-@pytest.mark.parametrize("mode", ["fast", "stochastic"])
-def test_state_survives_a_round_trip_through_its_leaves(mode):
-    params, outputs, loss, batch = problem()
-    tx = rnn.low_rank_natural_gradient(mode=mode)
-    _, reached, state = trained(tx, 10, params, loss, lambda k: batch, outputs)
-    leaves, structure = jax.tree.flatten(state)
-    again = jax.tree.unflatten(structure, [jnp.asarray(np.array(leaf)) for leaf in leaves])
-    one, _, _ = trained(tx, 5, reached, loss, lambda k: batch, outputs, state=state)
-    other, _, _ = trained(tx, 5, reached, loss, lambda k: batch, outputs, state=again)
-    np.testing.assert_array_equal(one, other)
-    size = Leaves.of(params).flatten(params).size
-    assert sum(leaf.size for leaf in leaves) <= 3 * size + 17
-
-
-@pytest.mark.parametrize("mode", ["fast", "stochastic"])
-def test_half_precision_parameters_keep_their_dtype(mode):
-    params = {"half": jnp.ones(3, jnp.bfloat16), "single": jnp.ones(2, jnp.float32)}
-    x = jnp.ones((4, 3), jnp.float32)
-
-    def outputs(p, x):
-        return (x @ p["half"].astype(jnp.float32)) * p["single"].sum()
-
-    tx = rnn.low_rank_natural_gradient(mode=mode, fisher=rnn.gauss_newton(outputs, x))
-    value, gradient = jax.value_and_grad(lambda p: jnp.mean((outputs(p, x) - 1) ** 2))(params)
-    update, _ = tx.update(gradient, tx.init(params), params, value=value)
-    assert (update["half"].dtype, update["single"].dtype) == (jnp.bfloat16, jnp.float32)
-    assert all(np.all(np.isfinite(np.asarray(u, float))) for u in update.values())
 
 
 def test_the_rate_of_fast_mode_is_a_part_of_its_step():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -110,6 +111,22 @@ def test_two_modes_made_small_and_resumed(monkeypatch, tmp_path):
         np.testing.assert_allclose(c.loss, a.loss, rtol=1e-5)
         assert a.moduli[0, 0] == pytest.approx(0.95, rel=1e-5)
         assert a.loss[-1] < a.loss[0]
+
+
+def test_two_modes_counts_a_descent_that_diverges_until_then(monkeypatch):
+    def rate(count):
+        return jnp.where(count < 25, 0.1, 1e30)
+
+    monkeypatch.setattr(two_modes_module, "_PLANS", {"quick": two_modes_module._Plan(1, 40, 10)})
+    monkeypatch.setattr(two_modes_module, "SETTINGS", ((1.3, 0.95),))
+    monkeypatch.setattr(two_modes_module, "_FAST", optax.sgd(0.1))
+    monkeypatch.setattr(two_modes_module, "_SGD", optax.sgd(rate))
+    monkeypatch.setattr(two_modes_module, "_CHUNK", 10)
+    with jax.enable_x64(False):
+        assert [run.step[-1] for run in two_modes("quick", devices=jax.local_devices()[:1]).runs] == [20, 10]
+        monkeypatch.setattr(two_modes_module, "_SGD", optax.sgd(1e30))
+        with pytest.raises(rnn.DivergedError, match="step"):
+            two_modes("quick")
 
 
 TOY = """
