@@ -22,18 +22,30 @@ import scipy  # its parts load when first used
 
 from normalforms.forms.driven.number import Number
 
-__all__ = ["driven_pitchfork"]
+__all__ = ["chebyshev", "driven_pitchfork", "interpolated"]
 
 _SIZES = (32, 44, 60, 82, 112, 152, 208)
 _SPAN = 160.0
 
 
-def _chebyshev(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``2n`` points ``cos(kπ/(2n − 1))`` and their differentiation matrix (Trefethen 2000, ch. 6)."""
-    z = np.cos(np.pi * np.arange(2 * n) / (2 * n - 1))
-    c = np.where((np.arange(2 * n) == 0) | (np.arange(2 * n) == 2 * n - 1), 2.0, 1.0) * (-1.0) ** np.arange(2 * n)
-    D = np.outer(c, 1 / c) / (np.subtract.outer(z, z) + np.eye(2 * n))
+def chebyshev(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The n points ``cos(kπ/(n − 1))`` and their differentiation matrix (Trefethen 2000, ch. 6)."""
+    k = np.arange(n)
+    z = np.cos(np.pi * k / (n - 1))
+    c = np.where((k == 0) | (k == n - 1), 2.0, 1.0) * (-1.0) ** k
+    D = np.outer(c, 1 / c) / (np.subtract.outer(z, z) + np.eye(n))
     return z, D - np.diag(D.sum(axis=1))
+
+
+def interpolated(z: np.ndarray, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The polynomial through values at these points, at other places."""
+    weights = (-1.0) ** np.arange(len(z))
+    weights[[0, -1]] /= 2
+    apart = places[:, None] - z
+    hit = np.argmin(np.abs(apart), axis=1)
+    exact = apart[np.arange(len(places)), hit] == 0
+    terms = weights / np.where(apart == 0, 1.0, apart)
+    return np.where(exact, values[hit], terms @ values / terms.sum(axis=1))
 
 
 def _clustering(density: float) -> float:
@@ -45,7 +57,7 @@ def _solve(x: float, y: float, starts: np.ndarray, n: int) -> np.ndarray:
     """``c(1, H(0))`` at each start."""
     m = x / np.sqrt(y)
     radius = max(y**0.25 * np.sqrt(m + np.sqrt(m * m + _SPAN)), 1.05 * float(np.max(np.abs(starts))))
-    z, D = _chebyshev(n)
+    z, D = chebyshev(2 * n)
     layer = np.sqrt(max(x, 1.0) * np.exp(-2 * max(x, 0.0)) + y / (2 * max(x, 1.0)))
     kappa = _clustering(max(1.0, 0.15 * radius / layer))
     unit = radius / np.sinh(kappa)
@@ -67,13 +79,7 @@ def _solve(x: float, y: float, starts: np.ndarray, n: int) -> np.ndarray:
     M[c, c], M[c, b] = generator(1.0), np.diag(H)
     half = scipy.linalg.expm(M)[c, -1]
     values = np.concatenate([half, half[::-1]])
-    weights = (-1.0) ** np.arange(2 * n)
-    weights[[0, -1]] /= 2
-    apart = (np.arcsinh(starts / unit) / kappa)[:, None] - z
-    hit = np.argmin(np.abs(apart), axis=1)
-    exact = apart[np.arange(len(starts)), hit] == 0
-    terms = weights / np.where(apart == 0, 1.0, apart)
-    return np.where(exact, values[hit], terms @ values / terms.sum(axis=1))
+    return interpolated(z, values, np.arcsinh(starts / unit) / kappa)
 
 
 def driven_pitchfork(x: float, y: float, starts: np.ndarray, tolerance: float = 1e-10) -> list[Number]:

@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.families import Member, Rescaled, find, limiting
-from normalforms.forms.driven import stationary
+from normalforms.forms.driven import escape, stationary
 from normalforms.forms.driven.expectation import iterated_expectation, white_expectation
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
 from normalforms.forms.driven.linear import linear_law, settled
@@ -219,15 +219,32 @@ class DrivenLaw:
         if member is None:
             raise ValueError("scaling laws belong to a normal form; reduce the map and ask the law of its normal form")
         stretch, gain = found.stretch * self.stretch, found.gain * self.gain
-        return driven_scaling(member, self.noise, stretch, gain, quadratic=found.map != self.map)
+        return driven_scaling(member, self.noise, stretch, gain, found.map != self.map, self.radius)
+
+    def _noisy(self) -> tuple[str, sp.Expr]:
+        """The kind of limit under noise, "pitchfork", "subcritical", "saddle_node" or "transcritical", and c.
+
+        Period doublings count as pitchforks; c is in the map's units.
+        """
+        member, found = self._limit
+        if member is None or member.kind == "stability_flip":
+            kind = "a map of no family" if member is None else "a linear map"
+            raise ValueError(f"such laws belong to families with a nonlinear term, not to {kind}")
+        if not isinstance(self.noise, (White, Autoregressive)):
+            raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
+        cubic, c = member.kind in _CUBIC, member.coefficient
+        kind = ("pitchfork" if c > 0 else "subcritical") if cubic else member.kind
+        return kind, c * found.stretch ** (2 if cubic else 1)
 
     def _supercritical(self) -> sp.Expr:
-        """c of ``±(g h − c h³)``, in the map's units, where it is positive."""
-        member, found = self._limit
-        if member is None or member.kind not in _CUBIC or not member.coefficient > 0:
-            kind = "a map of no family" if member is None else f"this {member.kind}"
-            raise ValueError(f"such laws belong to a supercritical pitchfork or period doubling, not to {kind}")
-        return member.coefficient * found.stretch**2
+        """c of ``±(g h − c h³)``, where it is positive."""
+        kind, c = self._noisy()
+        if kind != "pitchfork":
+            raise ValueError(
+                f"such laws belong to a supercritical pitchfork or period doubling; noise lets orbits of this {kind}"
+                " family escape: see moment_exponent, exponent, tail and passage"
+            )
+        return c
 
     @property
     def _as_pitchfork(self) -> Input:
@@ -237,27 +254,29 @@ class DrivenLaw:
 
     @property
     def strength(self) -> sp.Expr:
-        """``σ`` of the equivalent white noise in units where the map is ``g u − u³``: the unit of ``m = (g − 1)/σ``.
+        """The unit of every rate per step under noise, and of ``m = (g − 1)/strength``.
 
-        ``√c σ`` for White, ``√c σ √((1+ρ)/(1−ρ))`` for Autoregressive (ρ changes sign in a period doubling).
+        ``√|c| σ`` in pitchforks and period doublings, ``(|c| σ)^{2/3}`` in transcritical and saddle-node maps, with
+        ``m = c (g − 1)/strength²`` in the latter. Coloured noise has ``σ √((1+ρ)/(1−ρ))`` for σ (ρ changes sign in a
+        period doubling).
 
         Raises:
-            ValueError: no noise on a supercritical pitchfork or period doubling.
+            ValueError: no noise, a linear map, or a map of no family.
         """
-        c, noise = self._supercritical(), self._as_pitchfork
-        if isinstance(noise, White):
-            return sp.sqrt(c * noise.covariance(0))
-        if isinstance(noise, Autoregressive):
-            return sp.sqrt(c * noise.intensity)
-        raise ValueError(f"stationary laws belong to noise; {type(self.noise).__name__} is none")
+        kind, c = self._noisy()
+        noise = self._as_pitchfork
+        variance = noise.intensity if isinstance(noise, Autoregressive) else noise.covariance(0)
+        if kind in ("pitchfork", "subcritical"):
+            return sp.sqrt(sp.Abs(c) * variance)
+        return sp.cbrt(c**2 * variance)
 
     def stationary(self, m: float) -> Number:
-        """``κ(m)``, ``m = (g − 1)/σ``: strongly driven (``T σ ≫ 1``) ``E A_T → rate κ(m) T``; see `rate`.
+        """``κ(m)``: strongly driven (``T σ ≫ 1``) ``E A_T → rate κ(m) T``; see `rate`.
 
         Raises:
             ValueError: no noise on a supercritical pitchfork or period doubling.
         """
-        _ = self.strength  # raises where there is none
+        self._supercritical()
         return stationary.stationary_moment(m)
 
     @property
@@ -266,25 +285,63 @@ class DrivenLaw:
         return self.gain / (self._supercritical() * self.strength)
 
     def exponent(self, m: float) -> Number:
-        """``Λ(m) = E(m − 3v²)``, every orbit's exponent in units of σ per step; see `stationary.exponent_formula`.
+        """Every orbit's exponent ``Λ(m)``, in units of `strength` per step.
+
+        ``E(m − 3v²)`` of a pitchfork or period doubling, see `stationary.exponent_formula`; of those that stay, where
+        orbits escape.
 
         >>> import normalforms as nf
         >>> round(driven(nf.pitchfork(), 1, 1, White(0.1)).exponent(0), 10)
         -1.4339663925
         """
-        _ = self.strength  # raises where there is none
+        kind, _ = self._noisy()
+        if kind == "subcritical":
+            return stationary.subcritical_exponent(m)
+        if kind != "pitchfork":
+            return escape.fold_exponent(_fold(kind, m))
         value = stationary.exponent_formula()(m)
         return Number(value, error=4e-15 * max(1.0, abs(value)), status="closed form")
 
     def moment_exponent(self, m: float, order: float = 2.0) -> Number:
-        """``L(q; m)`` of ``E |s|^q ~ e^{L σ t}``, in units of σ per step; for ``E A_T`` the order q is 2."""
-        _ = self.strength  # raises where there is none
-        return stationary.moment_exponent(m, order)
+        """``L(q; m)`` of ``E |s|^q ~ e^{L t}``, in units of `strength` per step; for ``E A_T`` the order q is 2.
+
+        Where orbits escape, of those that stay within some radius: ``E(|s|^q; stay)``, so that ``−L(0)`` is the rate at
+        which they leave and ``L(2) − L(0)`` that of their mean, positive at every m.
+        """
+        kind, _ = self._noisy()
+        if kind == "pitchfork":
+            return stationary.moment_exponent(m, order)
+        return (
+            stationary.subcritical_growth(m, order)
+            if kind == "subcritical"
+            else escape.fold_growth(_fold(kind, m), order)
+        )
 
     def tail(self, m: float) -> Number:
-        """``α(m)`` of ``P(|s| > S) ~ S^{−α}``; a batch of n orbits sums to ``n^{2/α}`` where ``α < 2``."""
-        _ = self.strength  # raises where there is none
-        return stationary.tail_index(m)
+        """``α(m)`` of ``P(|s| > S) ~ S^{−α}``; a batch of n orbits sums to ``n^{2/α}`` where ``α < 2``.
+
+        ½ in transcritical and saddle-node maps, ⅔ in subcritical ones, until the states are no longer small: an orbit
+        that escapes at time t* has ``s ~ (t* − t)^{−1/α}``, and t* has a density. The sum ``A`` has ⅓ and ½ there.
+        """
+        kind, _ = self._noisy()
+        if kind == "pitchfork":
+            return stationary.tail_index(m)
+        return Number(2 / 3 if kind == "subcritical" else 0.5, status="orbits about to escape")
+
+    def passage(self, m: float) -> Number:
+        """Mean time of a transcritical or saddle-node map from far above to its escape, in units of ``1/strength``.
+
+        ``2^{1/3} π² (Ai² + Bi²)(2^{2/3} m)``, with ``m²/4`` for m in a transcritical map.
+
+        >>> import normalforms as nf
+        >>> law = driven(nf.saddle_node(), 1, 1, White(0.001))
+        >>> round(law.passage(0), 6), round(law.passage(0) / law.strength)  # steps
+        (6.269435, 627)
+        """
+        kind, _ = self._noisy()
+        if kind not in ("saddle_node", "transcritical"):
+            raise ValueError(f"passage times belong to transcritical and saddle-node maps, not to this {kind} family")
+        return escape.passage_time(_fold(kind, m))
 
     def threshold(self) -> Number:
         """The ``g`` at which the input puts the bifurcation.
@@ -298,12 +355,24 @@ class DrivenLaw:
         """
         member, found = self._limit
         if isinstance(self.noise, (White, Autoregressive)):
-            unit = float(self.strength)
+            kind = "pitchfork" if self._kind == "stability_flip" else self._noisy()[0]
+            if kind != "pitchfork":
+                raise ValueError(
+                    f"noise leaves this {kind} family no threshold: orbits escape at every g, and the mean of those"
+                    " that stay grows exponentially; see moment_exponent and passage"
+                )
+            unit = 0.0 if self._kind == "stability_flip" else float(self.strength)
             value = 1 + stationary.threshold_ratio() * unit
             return Number(value, error=unit * unit, status="moment instability, to first order in σ")
         if member is None:
             raise ValueError("thresholds belong to a normal form; reduce the map and ask the law of its normal form")
         return shifted(member, self._inner.scaled(found.stretch), quadratic=found.map != self.map)
+
+
+def _fold(kind: str, m: float) -> float:
+    """The distance from the fold: ``h → h + m/2`` makes a saddle-node of a transcritical flow."""
+    m = float(check_real(m, "m"))
+    return m if kind == "saddle_node" else m * m / 4
 
 
 def driven(

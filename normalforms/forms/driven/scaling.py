@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 
 from normalforms.families import Member
+from normalforms.forms.driven.escape import overshoot, removed_mean
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White, exact_number, law_nodes
 from normalforms.forms.driven.kolmogorov import driven_pitchfork
 from normalforms.forms.driven.moments import critical_series, leading
@@ -38,6 +39,7 @@ class DrivenScaling:
         formula: Ψ in ``x, y, z`` where it is closed, else ``None``.
         note: what Ψ is, how it is computed, where it fails.
         inputs: the symbols of ``g``, ``h0``, ``T``.
+        radius: scaled radius ρ beyond which orbits are removed, where noise lets orbits escape; ``None`` elsewhere.
 
     >>> import normalforms as nf
     >>> from normalforms.forms.driven import White, driven
@@ -58,35 +60,46 @@ class DrivenScaling:
     inputs: tuple[sp.Symbol, ...]
     _values: Values = field(repr=False)
     _series: Callable[[int], Formula] | None = field(default=None, repr=False)
+    radius: sp.Expr | None = None
 
-    def evaluate(self, x: Any, y: Any, z: Any = 0.0) -> Any:
+    def evaluate(self, x: Any, y: Any, z: Any = 0.0, radius: Any = None) -> Any:
         """Ψ, elementwise over broadcast arguments.
 
         Args:
             x: real.
             y: real, not negative where it is a variance.
             z: scaled initial state, 0 at rest.
+            radius: ρ, in units of z, where orbits that leave are removed, and there alone.
 
         Returns:
             A `Number` with its error, or an array; infinite where the limiting flow escapes.
 
         Raises:
-            ValueError: complex, NaN or infinite input, a negative strength.
+            ValueError: complex, NaN or infinite input, a negative strength, a radius too many or too few.
         """
-        x, y, z = np.broadcast_arrays(check_real(x, "x"), check_real(y, "y"), check_real(z, "z"))
+        if (radius is None) != (self.radius is None):
+            few = radius is None
+            raise ValueError(
+                f"radius = {radius} {'is missing' if few else 'has no place here'}: orbits"
+                f" {'that leave it are removed, and the mean is that of the others' if few else 'do not escape'}"
+            )
+        x, y, z, rho = np.broadcast_arrays(
+            check_real(x, "x"), check_real(y, "y"), check_real(z, "z"), check_real(radius or 0.0, "radius")
+        )
         if np.any(y < 0):
             raise ValueError(f"y = {float(y.min()):g} is negative; the strength of an input is not")
-        flat = [self._values(float(a), float(b), np.array([c]))[0] for a, b, c in zip(x.flat, y.flat, z.flat)]  # noqa: B905
+        points = zip(x.flat, y.flat, np.stack([z.ravel(), rho.ravel()], axis=1), strict=True)
+        flat = [self._values(float(a), float(b), place[: 1 if radius is None else 2])[0] for a, b, place in points]
         return flat[0] if x.ndim == 0 else np.array(flat, dtype=float).reshape(x.shape)
 
     def series(self, order: int) -> Formula:
-        """``Ψ(0, y; 0)`` through ``y^order`` with exact coefficients.
+        """``Ψ(0, y; 0)`` through ``y^order`` with exact coefficients, whatever the radius; see `critical_series`.
 
         Raises:
-            ValueError: another input or family than white noise on a pitchfork, or an order out of range.
+            ValueError: an input that is no noise, a linear map, or an order out of range.
         """
         if self._series is None:
-            raise ValueError("the series in the strength belongs to noise on a pitchfork or period doubling")
+            raise ValueError("the series in the strength belongs to noise on a family with a nonlinear term")
         return self._series(order)
 
     def __call__(self, g: Any, h0: Any, horizon: int) -> Any:
@@ -98,8 +111,9 @@ class DrivenScaling:
         """
         values = (check_real(g, "g"), check_real(h0, "h0"), float(check_horizon(horizon)))
         x, y, z, prefactor = (sp.lambdify(self.inputs, e, "numpy")(*values) for e in self._scales())
-        psi = self.evaluate(x, y, z)
-        if np.any(~np.isfinite(psi) | ((3 + np.square(x)) / values[2] > 0.5)):
+        rho = None if self.radius is None else sp.lambdify(self.inputs, self.radius, "numpy")(*values)
+        psi = self.evaluate(x, y, z, rho)
+        if np.any(~np.isfinite(psi) | ((3 + np.square(x) + (rho or 0.0)) / values[2] > 0.5)):
             warnings.warn(
                 f"outside the domain of this scaling law: T so large that x = {self.x} changes little in a step,"
                 " before the limiting flow escapes",
@@ -107,7 +121,7 @@ class DrivenScaling:
                 stacklevel=2,
             )
         if isinstance(psi, Number):
-            return Number(prefactor * psi, error=prefactor * psi.error, status=f"{psi.status}, T → ∞")
+            return Number(prefactor * psi, prefactor * psi.error, psi.escaped, f"{psi.status}, T → ∞")
         return prefactor * psi
 
     def _scales(self) -> tuple[sp.Expr, ...]:
@@ -168,6 +182,18 @@ def _white_values() -> Values:
     return values
 
 
+def _removed_values(kind: str) -> Values:
+    """Of a state and a radius."""
+
+    def values(x: float, y: float, place: np.ndarray) -> list[Number]:
+        if y == 0:
+            found = limiting_flow(kind, -1.0, x, 0.0, float(place[0]))
+            return [found if abs(place[0]) < place[1] else Number(np.inf, escaped=1.0, status="H(0) lies outside")]
+        return [removed_mean(kind, x, y, float(place[0]), float(place[1]))]
+
+    return values
+
+
 def _formula_values(formula: Formula) -> Values:
     return lambda x, y, starts: [Number(v, 1e-14 * abs(v), status="closed form") for v in formula(x, y, starts)]
 
@@ -176,7 +202,10 @@ def _noise_law(noise: Input, kind: str, T: sp.Symbol, sign: float) -> tuple[sp.E
     """``y``, its power of T at criticality, Ψ and what it is, of a family with coefficient ±1 under one input."""
     odd = kind not in ("transcritical", "saddle_node")
     if isinstance(noise, (White, Autoregressive)):
-        y = T**2 * (noise.covariance(0) if isinstance(noise, White) else noise.intensity)
+        y = T ** (2 if odd else 3) * (noise.covariance(0) if isinstance(noise, White) else noise.intensity)
+        if not odd or sign < 0:
+            values = _removed_values("pitchfork" if odd else kind)
+            return y, {"saddle_node": 3}.get(kind, 4), values, "Ψ = ∫ E Z² dτ over the orbits that stay within ρ"
         values = _formula_values(leading()) if kind == "stability_flip" else _white_values()
         return y, 4, values, "Ψ = ∫ E Z² dτ for dH = (xH − H³)dτ + √y dB, dZ = ((x − 3H²)Z + H)dτ"
     if isinstance(noise, Constant):
@@ -189,7 +218,9 @@ def _noise_law(noise: Input, kind: str, T: sp.Symbol, sign: float) -> tuple[sp.E
     return T ** (1 if odd else 2) * R**2, 3, sinusoid_values(kind, sign, noise), note
 
 
-def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, quadratic: bool = False) -> DrivenScaling:
+def driven_scaling(
+    u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, quadratic: bool = False, radius: float | None = None
+) -> DrivenScaling:
     """The scaling of a family under an input.
 
     =====================  ==============  ================  ====================  =====================
@@ -198,14 +229,16 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, qua
     stability flip,
     pitchfork, period
     doubling               c T² σ²         c T³ b²           c T R²                T²/c
-    transcritical          none            c T² b            c² T² R²              T/c²
-    saddle-node            none            c T² b            c² T² R²              T³
+    transcritical          c² T³ σ²        c T² b            c² T² R²              T/c²
+    saddle-node            c² T³ σ²        c T² b            c² T² R²              T³
     =====================  ==============  ================  ====================  =====================
 
     with ``R = a/(2 sin(ω/2))``; coloured noise counts as white of variance ``σ²(1+ρ)/(1−ρ)``. A period doubling sees
     an input through ``(−1)^t``: ω becomes ω + π, ρ becomes −ρ, a constant the frequency π. Under white noise the flows
     of transcritical, saddle-node and subcritical families reach infinity with positive probability, where the
-    sensitivity is not square integrable: no mean exists, see `DrivenLaw.spread` for what does. A quadratic term of a
+    sensitivity is not square integrable: no mean exists but that of the orbits that stay within a radius, ``|c| T r``
+    in scaled units, ``√(|c|T) r`` in the cubic families. Orbits are looked at once a step, which widens the radius by
+    `overshoot`; without that the error would be ``O(1/√T)``, as it is for coloured noise. A quadratic term of a
     period doubling leaves the limit, ``c`` with its square in it, but where the input meets it first: a constant, and
     periods of 4 and 6 steps (`_admitted`).
 
@@ -215,6 +248,7 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, qua
         stretch: factor from the caller's states to the map's.
         gain: factor from the map's ``A`` to the caller's.
         quadratic: whether the map had a quadratic term beside the member.
+        radius: in the caller's units, beyond which orbits are removed.
 
     Raises:
         ValueError: no scaling law, with the reason.
@@ -227,11 +261,17 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, qua
     z = unit * h0 * (sp.sqrt(T) if odd else T)
     prefactor = gain * {"transcritical": T / c**2, "saddle_node": T**3}.get(u.kind, T**2 / size)
     random, sign = isinstance(noise, (White, Autoregressive)), float(sp.sign(c)) if odd else 1.0
-    if random and (not odd or c < 0):
+    escapes, rho = random and (not odd or c < 0), None
+    if escapes and radius is None:
         raise ValueError(
             f"white noise carries the limiting flow of this {u.kind} to infinity with positive probability, and no"
-            " mean exists; ask spread() for medians and quantiles, or the call with bounded noise or a radius"
+            " mean exists; give a radius, or ask spread() for medians and quantiles"
         )
+    if escapes:
+        reach = exact_number(radius, "radius")
+        if isinstance(noise, White):
+            reach += exact_number(noise.sigma, "sigma") * overshoot(noise.law)
+        rho = sp.Abs(unit) * (sp.sqrt(T) if odd else T) * reach
     noise = noise.scaled(unit)
     if quadratic:
         _admitted(noise)
@@ -244,8 +284,9 @@ def driven_scaling(u: Member, noise: Input, stretch: sp.Expr, gain: sp.Expr, qua
     if u.kind == "stability_flip":
         note += "; without the cubic terms"
     formula = leading() if random and u.kind == "stability_flip" else None
-    series = critical_series if random and formula is None else None
-    return DrivenScaling(x, y, z, prefactor, power, formula, note, u.inputs, values, series)
+    kind = "pitchfork" if odd else u.kind
+    series = (lambda order: critical_series(order, kind, int(sign))) if random and formula is None else None
+    return DrivenScaling(x, y, z, prefactor, power, formula, note, u.inputs, values, series, rho)
 
 
 def _admitted(noise: Input) -> None:

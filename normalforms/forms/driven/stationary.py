@@ -25,7 +25,18 @@ import sympy as sp
 from normalforms.forms.driven.number import Number
 from normalforms.formulas import Carry, Domain, Formula, Program, check_real, symbols
 
-__all__ = ["LIMIT", "exponent_formula", "moment_exponent", "stationary_moment", "tail_index", "threshold_ratio"]
+__all__ = [
+    "LIMIT",
+    "converged",
+    "exponent_formula",
+    "moment_exponent",
+    "sinc_second",
+    "stationary_moment",
+    "subcritical_exponent",
+    "subcritical_growth",
+    "tail_index",
+    "threshold_ratio",
+]
 
 LIMIT = 100.0
 """Largest |m| of the grids."""
@@ -40,14 +51,19 @@ def _checked(m: float) -> float:
     return m
 
 
-def _operators(m: float, n: int) -> tuple[np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:
-    """Grid, its step, ``S``, ``V''`` and ``√p`` on ``2n + 1`` points."""
-    h = np.sqrt(m + np.sqrt(m * m + _SPAN)) / n
-    k = np.arange(-n, n + 1)
+def sinc_second(count: int, h: float) -> np.ndarray:
+    """The second derivative on so many points a step h apart, by sinc collocation."""
+    k = np.arange(count)
     apart = k[:, None] - k[None, :]
     second = -2.0 * (-1.0) ** (apart % 2) / np.where(apart == 0, 1, apart) ** 2 / h**2
     np.fill_diagonal(second, -(np.pi**2) / 3 / h**2)
-    v = k * h
+    return second
+
+
+def _operators(m: float, n: int) -> tuple[np.ndarray, float, np.ndarray, np.ndarray, np.ndarray]:
+    """Grid, its step, ``S``, ``V''`` and ``√p`` on ``2n + 1`` points."""
+    h = np.sqrt(m + np.sqrt(m * m + _SPAN)) / n
+    second, v = sinc_second(2 * n + 1, h), h * np.arange(-n, n + 1)
     slope, curve = v**3 - m * v, 3 * v**2 - m
     root = np.exp((m * v**2 - v**4 / 2 - max(m, 0.0) ** 2 / 2) / 2)
     return v, h, second / 2 - np.diag((slope**2 - curve) / 2), curve, root / np.sqrt(h * np.sum(root**2))
@@ -61,13 +77,33 @@ def _kappa(m: float, n: int) -> float:
 
 
 def _growth(m: float, order: float, n: int) -> float:
+    return _top(m, order, n)[0]
+
+
+def _top(m: float, order: float, n: int) -> tuple[float, float]:
+    """The top eigenvalue of ``S − q V''``, and its slope in q, the mean of ``−V''`` over the square of its function."""
     _, _, S, curve, _ = _operators(m, n)
     top = len(curve) - 1
-    return float(scipy.linalg.eigh(S - order * np.diag(curve), eigvals_only=True, subset_by_index=[top, top])[0])
+    values, vectors = scipy.linalg.eigh(S - order * np.diag(curve), subset_by_index=[top, top])
+    return float(values[0]), float(-np.sum(curve * vectors[:, 0] ** 2))
 
 
-def _converged(function: Callable[[float, int], float], m: float, status: str) -> Number:
-    n = 48 + int(3 * max(m, 0.0))
+def subcritical_growth(m: float, order: float) -> Number:
+    """``L(q; m)`` of ``dv = (m v + v³) dτ + dB``, of orbits that stay: the supercritical ``L(1 − q; −m)``.
+
+    ``½∂² − ½f² + (q − ½) f'`` is the operator of both, and ``f → −f`` takes q to ``1 − q``.
+    """
+    return converged(lambda m, n: _growth(-m, 1 - order, n), _checked(m), "sinc collocation", 90 + int(4 * abs(m)))
+
+
+def subcritical_exponent(m: float) -> Number:
+    """``L'(0; m)`` of the same, the exponent of an orbit that stays in the limit of long times."""
+    return converged(lambda m, n: -_top(-m, 1.0, n)[1], _checked(m), "sinc collocation", 90 + int(4 * abs(m)))
+
+
+def converged(function: Callable[[float, int], float], m: float, status: str, points: int | None = None) -> Number:
+    """A function of m and of the number of points, with its change from three quarters of them as its error."""
+    n = 48 + int(3 * max(m, 0.0)) if points is None else points
     value = function(m, 4 * n // 3)
     return Number(value, error=abs(value - function(m, n)) + 4e-14 * max(1.0, abs(value)), status=status)
 
@@ -89,7 +125,7 @@ def stationary_moment(m: float) -> Number:
     m = _checked(m)
     if m >= threshold_ratio():
         return Number(np.inf, status="no stationary second moment: it grows like exp(moment_exponent(m) σ T)")
-    return _converged(_kappa, m, "sinc collocation")
+    return converged(_kappa, m, "sinc collocation")
 
 
 def moment_exponent(m: float, order: float = 2.0) -> Number:
@@ -107,7 +143,7 @@ def moment_exponent(m: float, order: float = 2.0) -> Number:
     m, order = _checked(m), float(check_real(order, "order"))
     if not 0 <= order <= 20:
         raise ValueError(f"order = {order:g} must lie between 0 and 20")
-    return _converged(lambda m, n: _growth(m, order, n), m, "sinc collocation")
+    return converged(lambda m, n: _growth(m, order, n), m, "sinc collocation")
 
 
 @cache
