@@ -169,6 +169,7 @@ def _discover(arguments: argparse.Namespace) -> int:
     runs, values = _orbits(table, states, controls)
 
     import normalforms as nf
+    from normalforms.families import spoken
 
     rule = nf.discover(
         runs, values, noise=arguments.noise, degree=arguments.degree, state=",".join(states), names=arguments.parameter
@@ -189,7 +190,7 @@ def _discover(arguments: argparse.Namespace) -> int:
         ],
     }
     lines = [rule.status, *(f"{name}' = {step}" for name, step in zip(states, facts["map"], strict=True))]
-    lines.append(f"noise {rule.residual:.3g}" + (f"; a {rule.kind.replace('_', ' ')}" if rule.kind else ""))
+    lines.append(f"noise {rule.residual:.3g}" + (f"; a {spoken(rule.kind)}" if rule.kind else ""))
     return _told(arguments, facts, lines, None)
 
 
@@ -284,6 +285,7 @@ def _told(arguments: argparse.Namespace, facts: dict[str, Any], lines: list[str]
 
 def _report(out: Path, facts: dict[str, Any], lines: list[str], draw: Any) -> None:
     """``report.html`` with the result in words and the figure in it, and the figure as files."""
+    from normalforms.families import spoken
     from normalforms.report import html, save_figures, write_whole
 
     write_whole(out / "summary.json", json.dumps(facts, indent=1))
@@ -291,5 +293,6 @@ def _report(out: Path, facts: dict[str, Any], lines: list[str], draw: Any) -> No
     if draw is not None:
         image = save_figures(out / "figures", {"fit": draw()})["fit"]
         parts.append(html.figure(image, "Above: data and law. Below: what is left over."))
-    title = str(facts.get("kind") or "No family").replace("_", " ").capitalize()
+    name = spoken(facts.get("kind") or "no family")
+    title = name[0].upper() + name[1:]
     write_whole(out / "report.html", html.page(title, lines[0], [html.section("Result", *parts)]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from normalforms.data.fitted import Fitted
+from normalforms.families import spoken
 from normalforms.report import COLOURS, style
 
 __all__ = ["draw"]
@@ -65,6 +66,6 @@ def draw(found: Fitted, axes: Any = None) -> Any:
         if found.data.critical is None:
             upper.axvline(place, color="black", linewidth=0.6, linestyle=":")
     upper.legend()
-    head = found.kind.replace("_", " ") if found.kind else "no family named"
+    head = spoken(found.kind) if found.kind else "no family named"
     upper.set_title(f"{head}; residuals {found.goodness.size:.2g}")
     return upper.figure

@@ -9,6 +9,7 @@ import numpy as np
 from normalforms.data.competition import Contender
 from normalforms.data.goodness import Goodness
 from normalforms.data.measurement import Measurement
+from normalforms.families import spoken
 
 __all__ = ["verdict"]
 
@@ -30,7 +31,7 @@ def verdict(
         ahead: ln evidence of ``best`` above that of a constant.
         competed: whether more than one class did.
     """
-    name = best.candidate.name.replace("_", " ")
+    name = spoken(best.candidate.name)
     size = f"residuals of {quality.size:.2g}" + ("" if data.noise == "additive" else " (relative)")
     if ahead < _MARGIN:
         return None, (
@@ -42,7 +43,7 @@ def verdict(
         text = f"misfit: {name} is the nearest law, but misses by more than noise ({where}); {size}, "
         text += f"autocorrelation {quality.autocorrelation:.2f}, p = {quality.p_value:.1g}"
         return (None if 1 - quality.explained > _GROSS else best.candidate.name), text
-    others = [k.replace("_", " ") for k, v in sorted(odds.items(), key=lambda p: -p[1]) if v > 0.05]
+    others = [spoken(k) for k, v in sorted(odds.items(), key=lambda p: -p[1]) if v > 0.05]
     top = max(odds.values())
     if competed and top < _DECIDED and not _peaked(data):
         return None, f"not told apart: {', '.join(others)}; the window shows no peak, which is what tells them; {size}"

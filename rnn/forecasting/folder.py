@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optax
 
+from normalforms.families import spoken
 from rnn.forecasting.forecast import forecast
 from rnn.models import flatten
 from rnn.tasks import student_teacher
@@ -57,7 +58,7 @@ def told(run: Run, rate: float | None, **options: Any) -> tuple[dict[str, Any], 
     facts |= {"method": view.method, "gradients": view.cost.gradients, "seconds": view.cost.seconds}
     words = f"{view.status}: {view.detail}"
     if math.isfinite(view.crossing):
-        words = f"{view.kind.replace('_', ' ')} at step {view.crossing:.1f} ± {view.error:.1f} ({words})"
+        words = f"{spoken(view.kind)} at step {view.crossing:.1f} ± {view.error:.1f} ({words})"
     if math.isfinite(view.next_crossing):
         words += f"; the next at {view.next_crossing:.1f}"
     if math.isfinite(view.edge):

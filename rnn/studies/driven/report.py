@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from normalforms.families import spoken
 from normalforms.report import Drawings
 from normalforms.report import html as report
 from rnn.studies import Settings, Study
@@ -77,7 +78,7 @@ def section(found: Driven, images: Drawings) -> str:
     for network in (found.flip, found.wave):
         facts = _network(network)
         for name, diagram in network.events.items():
-            said = ", ".join(f"{e.kind.replace('_', ' ')} {e.step:.0f}" for e in diagram) or "none"
+            said = ", ".join(f"{spoken(e.kind)} {e.step:.0f}" for e in diagram) or "none"
             events.append((network.name, name, said, len(diagram.unresolved)))
         falls.append(
             (
