@@ -16,7 +16,7 @@ import sympy as sp
 from normalforms.families import Family, families
 from normalforms.forms.limits import CuspScaling, Scaling
 from normalforms.law import AmplificationLaw, amplification
-from normalforms.maps import zoo
+from normalforms.maps import parse_map, zoo
 from normalforms.reduction import reduce
 
 __all__ = ["BEGIN", "END", "document", "section", "with_section"]
@@ -50,7 +50,7 @@ def document() -> str:
     >>> document().startswith("# Laws of amplification")
     True
     """
-    return "\n".join([_INTRODUCTION, *(_family(record, law) for record, law in laws()), _general(), _planar()])
+    return "\n".join([_INTRODUCTION, *(_family(record, law) for record, law in laws()), _general(), _fold(), _planar()])
 
 
 def section() -> str:
@@ -126,12 +126,29 @@ range is measured against iteration. At a period doubling the fixed point may be
 as a power series, and so where two branches cross. Here the logistic map at its period doubling.
 """
 
+_FOLD = """# Laws of scalar maps at a fold
+
+Two fixed points are born at a fold, and they are algebraic functions of the parameter. Half their sum `c` and the
+square of half their difference `ν` are analytic ones. In them any such map has the uniform law of the saddle-node, in
+its own parameter and state: orders 0 to 4, with coefficients that are power series in the parameter's distance from the
+fold. When states halve, the parameter's distance is quartered and the horizon doubles, the error falls by 2^(p+1). The
+range is measured against iteration. A fold whose quadratic coefficient vanishes is refused. Here `uniform(2)` of a
+cubic map at `r = 0`.
+"""
+
 
 def _general() -> str:
     law = amplification(zoo.logistic())
     formula = law.uniform(1)
     title = f"**Uniform law, `uniform(1)`.** For {_cell(formula.domain)}.\n"
     return "\n".join([_GENERAL, _math("x' = r x (1 - x)"), title, _math(formula.latex())])
+
+
+def _fold() -> str:
+    cubic = parse_map("r + x - x^2 + x^3", state="x", parameter="r")
+    formula = amplification(cubic, at={"x": 0, "r": 0}).uniform(2)
+    title = f"**Uniform law, `uniform(2)`.** For {_cell(formula.domain)}.\n"
+    return "\n".join([_FOLD, _math("x' = r + x - x^{2} + x^{3}"), title, _math(formula.latex())])
 
 
 _PLANAR = """# Laws of planar maps at a Neimark–Sacker point

@@ -178,8 +178,9 @@ class AmplificationLaw:
         Args:
             order: p; the relative error of A is O(T^{−(p+1)}) at fixed scaled variables. Pitchfork, period doubling
                 and saddle-node have orders 0 to 4, transcritical and Neimark–Sacker 0 to 3, the cusp 0 to 2;
-                other scalar maps that of the family at their fixed point, which may move, and planar ones at a
-                Neimark–Sacker point order 0 (`normalforms.forms.uniform.planar`), in a range that is measured.
+                other scalar maps that of the family at their fixed point, which may move, or at their fold
+                (`normalforms.forms.uniform.general_fold`), and planar ones at a Neimark–Sacker point order 0
+                (`normalforms.forms.uniform.planar`), in a range that is measured.
 
         Raises:
             ValueError: an order that the family does not have, or a map without a uniform law.

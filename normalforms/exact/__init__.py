@@ -3,7 +3,18 @@
 from normalforms.exact.cyclotomic import Base, Den, Fraction, combined, divisors, exponents, q_exponents, total
 from normalforms.exact.linear import DenseAlgebra, ExactAlgebra, is_zero, tidy
 from normalforms.exact.polynomials import Poly, from_expr, poly, products, to_expr, truncated
-from normalforms.exact.power_series import Table, at, drop, logarithm, over_root, quotient, raised, root, shortened
+from normalforms.exact.power_series import (
+    Table,
+    at,
+    drop,
+    logarithm,
+    over_root,
+    quotient,
+    raised,
+    root,
+    shortened,
+    times,
+)
 from normalforms.exact.special import CLIFFORD_LIMIT, Clifford, ExpMoment, clifford, expmoment, moment_terms
 from normalforms.exact.taylor import BorderError, Series, is_odd, rounded, taylor
 
@@ -43,6 +54,7 @@ __all__ = [
     "shortened",
     "taylor",
     "tidy",
+    "times",
     "to_expr",
     "total",
     "truncated",

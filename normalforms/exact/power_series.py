@@ -8,7 +8,7 @@ from sympy.polys.domains import QQ
 
 from normalforms.exact.polynomials import Poly, poly, truncated
 
-__all__ = ["Table", "at", "drop", "logarithm", "over_root", "quotient", "raised", "root", "shortened"]
+__all__ = ["Table", "at", "drop", "logarithm", "over_root", "quotient", "raised", "root", "shortened", "times"]
 
 _LONG, _DIGITS = 10**18, 10**60
 
@@ -89,13 +89,18 @@ def logarithm(table: Table, states: int, terms: int) -> Table:
     return out
 
 
+def times(a: Table, b: Table, states: int, terms: int) -> Table:
+    """The product of two tables, through ``u^(states − 1)``."""
+    out = [poly([]) for _ in range(states)]
+    for i, p in enumerate(a[:states]):
+        for j, q in enumerate(b[: states - i] if p else ()):
+            out[i + j] = out[i + j] + p * q
+    return [truncated(p, terms) for p in out]
+
+
 def raised(table: Table, k: int, states: int, terms: int) -> Table:
     """The ``k``-th power of a table, through ``u^(states − 1)``."""
     out = [poly([1]), *(poly([]) for _ in range(states - 1))]
     for _ in range(k):
-        row = [poly([]) for _ in range(states)]
-        for i, p in enumerate(out):
-            for j, q in enumerate(table[: states - i] if p else ()):
-                row[i + j] = row[i + j] + p * q
-        out = [truncated(p, terms) for p in row]
+        out = times(out, table, states, terms)
     return out

@@ -41,7 +41,8 @@ def taylor(
         degree: highest total degree.
         exact: SymPy numbers, or Python floats.
         weights: what each symbol counts in the degree; 1 by default.
-        rational: irrational numbers become fractions that agree to 40 digits.
+        rational: irrational numbers become fractions that agree to 40 digits, and fractions of more than 120 digits
+            ones of 90.
 
     Raises:
         ValueError: an expression has no Taylor series there.
@@ -76,7 +77,7 @@ class _Walk:
     def number(self, value: Any) -> Any:
         if not self.exact:
             return float(value)
-        value = rounded(value) if self.rational else tidy(value)
+        value = _shorter(rounded(value)) if self.rational else tidy(value)
         if value.is_finite is False or (value.is_finite is None and not value.is_number):
             raise ValueError("at is a point where the map is not finite")
         return value
@@ -207,6 +208,18 @@ class _Walk:
         with mpmath.workdps(60):
             value = sp.lambdify(x, function(x), "mpmath")
             return [sp.sympify(v) for v in mpmath.taylor(value, mpmath.mpf(int(start.p)) / int(start.q), count)]
+
+
+_LONG, _KEPT = 400, 300
+"""Bits of a denominator that is too long, and significant ones of what is left."""
+
+
+def _shorter(number: sp.Expr) -> sp.Expr:
+    """A long fraction with a power of two below it: products of such ones do not grow."""
+    if not number.is_Rational or number.q.bit_length() <= _LONG:
+        return number
+    places = _KEPT + max(number.q.bit_length() - abs(number.p).bit_length(), 0)
+    return sp.Rational((number.p << places) // number.q, 1 << places)
 
 
 def rounded(number: Any) -> sp.Expr:

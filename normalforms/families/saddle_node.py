@@ -12,12 +12,14 @@ from normalforms.families.record import Family, LimitFlow, Member, Rescaled
 from normalforms.families.units import critical_map, exact_number, monomials
 from normalforms.forms.limits import SADDLE_NODE, Elementary, Regimes, Scaling, log1p, near, sine, table
 from normalforms.forms.uniform import (
+    FOLD_NODES,
     Flow,
     Fold,
     Measured,
     UniformLaw,
     blocks,
     check_order,
+    fold_coefficients,
     fold_domain,
     headed,
     uniform_law,
@@ -61,17 +63,17 @@ def _uniform(member: Member, order: int, stretch: sp.Expr, gain: sp.Expr) -> Uni
     order = check_order(order, ORDERS, "the saddle node")
     g, h0, _ = member.inputs
     scale = member.coefficient * stretch
-    law = Fold(member.coefficient * (g - 1), scale * h0, order)
+    law = Fold(member.coefficient * (g - 1), scale * h0, fold_coefficients(FOLD_NODES[order]) if order else ())
     prelude, solve, body = blocks(g, h0)
-    x, d, even = law.assigned(prelude, solve, body)
-    domain, stays = fold_domain(law, MEASURED, (g, h0), (prelude, solve, body), x, d / even)
+    now = law.assigned(prelude, solve, body)
+    domain, stays = fold_domain(law, MEASURED, (g, h0), (prelude, solve, body), now)
     width = abs(float(member.coefficient))
     flow = Flow(
         (g, h0),
         prelude.assignments,
         solve.assignments,
         body.assignments,
-        (x / scale,),
+        (now.x / scale,),
         domain,
         lambda: (law.explicit() / scale,),
         headed("h_t", symbols("x") / scale, law.equations()),

@@ -77,6 +77,15 @@ def _fold(rng: np.random.Generator) -> Case:
     return _made("fold", f"x + (r - 1){_terms(rng, 'x')}", at={"x": 0, "r": 1})
 
 
+def _unfolded(rng: np.random.Generator) -> Case:
+    """A fold of a map whose branches, curvature and speed all change with the parameter."""
+    bend = rng.choice(["x^2", "(exp(x) - 1 - x)", "(1 - cos(x))", "x*tanh(x)", "x*sin(x)"])
+    step = f"x + ({_coefficient(rng, -1)})*(r - 1) + ({_coefficient(rng, -2)})*{bend}"
+    others = ["(r - 1)*x", "(r - 1)^2", "x^3", "x*sin(r - 1)", "(exp(r - 1) - r)", "(r - 1)*x^2", "x^5"]
+    step += "".join(f" + ({_coefficient(rng, -3)})*{v}" for v in rng.choice(others, 3, replace=False))
+    return _made("unfolded", step, at={"x": 0, "r": 1})
+
+
 def _moving(rng: np.random.Generator) -> Case:
     """A fixed point that moves with the parameter."""
     centre = f"({_coefficient(rng, -2)})*(r - 1)"
@@ -154,6 +163,7 @@ KINDS: tuple[Callable[[np.random.Generator], Case], ...] = (
     _polynomial,
     _polynomial,
     _fold,
+    _unfolded,
     _moving,
     _rational,
     _exponential,

@@ -12,12 +12,13 @@ import sympy as sp
 
 from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
 from normalforms.forms.uniform.flow import Block
-from normalforms.forms.uniform.fold import Fold
+from normalforms.forms.uniform.fold import Arrived, Fold
 from normalforms.formulas import Domain, Lazy, Program, compiled, symbols
 
 __all__ = [
     "DEEPEST",
     "BernoulliRules",
+    "FoldRules",
     "Measured",
     "Region",
     "bernoulli_domain",
@@ -30,12 +31,15 @@ __all__ = [
 _Q = sp.Rational
 Predicate = Callable[..., Any]
 _UNTIL = "until the orbit escapes, or rounding decides whether it does"
+_UNTIL_LEFT = "until the orbit leaves that range, or rounding decides whether it does"
 _BLOCK = 8192
 """Numbers per array: they stay in a processor's cache."""
 
 _CANCELLED = 1e-11
 """Least ``D`` next to its first term. Below it rounding decides on which side of the unstable branch an orbit starts,
 and so where it goes: of the law's digits none are left."""
+_ARRIVED = 1e-4
+"""Steps that Newton's method at a fold may be off before its last iteration, which squares what is left."""
 DEEPEST = ("-1/30", "-1/10")
 """How far an escaping orbit is followed, at order 0 and above."""
 
@@ -156,12 +160,12 @@ def bernoulli_domain(
 
 
 def measured_domain(
-    rules: BernoulliRules,
+    rules: BernoulliRules | FoldRules,
     measured: Measured,
     order: int,
     names: tuple[str, str],
     region: Callable[[], Region],
-    lopsided: bool,
+    lopsided: bool = False,
 ) -> tuple[Domain, Predicate]:
     """The same where a region is measured when it is first asked for.
 
@@ -177,7 +181,8 @@ def measured_domain(
     def sentence() -> str:
         found, (across, start) = region(), names
         sizes = f"{found.least:.5g} ≤ {across} ≤ {found.most:.5g}, {found.low:.3g} ≤ {start} ≤ {found.high:.3g}"
-        return measured.sentence(f"{sizes}, {_UNTIL}", order, "1/2" if lopsided else None)
+        until = _UNTIL if isinstance(rules, BernoulliRules) else _UNTIL_LEFT
+        return measured.sentence(f"{sizes}, {until}", order, "1/2" if lopsided else None)
 
     def holds(*values: Any) -> Any:
         return rules.holds(region(), *values)
@@ -188,36 +193,61 @@ def measured_domain(
     return Domain(Lazy(sentence), holds), stays
 
 
+class FoldRules:
+    """Predicates of a law's arguments on the flow of a fold; its regions bound the state from both sides.
+
+    Args:
+        law: the flow.
+        inputs: parameter and initial state.
+        blocks: the assignments of its program.
+        now: where it has arrived in them.
+        across: what a region bounds, the parameter or ``ν``.
+    """
+
+    def __init__(
+        self,
+        law: Fold,
+        inputs: tuple[sp.Symbol, ...],
+        blocks: tuple[Block, ...],
+        now: Arrived,
+        across: sp.Expr,
+    ) -> None:
+        self._at_once = compiled_in((across, law.nu, law.start), inputs, blocks[:1])
+        self._end = compiled_in(tuple(now), inputs, blocks)
+
+    def holds(self, region: Region, *values: Any) -> Any:
+        """Whether the arguments lie in a region."""
+        across, _, start = self._at_once(*values)
+        inside = (across >= region.least) & (across <= region.most)
+        return inside & (start >= region.low) & (start <= region.high)
+
+    def stays(self, region: Region, *values: Any) -> Any:
+        """Whether the orbit has not left the region."""
+
+        def remains(*values: Any) -> Any:
+            (_, nu, start), (end, left, late) = self._at_once(*values), self._end(*values)
+            root = np.sqrt(np.maximum(-nu, 0))
+            first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
+            return (end >= region.low) & (np.abs(late) <= _ARRIVED) & np.where(nu >= 0, left >= _CANCELLED, first)
+
+        _, nu, start = self._at_once(*values)
+        return _where((nu < 0) | (start < -0.999999 * np.sqrt(np.maximum(nu, 0))), values, remains)
+
+
 def fold_domain(
     law: Fold,
     measured: Measured,
     inputs: tuple[sp.Symbol, ...],
     blocks: tuple[Block, ...],
-    x: sp.Expr,
-    left: sp.Expr,
+    now: Arrived,
 ) -> tuple[Domain, Predicate]:
-    """The range of the measurements; and whether the orbit has not left it. ``left`` is ``D`` over its first term."""
-    at_once, ending = compiled_in((law.nu, law.start), inputs, blocks[:1]), compiled_in((x, left), inputs, blocks)
+    """The range of the measurements; and whether the orbit has not left it."""
     size = measured.reach[min(law.order, 1)]
     least, most, reach = (float(_Q(v)) for v in (measured.least, measured.most, size))
-
-    def holds(*values: Any) -> Any:
-        nu, start = at_once(*values)
-        return (nu >= least) & (nu <= most) & (np.abs(start) <= reach)
-
-    def remains(*values: Any) -> Any:
-        (nu, start), (end, left) = at_once(*values), ending(*values)
-        root = np.sqrt(np.maximum(-nu, 0))
-        first = root * values[-1] < np.pi / 2 + np.arctan2(start, root)  # before the flow's first escape
-        return (end >= -reach) & np.where(nu >= 0, left >= _CANCELLED, first)
-
-    def stays(*values: Any) -> Any:
-        nu, start = at_once(*values)
-        return _where((nu < 0) | (start < -0.999999 * np.sqrt(np.maximum(nu, 0))), values, remains)
-
+    rules, region = FoldRules(law, inputs, blocks, now, law.nu), Region(least, most, -reach, reach)
     sizes = f"{measured.least} ≤ {law.nu} ≤ {measured.most} and |{law.start}| ≤ {size}"
-    text = f"{sizes}, until the orbit leaves that range, or rounding decides whether it does"
-    return Domain(measured.sentence(text, law.order), holds), stays
+    text = f"{sizes}, {_UNTIL_LEFT}"
+    return Domain(measured.sentence(text, law.order), partial(rules.holds, region)), partial(rules.stays, region)
 
 
 def _where(doubtful: np.ndarray, values: tuple[Any, ...], rule: Predicate) -> np.ndarray:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from normalforms.forms import iterate
 from normalforms.forms.series import Local, critical_multiplier, followed, local
 from normalforms.forms.uniform.bernoulli import Bernoulli, Shifted
 from normalforms.forms.uniform.coordinate import Normalised, normalised
@@ -21,10 +18,11 @@ from normalforms.forms.uniform.domain import (
     Region,
     compiled_in,
     measured_domain,
-    widest,
 )
 from normalforms.forms.uniform.flow import Block, Flow, blocks, check_order, focus
+from normalforms.forms.uniform.general_fold import fold_flow, is_fold
 from normalforms.forms.uniform.matching import NODES
+from normalforms.forms.uniform.trial import Trial
 from normalforms.formulas import Equations, horner, symbols
 from normalforms.maps import Map
 
@@ -33,14 +31,12 @@ __all__ = ["general"]
 STEPS = 4
 """Newton's steps to the initial ``z``, from the root of the change's quadratic part: three to rounding, and one for the
 derivative, which is exact at the root."""
-HALVINGS, HORIZONS = 12, (1, 3, 10, 30, 100)
+HORIZONS = (1, 3, 10, 30, 100)
 LARGEST = (0.2, 0.1)
 """The multiplier's distance from 1, and ``u_0``, of the largest range that is tried."""
 _ACROSS = np.array([-1, -0.7, -0.4, -0.1, -0.01, 0.01, 0.1, 0.4, 0.7, 1])
 _AWAY = np.outer([1, -1], [0.01, 0.05, *np.arange(0.1, 2.35, 0.075)]).ravel()
 """The sample of parameters and of states, in units of the range's; those outside it do not count."""
-_SPARE = 2 / 3
-"""Part of the stated error that the sample may reach."""
 MEASURED = Measured((0.6, 0.2, 0.08, 0.04, 0.03))
 """The range is measured map by map; these are the errors that it is measured for."""
 _one, _t = sp.Integer(1), symbols("t")
@@ -90,12 +86,9 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         ValueError: an order that the map does not have, a map without a uniform law, or one whose law of this order
             holds nowhere, as next to a point where its nonlinear coefficient vanishes.
     """
-    form = local(m) or followed(m)
-    if form is None:
-        raise ValueError(
-            f"the fixed point of {m.step} is no rational function of {m.parameters[0]} at the bifurcation, and no"
-            " one branch goes through; reduce the map and ask the law of its normal form"
-        )
+    if is_fold(m):
+        return fold_flow(m, order, stretch)
+    form = _about(m)
     g, h0 = inputs = (m.parameters[0], symbols("h0"))
     critical, flip = dict(m.critical)[g], critical_multiplier(m) == -1
     sign = -1 if flip else 1
@@ -123,7 +116,9 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     margin = sp.Float(1e-20) * x**2 - (change.forward(z0) - x) ** 2  # Newton's steps have arrived
     code = inputs, (prelude, solve, body)
     rules = BernoulliRules(law, *code, now, g, margin)
-    trial = _Trial(m, order, rules, form.fixed_point, growth, size, power, stretch, compiled_in(states, *code))
+    reach = _Reach(g, critical, form.fixed_point, growth, size, power, order, stretch)
+    error = MEASURED.errors[order]
+    trial = Trial(m, error, rules, compiled_in(states, *code), stretch, reach.sized, reach.sample, HORIZONS)
     trial.check()
     name = "u_0" if order else str(changed.first(x) ** power / size)
     domain, stays = measured_domain(rules, MEASURED, order, (str(g), name), cache(trial.region), lopsided)
@@ -147,9 +142,24 @@ def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
         stays=stays,
         still=(*prelude.constants, *body.constants),
         focus=focus(growth, g, critical),
-        slip=(trial.slip, MEASURED.errors[order]),
+        slip=(trial.slip, error),
         opening=(m.steps[0].xreplace({m.states[0]: stretch * h0}) / stretch,),
     )
+
+
+def _about(m: Map) -> Local:
+    """The map about its fixed point as a function of the parameter.
+
+    Raises:
+        ValueError: no one branch goes through.
+    """
+    form = local(m) or followed(m)
+    if form is None:
+        raise ValueError(
+            f"the fixed point of {m.step} is no rational function of {m.parameters[0]} at the bifurcation, and no"
+            " one branch goes through; reduce the map and ask the law of its normal form"
+        )
+    return form
 
 
 def _read(made: Normalised, growth: sp.Expr, prelude: Block) -> tuple[list[sp.Expr], list[sp.Symbol]]:
@@ -202,98 +212,35 @@ def _printed(form: Local, growth: sp.Expr, power: int, turn: sp.Expr, stretch: s
     )
 
 
-_SAMPLED = 0.1
-"""Part of a sample that must lie in the range that it is to speak for: next to a degenerate point none may."""
-
-
 @dataclass(frozen=True, eq=False)
-class _Trial:
-    """The measurement of the range in which a law errs less than it says, against iteration."""
+class _Reach:
+    """The ranges that are tried, and samples of them."""
 
-    map: Map
-    order: int
-    rules: BernoulliRules
+    parameter: sp.Symbol
+    critical: sp.Expr
     fixed_point: sp.Expr
     growth: sp.Expr
     size: sp.Expr
     power: int
+    order: int
     stretch: sp.Expr
-    orbit: Callable[..., Any]
 
-    def check(self) -> None:
-        """Refuse a law that holds nowhere when it is made: the smallest range tells.
-
-        Raises:
-            ValueError: it does not hold there, nor in a larger one.
-        """
-        if not self._good(self._sized(2.0 ** (1 - HALVINGS))):
-            self.region()
-
-    def _good(self, region: Region) -> bool:
-        return self.error(region) < _SPARE * MEASURED.errors[self.order]
-
-    def slip(self, g: Any, h0: Any) -> Any:
-        """``s_1² − f_g²``: what the orbit's first sensitivity would add to A, or lacks.
-
-        Where ``f_g`` has a zero next to the fixed point the first terms of A all but vanish, and an error that is
-        small beside the rest is not beside them.
-        """
-        (p,), (h,) = self.map.parameters, self.map.states
-        step = 1e-6 * (1 + np.abs(g))
-        with np.errstate(all="ignore"):
-            found = (self.orbit(g + step, h0, 1) - self.orbit(g - step, h0, 1)) / (2 * step)
-            true = _slope(self.map.steps[0], p, h)(g, float(self.stretch) * h0) / float(self.stretch)
-            return found**2 - true**2
-
-    def region(self) -> Region:
-        """The largest one that is good enough of those that halve one another.
-
-        Raises:
-            ValueError: there is none.
-        """
-        return widest(self._sized, self._good, HALVINGS, self.map.step)
-
-    def _sized(self, scale: float) -> Region:
-        (g,) = self.map.parameters
-        centre = dict(self.map.critical)[g]
-        wide = LARGEST[0] * scale / abs(float(self.growth.diff(g).subs(g, centre)))
+    def sized(self, scale: float) -> Region:
+        wide = LARGEST[0] * scale / abs(float(self.growth.diff(self.parameter).subs(self.parameter, self.critical)))
         return Region(
-            float(centre) - wide,
-            float(centre) + wide,
+            float(self.critical) - wide,
+            float(self.critical) + wide,
             LARGEST[1] * scale * float(sp.Rational(DEEPEST[min(self.order, 1)])) * 10,
             LARGEST[1] * scale,
         )
 
-    def error(self, region: Region) -> float:
-        """The largest relative error of A on a sample of trajectories in a region."""
-        (g,) = self.map.parameters
+    def sample(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
         centre, wide = (region.most + region.least) / 2, (region.most - region.least) / 2
-        x = np.abs(float(self.size.subs(g, dict(self.map.critical)[g])) * region.high) ** (1 / self.power)
+        x = np.abs(float(self.size.subs(self.parameter, self.critical)) * region.high) ** (1 / self.power)
         across, away = np.meshgrid(centre + wide * _ACROSS, x * _AWAY)
         points = across.ravel()
-        h0 = (sp.lambdify(g, self.fixed_point, "numpy")(points) + away.ravel()) / float(self.stretch)
-        inside = self.rules.holds(region, points, h0, 1)
-        if np.mean(inside) < _SAMPLED:
-            return np.inf
-        points, h0 = points[inside], h0[inside]
-        times, step = np.arange(1, HORIZONS[-1] + 1)[:, None], 1e-5 * wide
-        with np.errstate(all="ignore"):
-            ahead, behind = (self.orbit(points + s * step, h0, times) for s in (1, -1))
-            slopes = iterate(self.map, points, float(self.stretch) * h0, HORIZONS[-1]).s / float(self.stretch)
-            moved = (ahead - behind) / (2 * step)
-            found = np.cumsum(np.concatenate([slopes[:1], moved[1:]]) ** 2, axis=0)
-            true = np.cumsum(slopes**2, axis=0)
-            errors = np.abs(found / true - 1)
-        worst = 0.0
-        for horizon in HORIZONS:
-            kept = errors[horizon - 1][self.rules.stays(region, points, h0, horizon)]
-            worst = max(worst, float(np.max(np.where(np.isnan(kept), np.inf, kept), initial=0.0)))
-        return worst
-
-
-@cache
-def _slope(step: sp.Expr, parameter: sp.Symbol, state: sp.Symbol) -> Callable[..., Any]:
-    return sp.lambdify((parameter, state), step.diff(parameter), "numpy")
+        h0 = (sp.lambdify(self.parameter, self.fixed_point, "numpy")(points) + away.ravel()) / float(self.stretch)
+        return points, h0
 
 
 _FACTORED = 3

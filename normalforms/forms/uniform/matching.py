@@ -27,6 +27,8 @@ from normalforms.exact import (
     quotient,
     raised,
     root,
+    shortened,
+    times,
     to_expr,
     truncated,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "bernoulli_coefficients",
     "flow_series",
     "fold_coefficients",
+    "fold_series",
     "phase_coefficients",
 ]
 
@@ -252,17 +255,46 @@ def fold_coefficients(squares: Nodes) -> tuple[Approximant, ...]:
     >>> [a.at(sp.Integer(0)) for a in fold_coefficients(((sp.Rational(1, 4),),))]
     [1, 1/2]
     """
-    states = _states(_TERMS, 2)
-    # 1/(1 − h)^m = Σ C(i + m − 1, i) h^i; the bracket of η is Σ ν^k/((2k + 1)(1 − h)^{2k+1})
-    binomial = lambda i, m: sp.binomial(i + m - 1, i)  # noqa: E731
-    bernoulli = [poly([binomial(i, 2 * k + 1) / (2 * k + 1) for k in range(_TERMS)]) for i in range(states)]
-    spread = [poly([0, *(-binomial(i, 2 * k) / k for k in range(1, _TERMS))]) for i in range(states)]
-    log = [a + poly([sp.Rational(-2, i) if i else 0]) for i, a in enumerate(spread)]
-    step = [poly([0, 1]), poly([1]), poly([-1])]
+    return _approximants(fold_series([poly([1])], poly([0, 1]), squares), _FOLD_REACH, FOLD_DEGREE)
+
+
+def fold_series(factor: Table, nu: Poly, squares: Nodes, terms: int = _TERMS) -> list[Poly]:
+    """The same of a map ``h' = h + (ν − h²) q(h)``, in a parameter that ``ν`` is a series of, ``ν = n + …``.
+
+    With ``p = q/(1 − h q)`` the bracket of ``η`` changes by ``Σ ν^k p^{2k+1}/(2k + 1)`` in a step, and that of ``K`` by
+    ``2 ln (1 − h q) + ln (1 − ν p²)``.
+
+    Args:
+        factor: ``q``, with ``q = 1`` at the fold.
+        nu: ``ν``.
+        squares: see `fold_coefficients`; in the parameter.
+        terms: number of terms.
+    """
+    states, power = _states(terms, 2), poly([1])
+    full = [*factor, *(poly([]) for _ in range(states + 2))][:states]
+    left = [poly([1]), *(-c for c in full[:-1])]
+    ratio: Table = []
+    for k in range(states):
+        found = full[k]
+        for j in range(k):
+            found = found - ratio[j] * left[k - j]
+        ratio.append(shortened(truncated(found, terms + 1)))
+    square = times(ratio, ratio, states, terms + 1)
+    bracket, log = [poly([])] * states, [c * 2 for c in logarithm(left, states, terms + 1)]
+    odd, even = ratio, square
+    for k in range(terms + 1):  # ν^k h^j counts as h^{j + 2k}
+        kept, known = states - 2 * k, terms + 1 - k
+        for j in range(kept):
+            bracket[j] = bracket[j] + truncated(power * odd[j], terms + 1) / (2 * k + 1)
+            log[j] = log[j] - truncated(power * nu * even[j], terms + 1) / (k + 1)
+        odd, even = ([shortened(c) for c in times(row, square, kept - 2, known)] for row in (odd, even))
+        power = truncated(power * nu, terms + 1)
+    step = [truncated(nu * c, terms + 1) - d for c, d in zip(full, [poly([]), poly([]), *full], strict=False)]
+    step[1] = step[1] + poly([1])
     count = sum(2 if square else 1 for square in squares)
-    columns = [bernoulli, log, *(_change(step, j, _TERMS, 2) for j in range(1, count - 1))]
+    columns = [bracket, log, *(_change(step, j, terms, 2) for j in range(1, count - 1))]
     one = [poly([1]), *(poly([]) for _ in range(states - 1))]
-    return _approximants(_matched([*columns, one], _monic(squares, 2)), _FOLD_REACH, FOLD_DEGREE)
+    return _matched([*columns, one], _monic(squares, 2), 0, terms)
 
 
 def _rational(value: sp.Expr) -> int | object:

@@ -87,6 +87,14 @@ def test_the_reference_is_the_recursion_of_every_state_and_parameter(capsys):
     assert rows["s_g'"] == "h + s_g*(g - 3*h**2)"
 
 
+def test_the_uniform_law_of_a_fold_in_its_own_parameter(capsys):
+    own = ["--map", "r + x - x^2 + x^3", "--state", "x", "--parameter", "r", "--at", "x=0,r=0", "--form", "uniform"]
+    text = out(capsys, "law", *own, "--order", "2", "--evaluate", "r=0.01,h0=0.02", "--horizon", "40", "--json")
+    facts = json.loads(text)
+    assert facts["values"]["law"] == pytest.approx(facts["reference"], rel=2e-4)
+    assert out(capsys, "law", *own).splitlines()[-1] == "mu = r"
+
+
 def test_a_terminal_is_told_where_the_law_holds(capsys, monkeypatch):
     assert main(["law", "pitchfork", "--form", "uniform"]) == 0
     assert capsys.readouterr().err == ""

@@ -12,7 +12,7 @@ import sympy as sp
 import normalforms as nf
 from normalforms.families import families, recognise
 from normalforms.forms.uniform.domain import DEEPEST
-from normalforms.forms.uniform.fold import NODES as FOLD_NODES
+from normalforms.forms.uniform.fold import FOLD_NODES
 from normalforms.forms.uniform.general import MEASURED as GENERAL
 from normalforms.forms.uniform.matching import NODES, bernoulli_coefficients, fold_coefficients
 from normalforms.formulas.formula import DomainWarning
