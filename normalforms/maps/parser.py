@@ -284,9 +284,9 @@ class _Reader:
             raise self.fail(node, f"a root of a number of more than {_MAX_ROOT_DIGITS} digits")
         order = exponent.expr.q if exponent is not None and exponent.expr.is_Rational else 1
         if base.nested:  # numbers under roots already, which are multiplied with those beside them
-            numbers = {math.prod(numbers)}
             order *= math.lcm(*(r.q for r in base.expr.atoms(sp.Rational) if r.q <= _MAX_POWER))
-        if any(not _rootable(n, order) for n in numbers):
+            numbers = {math.prod(numbers)}
+        if not all(_rootable(n, order, bool(base.nested)) for n in numbers):
             raise self.fail(node, f"a root of order {order} of numbers of so many digits")
 
     def shallow(self, node: ast.expr, nested: int, value: Any) -> None:
@@ -315,13 +315,13 @@ def _is_zero(part: _Part) -> bool:
     return part.value is not None and (part.expr.is_zero if part.expr.is_Rational else abs(part.value) < 1e-25)
 
 
-def _rootable(number: int, order: int) -> bool:
-    """Whether SymPy takes a root of this order in no time."""
+def _rootable(number: int, order: int, mixed: bool) -> bool:
+    """Whether SymPy takes a root of this order in no time; ``mixed`` where its primes come in several powers."""
     digits = len(str(number)) * order
     if digits <= _MAX_RAISED_DIGITS:
         return True
     factors = sp.factorint(number, limit=_SMALL_PRIME)
-    if len(set(factors.values())) <= 1 and digits < _MAX_DIGITS * _SMALL_PRIME:
+    if not mixed and len(set(factors.values())) <= 1 and digits < _MAX_DIGITS * _SMALL_PRIME:
         return True
     return max(factors) <= _SMALL_PRIME and digits <= 25 * _MAX_RAISED_DIGITS
 
