@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from normalforms.data.orbits import Discovery, discover
     from normalforms.descent import deep_linear, learning
     from normalforms.forms.averages import Empirical, Normal, Uniform
-    from normalforms.forms.driven import Autoregressive, Constant, DrivenLaw, Sinusoid, White
+    from normalforms.forms.driven import (
+        Autoregressive,
+        Constant,
+        DrivenLaw,
+        GramDrivenLaw,
+        PairDrivenLaw,
+        Sinusoid,
+        White,
+    )
     from normalforms.formulas import DomainWarning, Formula
     from normalforms.law import AmplificationLaw, amplification
     from normalforms.maps import Map, MapSyntaxError, parse_map
@@ -29,7 +37,7 @@ _HOME = {
     "data.orbits": ("Discovery", "discover"),
     "descent": ("deep_linear", "learning"),
     "forms.averages": ("Empirical", "Normal", "Uniform"),
-    "forms.driven": ("Autoregressive", "Constant", "DrivenLaw", "Sinusoid", "White"),
+    "forms.driven": ("Autoregressive", "Constant", "DrivenLaw", "GramDrivenLaw", "PairDrivenLaw", "Sinusoid", "White"),
     "formulas": ("DomainWarning", "Formula"),
     "law": ("AmplificationLaw", "amplification"),
     "maps": ("Map", "MapSyntaxError", "parse_map"),

@@ -12,7 +12,7 @@ import sympy as sp
 from normalforms.families import FamilyError, find, limiting, notation, placed, recognise, reduced
 from normalforms.forms import Orbit, amplify, gram, iterate, recursion
 from normalforms.forms.averages import AveragedLaw, Distribution
-from normalforms.forms.driven import DrivenLaw, Input, UntiedLaw, driven, untied
+from normalforms.forms.driven import Input, UntiedLaw, driven, untied
 from normalforms.forms.limits import CuspScaling, Regimes, Scaling
 from normalforms.forms.series import Law, by_degree, chart_of, exact_formula, rotates, series_formula
 from normalforms.forms.uniform import UniformLaw, general, planar, uniform_law
@@ -277,12 +277,16 @@ class AmplificationLaw:
         """The same law with initial states averaged over a distribution; see `AveragedLaw`."""
         return AveragedLaw(self, distribution)
 
-    def driven(self, noise: Input, radius: float | None = None) -> DrivenLaw:
+    def driven(self, noise: Input, radius: float | None = None) -> Any:
         """The law under an input, ``E A_T`` of ``h_{t+1} = f(h_t, g) + x_t``; see `DrivenLaw`.
+
 
         Args:
             noise: `White`, `Constant`, `Sinusoid` or `Autoregressive`, in the units of ``h0``.
             radius: orbits beyond it are removed; by default those beyond `DrivenLaw.window`.
+
+        Returns:
+            A `DrivenLaw`; of several parameters a `GramDrivenLaw`, of the Neimark–Sacker family a `PairDrivenLaw`.
 
         >>> import normalforms as nf
         >>> round(amplification(nf.stability_flip()).driven(nf.White(0.1))(1.0, 0.0, 10), 9)

@@ -10,18 +10,17 @@ import sympy as sp
 
 from normalforms.families import Member, Rescaled, find, limiting
 from normalforms.forms.driven import escape, stationary
+from normalforms.forms.driven.exact import exact_polynomial, linear_law, settled
 from normalforms.forms.driven.expectation import iterated_expectation, white_expectation
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
-from normalforms.forms.driven.linear import linear_law, settled
 from normalforms.forms.driven.number import Number
 from normalforms.forms.driven.orbits import Drive, Spread, Window, simulate, spread_of, window_of
-from normalforms.forms.driven.polynomial import exact_polynomial
 from normalforms.forms.driven.scaling import DrivenScaling, alternated, driven_scaling
 from normalforms.forms.driven.threshold import shifted
 from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
 from normalforms.maps import Map
 
-__all__ = ["DrivenLaw", "driven"]
+__all__ = ["DrivenLaw"]
 
 _CUBIC = ("pitchfork", "period_doubling")
 
@@ -44,7 +43,7 @@ class DrivenLaw:
             positive.
 
     >>> import normalforms as nf
-    >>> law = driven(nf.stability_flip(), 1, 1, White(0.1))
+    >>> law = DrivenLaw(nf.stability_flip(), White(0.1))
     >>> round(law(1.0, 0.0, 10), 9), law(1.0, 0.0, 10).status
     (8.25, 'exact sum')
     """
@@ -58,10 +57,10 @@ class DrivenLaw:
     seed: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.map, Map) or self.map.dimension > 1 or len(self.map.parameters) > 1:
-            raise ValueError("driven laws belong to scalar maps with one parameter; reduce the map to its normal form")
         if not isinstance(self.noise, (White, Constant, Sinusoid, Autoregressive)):
             raise ValueError(f"noise = {self.noise!r} is no input; give White, Constant, Sinusoid or Autoregressive")
+        if not isinstance(self.map, Map) or self.map.dimension > 1 or len(self.map.parameters) > 1:
+            raise ValueError("driven laws belong to scalar maps and their normal forms; reduce the map first")
         if self.radius is not None and not float(check_real(self.radius, "radius")) > 0:
             raise ValueError(f"radius = {self.radius!r} must be positive")
 
@@ -193,7 +192,7 @@ class DrivenLaw:
             ValueError: an input or map without such a polynomial, or one that would explode.
 
         >>> import normalforms as nf
-        >>> driven(nf.stability_flip(), 1, 1, White(1)).exact(2)(1.0, 0.0)
+        >>> DrivenLaw(nf.stability_flip(), White(1)).exact(2)(1.0, 0.0)
         1.0
         """
         if horizon is not None:
@@ -291,7 +290,7 @@ class DrivenLaw:
         orbits escape.
 
         >>> import normalforms as nf
-        >>> round(driven(nf.pitchfork(), 1, 1, White(0.1)).exponent(0), 10)
+        >>> round(DrivenLaw(nf.pitchfork(), White(0.1)).exponent(0), 10)
         -1.4339663925
         """
         kind, _ = self._noisy()
@@ -334,7 +333,7 @@ class DrivenLaw:
         ``2^{1/3} π² (Ai² + Bi²)(2^{2/3} m)``, with ``m²/4`` for m in a transcritical map.
 
         >>> import normalforms as nf
-        >>> law = driven(nf.saddle_node(), 1, 1, White(0.001))
+        >>> law = DrivenLaw(nf.saddle_node(), White(0.001))
         >>> round(law.passage(0), 6), round(law.passage(0) / law.strength)  # steps
         (6.269435, 627)
         """
@@ -373,25 +372,3 @@ def _fold(kind: str, m: float) -> float:
     """The distance from the fold: ``h → h + m/2`` makes a saddle-node of a transcritical flow."""
     m = float(check_real(m, "m"))
     return m if kind == "saddle_node" else m * m / 4
-
-
-def driven(
-    m: Map, stretch: Any, gain: Any, noise: Input, *, radius: float | None = None, samples: int = 20_000, seed: int = 0
-) -> DrivenLaw:
-    """The law of a map under an input, ``h_{t+1} = f(h_t, g) + x_t``.
-
-    Args:
-        m: a scalar map with one parameter, a named family or one of its form.
-        stretch: factor from the caller's states and inputs to the map's.
-        gain: factor from the map's ``A`` to the caller's.
-        noise: a `White`, `Constant`, `Sinusoid` or `Autoregressive` input.
-        radius: orbits beyond it are removed; see `DrivenLaw.window`.
-        samples: draws where no deterministic rule reaches.
-        seed: of the draws.
-
-    Raises:
-        ValueError: see `DrivenLaw`.
-    """
-    return DrivenLaw(
-        m, noise, stretch=sp.sympify(stretch), gain=sp.sympify(gain), radius=radius, samples=samples, seed=seed
-    )

@@ -18,7 +18,7 @@ from normalforms.forms.driven.inputs import Sinusoid
 from normalforms.forms.driven.number import Number
 from normalforms.forms.limits import PITCHFORK, SADDLE_NODE, STABILITY_FLIP
 
-__all__ = ["averages", "limiting_flow", "mean_number", "sinusoid_values"]
+__all__ = ["averages", "limiting_flow", "mean_number", "phases", "sinusoid_values"]
 
 Values = Callable[[float, float, np.ndarray], list[Number]]
 
@@ -79,7 +79,7 @@ def averages(omega: float, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return square, np.cos(3 * psi) / 4 if triple else np.zeros(psi.shape)
 
 
-def _phases(noise: Sinusoid, count: int) -> np.ndarray:
+def phases(noise: Sinusoid, count: int) -> np.ndarray:
     """ψ of the response ``Re a e^{iφ} e^{iωt}/(e^{iω} − 1) = R cos(ω t + ψ)``."""
     if noise.phase is None:
         return 2 * np.pi * (np.arange(count) + 0.5) / count
@@ -97,7 +97,7 @@ def sinusoid_values(kind: str, sign: float, noise: Sinusoid) -> Values:
     direction = np.sign(float(noise.a)) * np.sign(np.sin(float(noise.omega) / 2))
 
     def mean(x: float, y: float, start: float, count: int) -> Number:
-        psi = _phases(noise, count)
+        psi = phases(noise, count)
         square, cube = averages(float(noise.omega), psi)
         moved = start - direction * np.sqrt(y) * np.cos(psi)
         if kind == "stability_flip":
