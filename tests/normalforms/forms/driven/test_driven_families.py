@@ -164,7 +164,7 @@ def test_a_periodic_input_moves_a_subcritical_pitchfork_down():
         (lambda: CROSSING.driven(nf.Constant(0.01)).threshold(), "two branches part"),
         (lambda: FOLD.driven(nf.Constant(0.01, law="binary")).threshold(), "by trial"),
         (lambda: CROSSING.driven(nf.Sinusoid(0.01, sp.pi)).threshold(), "fix the phase"),
-        (lambda: FOLD.driven(nf.White(0.01)).threshold(), "supercritical"),
+        (lambda: FOLD.driven(nf.White(0.01)).threshold(), "no threshold"),
     ],
 )
 def test_what_has_no_law_says_why(made, words):

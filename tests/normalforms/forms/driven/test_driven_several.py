@@ -9,13 +9,15 @@ import sympy as sp
 import normalforms as nf
 from normalforms.forms.driven.kolmogorov import driven_cusp, driven_pair, driven_pitchfork
 from normalforms.forms.driven.moments import leading
+from normalforms.forms.limits import cusp_scaling
 
 CUSP = nf.amplification(nf.cusp())
 
 
 def matrix(beta, g, h0, inputs):
     """``Σ s sᵀ`` of given inputs of shape (T, n), by the plain loop; mean over n."""
-    h, s, total = np.full(inputs.shape[1], float(h0)), np.zeros((2, inputs.shape[1])), 0.0
+    n = inputs.shape[1]
+    h, s, total = np.full(n, float(h0)), np.zeros((2, n)), np.zeros((2, 2, n))
     for x in inputs:
         s = (g - 3 * h * h) * s + np.array([np.ones_like(h), h])
         h = beta + g * h - h**3 + x
@@ -81,7 +83,7 @@ def test_scaling_of_a_cusp_under_noise_against_draws_and_the_pitchfork():
     scatter = total.std(axis=-1) / np.sqrt(n)
     assert np.all(np.abs(value - total.mean(axis=-1)) < 4 * scatter + 0.004 * np.abs(value))
     assert driven_cusp(x, y, 0.0, z)[0][1, 1] == pytest.approx(driven_pitchfork(x, y, np.array([z]))[0], rel=1e-9)
-    autonomous = CUSP.scaling().evaluate(x, z, beta)
+    autonomous = np.asarray(cusp_scaling().evaluate(x, z, beta))
     np.testing.assert_allclose(driven_cusp(x, 1e-6, beta, z)[0], autonomous, rtol=1e-5)
     np.testing.assert_allclose(CUSP.driven(nf.White(1)).scaling().evaluate(x, 0, z, beta=beta), autonomous, rtol=1e-12)
 
@@ -90,7 +92,8 @@ def test_maps_of_several_parameters_have_the_matrix():
     h, a, b = sp.symbols("h a b", real=True)
     law = nf.amplification(nf.Map(a * sp.tanh(h) + b * h, h, (a, b))).driven(nf.White(0.1, law="binary"))
     signs = 0.1 * np.array(list(itertools.product((-1.0, 1.0), repeat=10))).T
-    u, s, total = np.full(signs.shape[1], 0.2), np.zeros((2, signs.shape[1])), 0.0
+    n = signs.shape[1]
+    u, s, total = np.full(n, 0.2), np.zeros((2, n)), np.zeros((2, 2, n))
     for x in signs:
         slope = 0.7 * (1 - np.tanh(u) ** 2) + 0.2
         s, u = slope * s + np.array([np.tanh(u), u]), 0.7 * np.tanh(u) + 0.2 * u + x
