@@ -14,6 +14,8 @@ import normalforms as nf
 from rnn.dynamics import Event, Follower, Place, float64, jacobians, period_map
 from rnn.models import Model, ModelPath, Rebuild, flatten, partition
 
+_NUDGE, _ROUNDING = 1e-3, 1e-9  # of a side's length
+
 __all__ = ["Line", "critical_basis", "force_gradient", "multiplier_gradient", "tangent_of"]
 
 
@@ -144,8 +146,17 @@ class Line:
     def _follow(self, follower: Follower, grid: np.ndarray) -> list[Place]:
         found: dict[float, Place] = {}
         for side in (grid[grid >= 0], grid[grid < 0]):
-            place = follower.describe(0.0, self.event.point, self.event.period)
+            place, reach = (
+                follower.describe(0.0, self.event.point, self.event.period),
+                np.max(np.abs(side), initial=0.0),
+            )
+            at_event = self.kind == "pitchfork"
             for s in sorted(map(float, side), key=abs):
+                if at_event and abs(s) > _ROUNDING * reach:
+                    place, at_event = (
+                        self._left(follower, place, float(np.copysign(min(abs(s), _NUDGE * reach), s))),
+                        False,
+                    )
                 place, reached = follower.follow(place, s, self.event.period) if s != place.step else (place, True)
                 if not reached:
                     raise ValueError(
@@ -153,6 +164,14 @@ class Line:
                     )
                 found[s] = place
         return [found[float(s)] for s in grid]
+
+    def _left(self, follower: Follower, place: Place, s: float) -> Place:
+        """The point next to a pitchfork.
+
+        There I − A is singular, so that rounding leaves the branch no tangent. Newton's method finds the branch from
+        the event itself a little further on, as the others lie at the root of that; else it is followed as elsewhere.
+        """
+        return follower.place(s, place.point, self.event.period) or place
 
     def _multipliers(self, places: list[Place]) -> np.ndarray:
         """The critical multiplier at every place, of a pair the one that starts with positive imaginary part."""

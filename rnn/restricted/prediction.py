@@ -16,8 +16,8 @@ import normalforms as nf
 from normalforms.report import brief
 from rnn.dynamics import float64
 from rnn.models import Model, moved
-from rnn.restricted.driven import DRIVEN_RUNGS, driven_curve, frames
 from rnn.restricted.line import critical_basis, tangent_of
+from rnn.restricted.orbit import ORBIT_RUNGS, frames, orbit_curve
 from rnn.restricted.sweep import Sweep
 
 __all__ = ["CORRECTIONS", "RUNGS", "Prediction", "predict"]
@@ -26,7 +26,7 @@ Rung = Literal["cubic", "scalar", "response", "second"]
 Correction = Literal["projection", "curvature", "frame", "bending", "transients", "quintic"]
 RUNGS: tuple[Rung, ...] = ("cubic", "scalar", "response")
 CORRECTIONS: tuple[Correction, ...] = ("projection", "curvature", "frame", "bending", "transients", "quintic")
-_SEPARATED = 0.8
+_SEPARATED, _APART = 0.8, 0.1
 
 
 @brief
@@ -39,7 +39,8 @@ class Prediction:
     Attributes:
         rungs: predicted curves by name, each of shape (count,).
         measured: the measured curve.
-        status: ``"separated"``, or a sentence on why the other modes do not die out fast enough for any rung.
+        status: ``"separated"``, or a sentence on why the other modes do not die out fast enough for any rung, or on
+            trajectories that do not go to the cycle.
         without: the curve of the rung ``"response"`` with all chosen corrections but the one that names it.
     """
 
@@ -106,9 +107,9 @@ def predict(
     - ``"response"``: x and w after the exact first step, with the ``corrections``.
 
     Args:
-        sweep: through a fixed point.
-        rungs: which to compute; all unless given. Of a driven network ``"scalar"``, ``"response"`` and ``"second"``
-            about the orbit that the input forces; see :mod:`rnn.restricted.driven`.
+        sweep: through a fixed point or a cycle.
+        rungs: which to compute; all unless given. Of a cycle or a driven network ``"scalar"``, ``"response"`` and
+            ``"second"`` about the cycle or the orbit that the input forces; see :mod:`rnn.restricted.orbit`.
         corrections: all that the rung ``"response"`` has beyond the map ``x'`` with w = 0, cut off after ``x³``:
             ``"projection"``: the exact first step, by which initial states far out reach the centre manifold; without
             it ``x_0 = Pᵀ(h_0 − h*)``;
@@ -120,27 +121,26 @@ def predict(
             g(s) in place of ``1 + g_s s``;
             ``"quintic"``: all orders in x beyond the third, c₅ foremost.
         gains: also compute the rung ``"response"`` without each of them in turn.
-        frame: of a driven network: fixed point, eigenvectors and forced orbit of each s, or of s = 0 alone. The
-            ``corrections`` are for networks without input.
+        frame: of a cycle or a driven network: points, eigenvectors and forced orbit of each s, or of s = 0 alone, as
+            always at a saddle-node. The ``corrections`` and ``gains`` are of fixed points without input.
 
     Raises:
-        ValueError: an unknown rung, correction or frame, a sweep of a cycle, or a driven one of a complex pair.
+        ValueError: an unknown rung, correction or frame, gains of a sweep that has none, or a complex pair of a cycle
+            or a driven network.
     """
-    every = RUNGS if sweep.inputs is None else DRIVEN_RUNGS
+    still = sweep.inputs is None and sweep.event.period == 1
+    every = RUNGS if still else ORBIT_RUNGS
     rungs = every if rungs is None else rungs
     for name, chosen, known in (("rungs", rungs, every), ("corrections", corrections, CORRECTIONS)):
         if set(chosen) - set(known):
             raise ValueError(f"{name} must be among {known}, got {sorted(set(chosen) - set(known))}")
-    if sweep.event.period != 1:
-        raise ValueError(
-            f"the event is of a cycle of period {sweep.event.period}; predictions are of fixed points: make the event "
-            "of the iterated model, one that takes that many steps at once"
-        )
-    curves: dict[str, np.ndarray] = {}
-    if sweep.inputs is not None:
+    if not still:
         if frame not in ("moving", "fixed"):
             raise ValueError(f'frame must be "moving" or "fixed", got {frame!r}')
-        return Prediction(_driven_curves(sweep, rungs, frame == "moving"), sweep.amplification, _status(sweep.gap))
+        if gains:
+            raise ValueError("gains are of the corrections at a fixed point without input; leave gains out")
+        return Prediction(_orbit_curves(sweep, rungs, frame == "moving"), sweep.amplification, _status(sweep))
+    curves: dict[str, np.ndarray] = {}
     if "cubic" in rungs:
         curves["cubic"] = _law_curve(sweep, "curvature" in corrections)
     if "scalar" in rungs:
@@ -149,22 +149,34 @@ def predict(
         curves["response"] = _reduced_curve(sweep, corrections)
     rest = corrections if gains else ()
     without = {name: _reduced_curve(sweep, tuple(c for c in corrections if c != name)) for name in rest}
-    return Prediction(curves, sweep.amplification, _status(sweep.gap), without)
+    return Prediction(curves, sweep.amplification, _status(sweep), without)
 
 
-def _driven_curves(sweep: Sweep, rungs: tuple[Rung, ...], moving: bool) -> dict[str, np.ndarray]:
-    """The curve of every rung about the forced orbit."""
+def _orbit_curves(sweep: Sweep, rungs: tuple[Rung, ...], moving: bool) -> dict[str, np.ndarray]:
+    """The curve of every rung about the cycle, or the forced orbit."""
+    moving = moving and sweep.kind != "saddle_node"  # on one side of which there is no point to move with
     with jax.enable_x64(True):
         model, s = float64(sweep.event.model), sweep.displacement
         along = frames(sweep.event, sweep.direction, sweep.kind, s, moving)
-        curve = partial(driven_curve, model, sweep.direction, along, s, sweep.h0, sweep.inputs, moving=moving)
+        from_ = (s, sweep.h0, sweep.horizon, sweep.inputs, sweep.phase)
+        curve = partial(orbit_curve, model, sweep.direction, along, *from_, moving=moving)
         return {rung: curve(rung) for rung in rungs}
 
 
-def _status(gap: float) -> str:
-    if gap <= _SEPARATED:
-        return "separated"
-    return f"no spectral gap: the next multiplier has modulus {gap:.3f}, more than {_SEPARATED}; expect no prediction"
+def _status(sweep: Sweep) -> str:
+    said = []
+    if sweep.gap > _SEPARATED:
+        said.append(
+            f"no spectral gap: the next multiplier has modulus {sweep.gap:.3f}, more than {_SEPARATED}; "
+            "expect no prediction"
+        )
+    astray = 0 if sweep.inputs is not None else int(np.sum(sweep.apart > _APART))
+    if astray:
+        said.append(
+            f"{astray} of {len(sweep.h0)} trajectories end away from the cycle; start near it, or keep those initial "
+            f"states alone whose sweep.apart is below {_APART}"
+        )
+    return "; ".join(said) or "separated"
 
 
 def _law_curve(sweep: Sweep, curved: bool) -> np.ndarray:

@@ -13,16 +13,17 @@ from jaxtyping import Float
 
 import normalforms as nf
 from normalforms.report import brief
-from rnn.dynamics import Event, float64, normal_form
+from rnn.dynamics import Event, float64, jacobians, normal_form
 from rnn.kernel import Modes, sntk
 from rnn.models import Held, Model, Stroboscopic, check_inputs, flatten, moved, trajectory
 from rnn.restricted.line import Line, critical_basis, force_gradient, multiplier_gradient, tangent_of
+from rnn.restricted.orbit import approach, cycle_of
 from rnn.restricted.residual import Residual, residual, share_of
 
 __all__ = ["Sweep", "amplification_along", "dominant", "fit", "multiplier_gradient", "restrict"]
 
 KINDS = ("pitchfork", "transcritical", "saddle_node", "period_doubling", "neimark_sacker")
-# a saddle-node's default span, in units of 1/T²: from its ghost an orbit leaves in π T/2 steps at the far end
+# a saddle-node's default span, in units of 1/T², T in rounds: from its ghost an orbit leaves in π T/2 at the far end
 _GHOST = 1.0
 
 
@@ -46,6 +47,10 @@ class Sweep:
         alignment: cosine between v and the gradient of the parameter g in parameter space.
         gap: modulus of the largest multiplier beside the critical ones, at the event. Prediction needs it well below 1.
         turn: ``d arg(λ)/ds``, in radians, shape (count,); zero where λ is real.
+        phase: at which point of the event's cycle each trajectory starts, counted in steps from ``event.point``: that
+            which keeps it nearest to the cycle at the event; zero at a fixed point, shape (batch,).
+        apart: how far from the cycle each trajectory is in its last round at the event, in units of the least distance
+            between two points of the cycle; NaN at a fixed point, shape (batch,).
         share: part of ``tr(sNTK)`` that the direction carries at the event, ``‖J v‖² / ‖J‖_F²``; NaN if not asked for.
         inputs: of the driven network, shape (batch, horizon, inputs), or ``None``.
     """
@@ -62,6 +67,8 @@ class Sweep:
     alignment: float
     gap: float
     turn: np.ndarray
+    phase: np.ndarray
+    apart: np.ndarray
     share: float = float("nan")
     inputs: np.ndarray | None = None
 
@@ -80,8 +87,19 @@ class Sweep:
 
     @property
     def initial(self) -> Float[np.ndarray, " batch"]:
-        """`scale` times ``⟨p, h_0 − h*⟩``, of a pair its modulus: the initial states in the family's coordinate."""
-        x = (self.h0 - self.event.point) @ critical_basis(self.normal_form)[1]
+        """`scale` times ``⟨p, h_0 − h*⟩``, of a pair its modulus: the initial states in the family's coordinate.
+
+        At a cycle h* is the point at which the trajectory starts, and p the adjoint vector there.
+        """
+        P = critical_basis(self.normal_form)[1]
+        x = np.empty((len(self.h0), P.shape[1]))
+        with jax.enable_x64(True):
+            for stage, point in enumerate(cycle_of(self.event)):
+                starts, left = self.phase == stage, (self.event.period - stage) % self.event.period
+                # p of a stage is that of the first, drawn back by the rest of the round and divided by λ
+                back = jacobians(float64(self.event.model), point[None], left)[0].T if left else np.eye(len(point))
+                turned = np.real(self.normal_form.multiplier) if left and P.shape[1] == 1 else 1.0
+                x[starts] = (self.h0[starts] - point) @ back @ P / turned
         return self.scale * (x[:, 0] if x.shape[1] == 1 else np.hypot(*x.T))
 
     def window(self, low: float, high: float) -> Sweep:
@@ -152,6 +170,7 @@ def restrict(
             given, where the event is of the network without input. The bifurcation itself is that without input.
         span: values of g between which to measure; 0.8 to 1.2 unless given, and ``1 ± 1/T²`` at a saddle-node, whose
             fixed points are gone on one side: the orbits there pass its ghost in ``π/√(1 − g)`` steps and run away.
+            Of a cycle both count rounds.
         count: how many points.
         key: seed of the eigenvalue iteration's start.
         share: also find the part of the trace of the kernel that the direction carries at the event (exact; it
@@ -160,6 +179,9 @@ def restrict(
     Raises:
         ValueError: no initial states, an unknown direction, a degenerate or linear bifurcation along the direction,
             or one along which the multiplier does not move through ``span``.
+
+    The bifurcation of a cycle is measured along the network's own steps: the states of all T steps count. Its
+    multiplier is that of a whole round. Trajectories belong near the cycle, each at a phase of its own (`Sweep.phase`).
     """
     fed = isinstance(event.model, (Held, Stroboscopic))
     if event.run is not None:
@@ -190,8 +212,9 @@ def restrict(
         form = normal_form(event.model, event.point, v, period=event.period, critical=1e-5)
     with jax.enable_x64(True):
         line = Line(event, v, form.kind)
-        s, g, rate, turn = _parameters(line, span, count, slope, horizon)
+        s, g, rate, turn = _parameters(line, span, count, slope, horizon / event.period)
         gap = line.gap(form)
+    phase, apart = approach(event, states, horizon, inputs)
     return Sweep(
         event=event,
         direction=v,
@@ -207,15 +230,17 @@ def restrict(
         turn=turn,
         share=share_of(event.model, v, states, horizon, inputs) if share else float("nan"),
         inputs=inputs,
+        phase=phase,
+        apart=apart,
     )
 
 
 def _parameters(
-    line: Line, span: tuple[float, float] | None, count: int, slope: float, horizon: int
+    line: Line, span: tuple[float, float] | None, count: int, slope: float, rounds: float
 ) -> tuple[np.ndarray, ...]:
     """s, g, dg/ds and d arg(λ)/ds of a sweep."""
     if line.kind == "saddle_node":
-        low, high = (1 - _GHOST / horizon**2, 1 + _GHOST / horizon**2) if span is None else span
+        low, high = (1 - _GHOST / rounds**2, 1 + _GHOST / rounds**2) if span is None else span
         g = np.linspace(low, high, count)
         return (g - 1) / slope, g, np.full(count, slope), np.zeros(count)
     s, multiplier, rate = line.through((0.8, 1.2) if span is None else span, count, slope)
@@ -284,7 +309,15 @@ def fit(
         prediction: of the same sweep (:func:`predict`); its rungs are compared too, each also with a fit of its own.
         critical: critical parameter, or ``"free"``.
         noise: as in :func:`normalforms.fit`; ``"bootstrap"`` for intervals from blocks of residuals.
+
+    Raises:
+        ValueError: a sweep at a cycle, or as for :func:`normalforms.fit`.
     """
+    if sweep.event.period > 1:
+        raise ValueError(
+            f"the event is of a cycle of period {sweep.event.period}, and a step of the law is a whole round; fit at "
+            "the event of the iterated model, one that takes that many steps at once"
+        )
     low, high = window
     keep = (sweep.parameter >= low) & (sweep.parameter <= high)
     part = sweep.window(low, high)

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 
 import rnn
 
@@ -51,9 +52,9 @@ def planted_map(kind):
     return model, v, event_at(model, np.zeros(3), v)
 
 
-def event_at(model, point, v):
-    form = rnn.normal_form(model, point, v)
-    return rnn.Event(form.kind, 0.0, complex(form.multiplier), form, point, model, v, 0, 1, "localised")
+def event_at(model, point, v, period=1):
+    form = rnn.normal_form(model, point, v, period=period)
+    return rnn.Event(form.kind, 0.0, complex(form.multiplier), form, point, model, v, 0, period, "localised")
 
 
 def network(lead, seed=0, size=6, bias=True):
@@ -85,3 +86,44 @@ def at_bifurcation(lead, seed=0, bias=True):
     size = sum(x.size for x in jax.tree.leaves(model))
     event = event_at(model, point, np.random.default_rng(seed + 1).normal(size=size))
     return event, steady(model, point, event.normal_form, seed)
+
+
+def cycle_network(period, multiplier, seed, size=6, bias=True):
+    """``h' = W tanh(h) + b`` with a chosen cycle of which one multiplier is as given, and the cycle's points.
+
+    ``W tanh(z_i) + b = z_{i+1}`` leaves W free off the ``tanh(z_i)``; a rank-one part there is scaled until
+    ``det(M − multiplier)`` of the round trip vanishes, with the other multipliers as small as that leaves them.
+    """
+    rng = np.random.default_rng(seed)
+    cycle, shift = rng.uniform(-1.2, 1.2, (period, size)), 0.3 * bias * rng.normal(size=size)
+    inverse = np.linalg.pinv(np.tanh(cycle).T)
+    off = np.eye(size) - np.tanh(cycle).T @ inverse
+    weight = (np.roll(cycle, -1, axis=0) - shift).T @ inverse + 0.15 * rng.normal(size=(size, size)) @ off
+    push = np.outer(rng.normal(size=size), off @ rng.normal(size=size))
+    push /= np.linalg.norm(push)
+
+    def trip(scale):
+        return round_trip(weight + scale * push, cycle)
+
+    def miss(scale):
+        return np.linalg.det(trip(scale) - multiplier * np.eye(size))
+
+    grid = np.linspace(-6, 6, 241)
+    values = [miss(scale) for scale in grid]
+    turns = [k for k in range(240) if values[k] * values[k + 1] < 0]
+    scales = [scipy.optimize.brentq(miss, grid[k], grid[k + 1], xtol=1e-15) for k in turns]
+
+    def gap(scale):
+        mu = np.linalg.eigvals(trip(scale))
+        return np.max(np.abs(np.delete(mu, np.argmin(np.abs(mu - multiplier)))))
+
+    best = min(scales, key=gap)
+    return rnn.VanillaRNN(jnp.asarray(weight + best * push), jnp.asarray(shift) if bias else None), cycle
+
+
+def round_trip(weight, cycle):
+    """The product of the Jacobians of ``W tanh(h) + b`` along a cycle."""
+    product = np.eye(cycle.shape[1])
+    for point in cycle:
+        product = weight / np.cosh(point) ** 2 @ product
+    return product

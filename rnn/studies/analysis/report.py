@@ -85,6 +85,7 @@ def _kernel(step: float, kernel: Kernel) -> dict[str, Any]:
         "rung": prediction.best,
         "r2": prediction.r2(),
         "error": prediction.max_relative_error(),
+        "status": prediction.status,
     }
 
 
@@ -189,7 +190,8 @@ def _kernels(facts: dict[str, Any], images: Drawings) -> str:
         if kernel["refused"] is not None:
             rows.append((step, "–", "–", "–", kernel["refused"]))
         else:
-            rows.append((step, kernel["rung"], kernel["r2"], f"{kernel['error']:.1%}", f"gap {kernel['gap']:.3f}"))
+            told = f"gap {kernel['gap']:.3f}" + ("" if kernel["status"] == "separated" else f"; {kernel['status']}")
+            rows.append((step, kernel["rung"], kernel["r2"], f"{kernel['error']:.1%}", told))
     drawn = [report.figure(images["kernels"], _CURVES)] if "kernels" in images else []
     return report.section(
         "The kernel through each event, predicted",

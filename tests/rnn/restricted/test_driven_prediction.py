@@ -9,7 +9,7 @@ from kernels import close
 from networks import event_at, network
 
 import rnn
-from rnn.restricted.driven import driven_curve, frames
+from rnn.restricted.orbit import frames, orbit_curve
 
 HORIZON = 12
 
@@ -60,7 +60,7 @@ def test_the_response_is_exact_for_maps_that_are_affine_in_the_state(rung, movin
         if moving:  # any frame will do: the identity holds for each
             rate = type(rate)(*(rng.normal(size=part.shape) for part in rate))
             rate = rate._replace(p=rate.p - np.sum(rate.p * frame.q + frame.p * rate.q, axis=1)[:, None] * frame.q)
-        found = driven_curve(model, v, (frame, rate), s, h0, inputs, rung, moving=moving)
+        found = orbit_curve(model, v, (frame, rate), s, h0, HORIZON, inputs, np.zeros(6, int), rung, moving=moving)
     close(found, rnn.amplification_along(model, v, s, h0, None, inputs), 1e-10)
 
 
@@ -108,7 +108,7 @@ def test_the_moving_frame_is_differentiated_exactly():
     for name in ("q", "p"):
         value, slope = getattr(frame, name), getattr(rate, name)
         np.testing.assert_allclose(slope[1], (value[2] - value[0]) / (2 * step), atol=1e-6 * np.abs(slope).max() + 1e-9)
-    np.testing.assert_allclose(np.sum(frame.p * frame.q, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(np.sum(frame.p * frame.q, axis=-1), 1, atol=1e-12)
 
 
 def test_bad_input_is_named():

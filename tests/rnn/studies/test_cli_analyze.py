@@ -36,6 +36,7 @@ def test_a_path_of_checkpoints_shows_its_pitchfork(tmp_path, capsys):
     (kernel,) = facts["kernels"]
     assert kernel["refused"] is None
     assert kernel["r2"] > 0.99
+    assert kernel["status"] == "separated"
     assert facts == json.loads((out / "summary.json").read_text())
     for name in ("report.html", "figures/analysis.png", "figures/analysis.svg", "figures/kernels.svg"):
         assert (out / name).stat().st_size > 0
