@@ -42,7 +42,7 @@ GRIDS = {  # learning rates and the most steps; the likely best rate first: it s
     "adam": ((3e-2, 1e-2, 5e-3, 3e-3, 6e-2, 1e-3, 1e-1, 3e-4), 6_000),
     "momentum": ((5e-3, 1e-2, 2e-2, 2e-3), 12_000),
     "clipped": ((1e-1, 2e-1, 5e-2, 2e-2), 12_000),
-    "sgd": ((5e-3,), 60_000),
+    "sgd": ((5e-2, 1e-1, 2e-2, 5e-3), 60_000),
 }
 
 BUILD = {
@@ -318,13 +318,13 @@ DRAWN = {
 def run_for(seconds, course, problem, rate, shares, beat=np.inf):
     """The least loss within the processor time, and when each share of the first loss was come to.
 
-    A run is given up when after a third of the time its least loss, ``third``, is ten times ``beat``.
+    A run is given up when after a third of the time its least loss, ``third``, is a thousand times ``beat``.
     """
     carry, losses, wall, work, reached, third = course.begin(rate, problem), [], 0.0, 0.0, {}, None
     while work < seconds and (not losses or np.isfinite(losses[-1]).all()):
         if third is None and work > seconds / 3:
             third = float(np.nanmin(np.concatenate(losses)))
-            if third > 10 * beat:
+            if third > 1000 * beat:
                 break
         clock, processor = time.perf_counter(), time.process_time()
         carry, loss = course.advance(carry, rate, problem.batch)

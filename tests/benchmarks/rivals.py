@@ -218,7 +218,8 @@ def _kfac(problem: Any) -> Course:
             kfac_jax.register_squared_error_loss(flat, targets, weight=1 / flat.shape[1])
         else:
             labels = jnp.broadcast_to(batch["shown"][:, None], read.shape[:2]).reshape(-1)
-            kfac_jax.register_softmax_cross_entropy_loss(read.reshape(len(labels), -1), labels)
+            rows = read.reshape(len(labels), -1)  # kfac-jax divides by the samples, and each has one row per step
+            kfac_jax.register_softmax_cross_entropy_loss(rows, labels, weight=1 / read.shape[1])
         return problem.value(p, batch)
 
     adaptive = dict.fromkeys(("use_adaptive_learning_rate", "use_adaptive_momentum", "use_adaptive_damping"), True)
