@@ -42,6 +42,7 @@ NODES = (0.25, 0.6, 1.0)
 """Where networks are visited, as shares of the way from ρ_0 to 1; chosen on seeds 0 to 4 of the student–teacher."""
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _ASTRAY = 0.35  # of the way that a visited network may lie off its place
+_CURVED = 0.5  # of a fall of the loss, by which the slopes at its ends may tell another one
 
 
 @eqx.filter_jit
@@ -76,7 +77,7 @@ class Law:
         sizes: ``‖∇L‖``.
         losses: L.
         scatters: variance of the samples' own v; ``nan`` unless they were given.
-        astray: the multiplier does not grow as descent would have it: the law does not hold.
+        astray: multiplier or loss do not move as descent would have it: the law does not hold.
     """
 
     critical: tuple[Critical, ...]
@@ -166,7 +167,8 @@ class Law:
 def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray, each: Callable[[Any], Any] | None = None) -> Law:
     """Visit the networks on the way from ``model`` to its bifurcation.
 
-    It stops at the first that is not pushed on, that lies far from its place on the way, or that has lost its point.
+    It stops at the first that is not pushed on, that lies far from its place on the way, whose loss is not that of
+    descent, or that has lost its point.
 
     Args:
         loss: what training lowers, a function of the model. Keep one function: each new one is compiled.
@@ -194,6 +196,9 @@ def law(loss: Callable[[Any], Any], model: Model, point: np.ndarray, each: Calla
         given = (point.astype(dtype), resolvent_at(jacobian).astype(dtype), critical.parts(dtype))
         value, slope, speed, scatter = (np.asarray(x, np.float64) for x in _push(loss, each, moved, *given))
         seen.append((critical, float(speed), float(np.linalg.norm(slope)), float(value), float(scatter)))
+        if len(seen) > 1 and _leapt_too_far(*seen[-2:]):
+            astray = True
+            break
         if not speed > 0:
             break
         ways.append(-slope / speed)
@@ -205,6 +210,18 @@ def _lost_its_way(critical: Critical, target: float, first: Critical) -> bool:
     """The multiplier is of another kind than the first, or lies far from the place that was aimed at."""
     far = abs(critical.modulus - target) > _ASTRAY * (target - first.modulus)
     return far or kind_of(critical.value) != kind_of(first.value)
+
+
+def _leapt_too_far(before: Any, after: Any) -> bool:
+    """The loss did not fall as its slopes ``dL/dρ = −‖∇L‖²/v`` at both ends say.
+
+    Descent that is stiff relaxes many times on the way, which no polynomial through a few places follows. Where the
+    push ends, the slopes tell the fall only if the loss ends with it; else its gradient must not have grown.
+    """
+    width = after[0].modulus - before[0].modulus
+    fall = before[3] - after[3]
+    told = width * sum(size**2 / speed for _, speed, size, *_ in (before, after)) / 2
+    return not abs(told - fall) <= _CURVED * abs(fall) and not after[1] <= 0 < after[2] <= before[2]
 
 
 def _through(places: np.ndarray, values: np.ndarray) -> Polynomial:

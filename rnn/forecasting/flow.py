@@ -15,16 +15,19 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
 from rnn.approach import LOST, settle, top_two
+from rnn.forecasting.chebyshev import Chebyshev, is_stiff
+from rnn.forecasting.learner import Lowered
 from rnn.forecasting.optimizer import HeavyBall
-from rnn.models import Model, ModelPath, Rebuild
+from rnn.models import Model, ModelPath, Rebuild, flatten
 from rnn.tasks import Task
 
 __all__ = ["FewSteps", "Flow", "Where", "flow", "loss_and_slope", "real_steps"]
 
 Where = Callable[[np.ndarray], "np.ndarray | None"]
 
-RTOL = 3e-4
+RTOL = 3e-5
 _LATER = 1e-3  # past the crossing, where stability limits the steps
+_PATIENT = 2  # stiff steps in a row, after which the stabilised pair takes over
 _SPACING = 10.0
 _REACH = 0.1  # of its size and one, that a fixed point may move from place to place
 _STILL = 1e-3  # of the first gradient: next to a minimum the clock is the step again
@@ -33,7 +36,7 @@ FEW = 50
 
 
 @eqx.filter_jit
-def loss_and_slope(task: Task, flat: Array) -> tuple[Array, Array]:
+def loss_and_slope(task: Lowered, flat: Array) -> tuple[Array, Array]:
     """Loss and gradient at flat parameters."""
     return jax.value_and_grad(lambda p: task.loss(Rebuild(task.student)(p)))(flat)
 
@@ -51,6 +54,7 @@ class Flow:
         crossing: step of the first crossing, ``nan`` for none.
         next_crossing: of the second.
         lost: the fixed point went away, as in a fold, at the last step.
+        point: where real steps were taken, the followed point after them.
     """
 
     steps: list[float] = field(default_factory=list)
@@ -61,19 +65,20 @@ class Flow:
     crossing: float = float("nan")
     next_crossing: float = float("nan")
     lost: bool = False
+    point: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def path(self, task: Task) -> ModelPath | None:
         """The networks along the flow."""
         if len(self.steps) < 2:
             return None
-        dtype = task.h0.dtype
-        return ModelPath(np.asarray(self.steps), np.stack(self.parameters).astype(dtype), Rebuild(task.student))
+        rows = np.stack(self.parameters)[:, : flatten(task.student).size].astype(task.h0.dtype)
+        return ModelPath(np.asarray(self.steps), rows, Rebuild(task.student))
 
 
 class _Point:
     """The followed fixed point, warm from place to place."""
 
-    def __init__(self, task: Task, point: np.ndarray) -> None:
+    def __init__(self, task: Lowered, point: np.ndarray) -> None:
         self.rebuild, self.dtype, self.point = Rebuild(task.student), task.h0.dtype, point
 
     def __call__(self, flat: np.ndarray) -> np.ndarray | None:
@@ -87,7 +92,7 @@ class _Point:
 
 
 def flow(
-    task: Task,
+    task: Lowered,
     start: np.ndarray,
     at: float,
     descent: HeavyBall,
@@ -119,12 +124,13 @@ def flow(
     found, where, count = Flow(), where or _Point(task, point), len(start)
     descending = _Descent(task, descent, found, count)
     y0, scale = descending.begin(start.astype(np.float64), velocity, at == 0)
-    solver = RK45(descending, 0.0, y0, np.inf, rtol=RTOL, atol=RTOL * scale)
-    values, size = where(y0[:count]), descending.size
+    size, values = descending.size, where(y0[:count])  # the solver looks elsewhere too, as it is made
     record(found, at, y0[:count], values, descending.loss)
-    first, lag = size, 0.0
+    solver = RK45(descending, 0.0, y0, np.inf, rtol=RTOL, atol=RTOL * scale)
+    first, lag, stiff = size, 0.0, 0
     while solver.status == "running" and values is not None:
         solver.step()
+        stiff = stiff + 1 if isinstance(solver, RK45) and not descent.momentum and is_stiff(solver) else 0
         if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
             found.losses[-1] = float("nan")
             break
@@ -147,6 +153,10 @@ def flow(
             solver.rtol, solver.atol = _LATER, _LATER * scale
         if found.lost or found.steps[-1] > found.crossing + after or stretch.last:
             break
+        if stiff == _PATIENT:
+            tolerances = {"rtol": solver.rtol, "atol": solver.atol}
+            first_step = solver.h_abs * descending.by_steps()
+            solver = Chebyshev(descending, 0.0, solver.y, np.inf, first_step=first_step, **tolerances)
     return found
 
 
@@ -157,7 +167,7 @@ class _Descent:
         size, loss: ``‖∇L‖`` and L where it was last evaluated: at the end of the solver's step, once that is accepted.
     """
 
-    def __init__(self, task: Task, descent: HeavyBall, found: Flow, count: int) -> None:
+    def __init__(self, task: Lowered, descent: HeavyBall, found: Flow, count: int) -> None:
         self.task, self.descent, self.found, self.count = task, descent, found, count
         self.size = self.loss = self.first = 0.0
         self.known: tuple[np.ndarray, np.ndarray] | None = None  # the solver asks twice for its first
@@ -194,6 +204,14 @@ class _Descent:
     def pace(self, size: float) -> float:
         """Steps in a unit of the solver's clock, where the gradient has a size."""
         return 1 / (size / self.first + _STILL) if self.first and not self.descent.momentum else 1.0
+
+    def by_steps(self) -> float:
+        """Take the step as the clock from now on; how many of them a unit of the clock before was.
+
+        What is stiff is linear by the step alone: along the way made a small error across it sets the pace.
+        """
+        before, self.first = self.pace(self.size), 0.0
+        return before
 
     def fall(self, size: float) -> float:
         """The slope of the loss on the solver's clock; of a heavy ball, once its velocity has settled."""
@@ -294,7 +312,7 @@ class FewSteps:
 
 
 @eqx.filter_jit
-def _scan(task: Task, flat: Array, velocity: Array, rate: Array, momentum: Array, count: int) -> Any:
+def _scan(task: Lowered, flat: Array, velocity: Array, rate: Array, momentum: Array, count: int) -> Any:
     def step(carry: Any, _: None) -> Any:
         flat, velocity = carry
         loss, slope = loss_and_slope(task, flat)
@@ -305,7 +323,7 @@ def _scan(task: Task, flat: Array, velocity: Array, rate: Array, momentum: Array
 
 
 def real_steps(
-    task: Task, start: np.ndarray, descent: HeavyBall, count: int, velocity: np.ndarray | None = None
+    task: Lowered, start: np.ndarray, descent: HeavyBall, count: int, velocity: np.ndarray | None = None
 ) -> FewSteps:
     """``count`` steps of the optimizer itself; a heavy ball begins at its settled speed unless that is given."""
     dtype = task.h0.dtype

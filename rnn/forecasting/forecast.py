@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optax
 
+from rnn.forecasting.learner import Lesson, lesson_of
 from rnn.forecasting.optimizer import HeavyBall, read_optimizer
 from rnn.forecasting.result import Forecast, Method
 from rnn.forecasting.rungs import by_flow, by_law, by_twin
@@ -33,6 +34,8 @@ def forecast(
     ahead: int = 5000,
     after: int = 0,
     batch_size: int | None = None,
+    x: Any = None,
+    inputs: Any = None,
 ) -> Forecast:
     """When training will cross a bifurcation, what the loss will be, and what comes next.
 
@@ -53,16 +56,22 @@ def forecast(
         size: neurons of the twin; the read-out's r and ``2 r j`` more, ``j = 4`` unless given.
         optimizer: an Optax transformation; plain SGD at 5e-3 unless given. Plain descent and momentum have a known
             flow.
-        point: near which fixed point to follow, shape (state,); the origin unless given.
+        point: near which fixed point to follow, shape (state,). Unless given the origin, or under an input the state to
+            which the network goes from there.
         ahead: steps to look ahead at most.
         after: steps to go on past the crossing; ``"flow"`` and ``"twin"``.
         batch_size: trajectories that each step draws, for the scatter of the crossing's step; ``"law"``.
+        x: constant input at which the fixed point is followed, shape (inputs,); no input unless given. The loss is
+            under the task's own inputs in any case.
+        inputs: one period of a periodic one, shape (period, inputs): the orbit that it locks is followed, and a
+            multiplier is that of a period.
 
     Returns:
         A :class:`Forecast`; its steps count from the beginning of training.
 
     Raises:
-        ValueError: an unknown method, a model without a task, a step outside the run, a count that is not positive.
+        ValueError: an unknown method, a model without a task, a step outside the run, a count that is not positive, or
+            ``x`` or ``inputs`` that do not fit the task's.
     """
     began = time.perf_counter()
     model, task, at = _given(source, task, at)
@@ -76,20 +85,19 @@ def forecast(
         raise ValueError(f"size must be an integer beyond the {task.outputs} neurons that are read out, got {size!r}")
     if batch_size is not None and (method != "law" or task.mask is not None):
         raise ValueError('batch_size is for method="law" and tasks without a mask; leave it out')
-    view = View(method, at, began)
-    view.batch = batch_size
+    lesson, learner = lesson_of(task, model, _reader(source, task, at), x, inputs)
+    view = View(method, at, began, lesson, learner)
+    view.batch, view.x, view.inputs = batch_size, x, inputs
     try:
-        descent = read_optimizer(_PLAIN if optimizer is None else optimizer, task, partition(task.student)[0])
+        descent = read_optimizer(_PLAIN if optimizer is None else optimizer, task, _moved(task))
         if isinstance(descent, str):
             raise RefusedError(
                 "refused", f"the optimizer's flow is not known: {descent}; take plain descent or momentum"
             )
-        if task.train_readout:
-            raise RefusedError("refused", "the task trains its read-out too, whose motion no method here follows")
-        view.begin(task, model, point)
-        view.velocity = _velocity(source, task, at, descent)
+        view.begin(point)
+        view.velocity = _velocity(source, lesson, at, descent)
         makers = {"flow": by_flow, "law": by_law, "twin": by_twin}
-        return makers[method](view, task, model, descent, size, ahead, after)
+        return makers[method](view, descent, size, ahead, after)
     except RefusedError as reason:
         return view.made(reason.status, reason.detail)
 
@@ -107,13 +115,25 @@ def _given(source: Any, task: Task | None, at: float | None) -> tuple[Any, Task,
     return source, task, float(0 if at is None else at)
 
 
-def _velocity(source: Any, task: Task, at: float, descent: HeavyBall) -> np.ndarray | None:
+def _reader(source: Any, task: Task, at: float) -> Any:
+    """The read-out at the step: the run's own where it is trained."""
+    return source.readout(at) if isinstance(source, Run) and source.readouts is not None else task.reader
+
+
+def _moved(task: Task) -> Any:
+    """The parameters as training hands them to the optimizer."""
+    student = partition(task.student)[0]
+    return (student, partition(task.reader)[0]) if task.train_readout else student
+
+
+def _velocity(source: Any, lesson: Lesson, at: float, descent: HeavyBall) -> np.ndarray | None:
     """v of a heavy ball, from the last saved stretch of a run; zero at its beginning, else ``None``."""
     if not descent.momentum:
         return None
     if at == 0:
-        return np.zeros(flatten(task.student).size)
+        return np.zeros(flatten(lesson.student).size)
     if not isinstance(source, Run):
         return None
     before = float(source.path.steps[np.searchsorted(source.path.steps, at) - 1])
-    return (source.path.flat(before) - source.path.flat(at)) / ((at - before) * descent.rate)
+    paths = [path for path in (source.path, source.readouts) if path is not None]
+    return np.concatenate([path.flat(before) - path.flat(at) for path in paths]) / ((at - before) * descent.rate)

@@ -6,16 +6,17 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from scipy.interpolate import CubicHermiteSpline
 
 from rnn.approach import LOST, Law, kind_of, law, settle, top_two
 from rnn.dynamics import bifurcations
-from rnn.forecasting.flow import FEW, Flow, Where, flow, loss_and_slope, real_steps
+from rnn.forecasting.flow import FEW, Flow, Where, flow
+from rnn.forecasting.learner import Learner, Lesson
 from rnn.forecasting.optimizer import HeavyBall
 from rnn.forecasting.result import Forecast, passage
+from rnn.forecasting.stepping import followed, stepwise, trial
 from rnn.forecasting.twin import TwinRun, rotated_velocity, sharpness, small_states, train_twin, twin_of
 from rnn.forecasting.view import BULK, LAW_FROM, OVERLAP, SMALL, RefusedError, View
 from rnn.models import Rebuild, VanillaRNN, flatten
@@ -28,21 +29,19 @@ _TURN = 0.05  # of a multiplier that falls back on its way to a fold
 _FOLD = 0.15  # of the multiplier from 1 where Newton's method last finds a point next to its fold
 
 
-def by_flow(
-    view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
-) -> Forecast:
+def by_flow(view: View, descent: HeavyBall, size: int | None, ahead: int, after: int) -> Forecast:
     """By the optimizer's own flow, with real steps where few remain; see :func:`rnn.forecasting.flow.flow`."""
-    start = np.asarray(flatten(model), np.float64)
-    if not _falls(task, start, descent):
+    task, start = view.lesson, np.asarray(flatten(view.learner), np.float64)
+    falls, bend = trial(task, start, descent)
+    if not falls:
         raise RefusedError(
             "diverging", f"one step at the rate {descent.rate:g} raises the loss: descent does not follow a flow"
         )
     stop = float("inf") if view.past else float(after)
-    found = flow(task, start, view.at, descent, view.point, float(ahead), stop, view.velocity)
-    view.gradients = found.gradients + 2
-    if 0 < found.crossing - view.at < FEW and not after:
-        found = _stepwise(view, task, start, descent)
-        view.gradients += len(found.steps)
+    view.gradients = 2
+    found = followed(view, start, descent, float(ahead), stop, bend)
+    if found.gradients and 0 < found.crossing - view.at < FEW and not after:
+        found = stepwise(view, start, descent, 2 * FEW)
     steps = np.asarray(found.steps)
     facts = {
         "crossing": found.crossing,
@@ -50,7 +49,7 @@ def by_flow(
         "steps": steps,
         "moduli": np.stack(found.moduli),
         "losses": np.asarray(found.losses),
-        "path": found.path(task),
+        "path": found.path(task.task),
     }
     if found.lost and np.isnan(found.crossing):
         facts["crossing"] = float(steps[-1])
@@ -62,11 +61,11 @@ def by_flow(
         return view.made("diverging", "the loss is not finite along the flow", **facts)
     if view.past:
         return view.made("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already", **facts)
-    if np.isnan(facts["crossing"]) and np.linalg.norm(view.point_at(found, task)) > 1e-4 and facts["path"] is not None:
-        return _elsewhere(view, task, found, facts, ahead)
+    if np.isnan(facts["crossing"]) and np.linalg.norm(view.point_at(found)) > 1e-4 and facts["path"] is not None:
+        return _elsewhere(view, found, facts, ahead)
     if np.isnan(facts["crossing"]):
         return view.made("none ahead", _wants(found, ahead), **facts)
-    if not _falls(task, found.parameters[-1], descent):
+    if not trial(task, found.parameters[-1], descent)[0]:
         return view.made("flagged", "at the crossing the rate is beyond the edge: descent will leave its flow", **facts)
     if found.lost:
         return _at_a_fold(view, found, facts)
@@ -88,10 +87,10 @@ def _at_a_fold(view: View, found: Flow, facts: dict[str, Any]) -> Forecast:
     )
 
 
-def _elsewhere(view: View, task: Task, found: Flow, facts: dict[str, Any], ahead: int) -> Forecast:
+def _elsewhere(view: View, found: Flow, facts: dict[str, Any], ahead: int) -> Forecast:
     """The first event of any fixed point along the foreseen path: with a bias that moves, a fold away from the followed
     point takes a crossing's place."""
-    events = [e for e in bifurcations(facts["path"]) if np.isfinite(e.step)]
+    events = [e for e in bifurcations(facts["path"], x=view.x, inputs=view.inputs) if np.isfinite(e.step)]
     if not events:
         return view.made("none ahead", _wants(found, ahead), **facts)
     first = min(events, key=lambda e: e.step)
@@ -109,41 +108,14 @@ def _wants(found: Flow, ahead: int) -> str:
     )
 
 
-def _falls(task: Task, flat: np.ndarray, descent: HeavyBall) -> bool:
-    """Whether one step of plain descent lowers the loss, or leaves it as it is."""
-    dtype = task.h0.dtype
-    loss, slope = loss_and_slope(task, jnp.asarray(flat, dtype))
-    moved, _ = loss_and_slope(task, jnp.asarray(flat - descent.rate * np.asarray(slope, np.float64), dtype))
-    return bool(moved <= loss * (1 + 1e-5))
-
-
-def _stepwise(view: View, task: Task, start: np.ndarray, descent: HeavyBall) -> Flow:
-    """The few steps that remain, taken."""
-    run = real_steps(task, start, descent, 2 * FEW, view.velocity)
-    found, point, rebuild = Flow(), view.point, Rebuild(task.student)
-    for k, (flat, loss) in enumerate(zip(run.parameters, run.losses, strict=True)):
-        point, slope, residual = settle(rebuild(flat), point, task.h0.dtype)
-        if not residual <= LOST * (1 + np.linalg.norm(point)):
-            found.lost = True
-            break
-        found.steps.append(view.at + k)
-        found.parameters.append(np.asarray(flat, np.float64))
-        found.moduli.append(top_two(slope))
-        found.losses.append(float(loss))
-        if abs(found.moduli[-1][0]) >= 1:
-            break
-    found.crossing = passage(np.asarray(found.steps), np.abs(np.stack(found.moduli)[:, 0]))
-    return found
-
-
 def _vanilla(task: Task, model: Any) -> VanillaRNN:
     if type(model) is not VanillaRNN:
         raise RefusedError("refused", f"the twin is for vanilla networks, not {type(model).__name__}; use the flow")
     if not task.plain or task.reader is not None:
         raise RefusedError(
             "refused",
-            "the twin is for tasks without inputs or mask, whose first neurons are read out and compared by mean"
-            " squares; use the flow",
+            "the twin is for tasks without inputs or mask or read-outs of their own, whose first neurons are compared"
+            " by mean squares; use the flow",
         )
     if np.any(np.asarray(task.h0)[:, task.outputs :] != 0):
         raise RefusedError(
@@ -152,9 +124,7 @@ def _vanilla(task: Task, model: Any) -> VanillaRNN:
     return model
 
 
-def by_law(
-    view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
-) -> Forecast:
+def by_law(view: View, descent: HeavyBall, size: int | None, ahead: int, after: int) -> Forecast:
     """By one quadrature over the multiplier; see :mod:`rnn.approach.law`."""
     if view.past:
         raise RefusedError("past", f"the multiplier is {abs(view.values[0]):.3f}, beyond 1 already")
@@ -166,10 +136,11 @@ def by_law(
         )
     if view.batch is not None and descent.momentum:
         raise RefusedError("refused", "the scatter of minibatches is known for plain descent; leave batch_size out")
-    found = law(task.loss, model, view.point, None if view.batch is None else _Samples(task))
+    lesson, task = view.lesson, view.lesson.task
+    found = law(lesson.loss, view.learner, view.point, None if view.batch is None else _Samples(lesson))
     view.gradients = len(found.speeds)
     pair = found.critical[0]
-    if type(model) is VanillaRNN and task.reader is None and pair.overlap(task.outputs) < OVERLAP:
+    if type(view.learner.seen) is VanillaRNN and task.reader is None and pair.overlap(task.outputs) < OVERLAP:
         raise RefusedError(
             "refused",
             f"the critical vectors overlap with the read-out by {pair.overlap(task.outputs):.2f} only: they are the"
@@ -191,21 +162,21 @@ def by_law(
 
 
 class _Samples(eqx.Module):
-    """A task's losses, one for each trajectory."""
+    """A lesson's losses, one for each trajectory."""
 
-    task: Task
+    lesson: Lesson
 
-    def __call__(self, model: Any) -> Array:
-        rows = jax.tree.map(lambda x: x[:, None], self.task.batch)
-        return jax.vmap(lambda row: self.task.loss(model, row))(rows)
+    def __call__(self, model: Learner) -> Array:
+        rows = jax.tree.map(lambda x: x[:, None], self.lesson.batch)
+        return jax.vmap(lambda row: self.lesson.loss(model, row))(rows)
 
 
 def _not_open(view: View, found: Law) -> Forecast:
     if found.astray:
         raise RefusedError(
             "refused",
-            "the critical multiplier does not move along descent as its gradient says, as where two modes meet or the"
-            " fixed point goes away; use the flow",
+            "multiplier or loss do not move along descent as their gradients say, as where two modes meet, the loss is"
+            " stiff or the fixed point goes away; use the flow",
         )
     wants = found.wants
     said = "the multiplier falls" if np.isnan(wants) else f"the loss wants the multiplier at {wants:.3f}"
@@ -231,11 +202,10 @@ def _law_facts(view: View, found: Law, descent: HeavyBall) -> tuple[dict[str, An
     }, steps
 
 
-def by_twin(
-    view: View, task: Task, model: Any, descent: HeavyBall, size: int | None, ahead: int, after: int
-) -> Forecast:
+def by_twin(view: View, descent: HeavyBall, size: int | None, ahead: int, after: int) -> Forecast:
     """By a small network in the large one's place; see :mod:`rnn.forecasting.twin`."""
-    model = _vanilla(task, model)
+    task = view.lesson.task
+    model = _vanilla(task, view.learner.network)
     r = task.outputs
     size = min(r + 8 * r if size is None else size, len(model.weight))
     run, small = _trained(view, task, model, descent, size, ahead, after)
@@ -333,7 +303,7 @@ def _flowed(
 ) -> TwinRun | None:
     """The twin's flow in place of its steps; ``None`` where the steps are few, or descent does not follow a flow."""
     flat = np.asarray(flatten(small.student), np.float64)
-    if not _falls(small, flat, descent):
+    if not trial(small, flat, descent)[0]:
         return None
     nowhere = np.zeros(len(small.student.weight))
     found = flow(small, flat, view.at, descent, nowhere, float(ahead), 0.0, velocity, where)

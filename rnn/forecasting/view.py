@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rnn.approach import LOST, kind_of, settle, top_two
 from rnn.forecasting.flow import Flow
+from rnn.forecasting.learner import Learner, Lesson
 from rnn.forecasting.result import Cost, Forecast, Method, Status
-from rnn.models import Rebuild
-from rnn.tasks import Task
+from rnn.models import Rebuild, trajectory
 
 __all__ = ["BULK", "ERROR", "GAP", "LAW_FROM", "OVERLAP", "SMALL", "RefusedError", "View"]
 
@@ -25,6 +27,9 @@ ERROR = {"flow": (1.5, 0.005), "law": (0.3, 0.01), "twin": (1.0, 0.04)}
 """Floor of the error bar, in steps, and as a share of the steps to go."""
 
 
+_SETTLED = 100  # steps under an input, after which Newton's method looks for the point that orbits go to
+
+
 class RefusedError(Exception):
     """Carries a status and its sentence."""
 
@@ -36,28 +41,46 @@ class RefusedError(Exception):
 class View:
     """What is known while a forecast is being made."""
 
-    def __init__(self, method: Method, at: float, began: float) -> None:
+    def __init__(self, method: Method, at: float, began: float, lesson: Lesson, learner: Learner) -> None:
         self.method, self.at, self.began = method, at, began
+        self.lesson, self.learner = lesson, learner
         self.gradients = self.small = 0
         self.point = np.zeros(0)
         self.values = np.zeros(2, complex)
         self.velocity: np.ndarray | None = None
         self.batch: int | None = None
+        self.x: Any = None
+        self.inputs: Any = None
 
-    def begin(self, task: Task, model: Any, point: Any) -> None:
+    def begin(self, point: Any) -> None:
         """Find the fixed point and its multipliers."""
-        start = np.zeros(task.h0.shape[1]) if point is None else np.asarray(point, np.float64)
-        self.point, slope, residual = settle(model, start, task.h0.dtype)
+        dtype = self.lesson.h0.dtype
+        start = jnp.zeros(self.lesson.h0.shape[1], dtype) if point is None else jnp.asarray(point, dtype)
+        if self.lesson.task.inputs is not None and not self.driven:
+            try:
+                jax.eval_shape(self.learner, start)
+            except TypeError:
+                why = "the network takes no call without an input; pass x=, the one at which to follow its fixed point"
+                raise RefusedError("refused", why) from None
+        if point is None and self.driven:
+            start = trajectory(self.learner, start[None], _SETTLED)[0, -1]
+        self.point, slope, residual = settle(self.learner, np.asarray(start, np.float64), dtype)
         if not residual <= LOST * (1 + np.linalg.norm(self.point)):
             raise RefusedError(
                 "refused", "Newton's method finds no fixed point to follow from the given place; pass point= near one"
             )
         self.values = top_two(slope)
 
-    def point_at(self, found: Flow, task: Task) -> np.ndarray:
+    def point_at(self, found: Flow) -> np.ndarray:
         """The followed fixed point at the end of a flow."""
-        model = Rebuild(task.student)(found.parameters[-1].astype(task.h0.dtype))
-        return settle(model, self.point, task.h0.dtype)[0]
+        dtype = self.lesson.h0.dtype
+        model = Rebuild(self.lesson.student)(found.parameters[-1].astype(dtype))
+        return settle(model, self.point, dtype)[0]
+
+    @property
+    def driven(self) -> bool:
+        """The point is followed under an input."""
+        return self.x is not None or self.inputs is not None
 
     @property
     def past(self) -> bool:

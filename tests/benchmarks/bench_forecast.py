@@ -4,10 +4,12 @@
     python tests/benchmarks/bench_forecast.py cost
     python tests/benchmarks/bench_forecast.py gain
     python tests/benchmarks/bench_forecast.py noise
+    python tests/benchmarks/bench_forecast.py driven --seeds 0-2
 
 ``errors`` prints each method's miss for each seed and place; ``cost`` the times of a training step, a step of the
 twin, a flow and a law, as minima of turns taken in one process; ``gain`` the statuses for students of a strong bulk;
-``noise`` the scatter of 200 crossings by random minibatches beside the law's, for three kinds of crossing.
+``noise`` the scatter of 200 crossings by random minibatches beside the law's, for three kinds of crossing; ``driven``
+flip-flops and context integration, the point followed without input or at a held one.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 import optax
 
 import rnn
+from rnn.approach import settle
 from rnn.forecasting import passage
 from rnn.forecasting.flow import real_steps
 from rnn.forecasting.optimizer import HeavyBall
@@ -167,15 +170,68 @@ def crossings(task, start, rate, batch, runs, steps):
     return np.array([passage(np.arange(float(steps)), m) for m in moduli])
 
 
+def driven_tasks(seed):
+    """Name, task, rate, steps, and the input at which the point is followed."""
+
+    def fixed(full):
+        weight = np.asarray(full.student.weight)
+        weight = jnp.asarray(0.5 / np.abs(np.linalg.eigvals(weight)).max() * weight, jnp.float32)
+        student = rnn.VanillaRNN(weight, None, input_weight=full.student.input_weight)
+        return rnn.Task(student, full.h0, full.targets, full.inputs, readout=full.reader)
+
+    yield "flip-flop", fixed(rnn.flip_flop(seed, bits=1)), 5e-3, 600, None
+    yield "context", fixed(rnn.context_integration(seed, size=32, batch=64)), 0.05, 6000, None
+    if seed % 3 == 0:  # as much work as all others together
+        yield "context held", rnn.context_integration(seed, size=32, batch=64), 0.05, 3000, np.float32([0, 0, 1, 0])
+
+
+def driven(seeds):
+    held = made = 0
+    for seed in seeds:
+        for name, task, rate, steps, x in driven_tasks(seed):
+            rule, began = optax.sgd(rate), time.process_time()
+            run = rnn.train(task, rule, steps, diagnose_every=0, save_every=5)
+            spent = (time.process_time() - began) / steps
+            starts = None if x is not None else np.zeros((1, task.h0.shape[1]))
+            found = rnn.bifurcations(run, x=x, periods=(1,), every=steps / 20, starts=starts, first=1)
+            if not len(found):
+                print(f"seed {seed} {name}: no event within {steps} steps", flush=True)
+                continue
+            true, path = found[0].step, run.path if x is None else run.path.held(x)
+            point, moduli = np.zeros(task.h0.shape[1]), []
+            if x is not None:
+                point = np.asarray(rnn.trajectory(path.model(0), jnp.zeros((1, len(point))), 100)[0, -1], float)
+            for step in path.steps[path.steps < true]:
+                point, slope, _ = settle(path.model(step), point, np.float32)
+                moduli.append(np.abs(np.linalg.eigvals(slope)).max())
+            for place in (0, 0.7, 0.8):
+                at = float(path.steps[int(np.argmax(np.array(moduli) > place))]) if place else 0.0
+                for method in ("flow", "law"):
+                    began = time.process_time()
+                    view = rnn.forecast(run, at=at, method=method, optimizer=rule, x=x, ahead=2 * steps)
+                    miss, took = view.crossing - true, time.process_time() - began
+                    if np.isfinite(miss):
+                        made, held = made + 1, held + bool(abs(miss) <= view.error)
+                    print(
+                        f"seed {seed} {name} ({found[0].kind})  λ {max(place, moduli[0]):.2f}  {method:4} {view.status}"
+                        f"  to go {true - at:.1f}  miss {miss:+.2f} ({100 * miss / (true - at):+.2f} %)"
+                        f"  bar {view.error:.1f}  gradients {view.cost.gradients}  steps' time {took / spent:.0f}",
+                        flush=True,
+                    )
+    print(f"error bars hold in {held} of {made}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("errors", "cost", "gain", "noise"))
+    parser.add_argument("what", choices=("errors", "cost", "gain", "noise", "driven"))
     parser.add_argument("--seeds", default="0-4")
     parser.add_argument("--steps", type=int, default=2000)
     given = parser.parse_args()
     first, _, last = given.seeds.partition("-")
+    chosen = range(int(first), int(last or first) + 1)
     {
-        "errors": lambda: errors(range(int(first), int(last or first) + 1), given.steps),
+        "errors": lambda: errors(chosen, given.steps),
+        "driven": lambda: driven(chosen),
         "cost": cost,
         "gain": gain,
         "noise": noise,

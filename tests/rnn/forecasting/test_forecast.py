@@ -199,7 +199,7 @@ def test_other_faults_are_a_status_with_a_sentence(trained):
     assert "without inputs or mask" in rnn.forecast(task.student, scored, method="twin").detail
     reader = jnp.eye(N, dtype=jnp.float32)[:2]
     learnt = rnn.Task(task.student, task.h0, task.targets, readout=reader, train_readout=True)
-    assert "trains its read-out" in rnn.forecast(task.student, learnt).detail
+    assert "read-outs" in rnn.forecast(task.student, learnt, method="twin").detail
     wide = rnn.Task(student=task.student, h0=task.h0 + 1.0, targets=task.targets)
     assert "initial states" in rnn.forecast(task.student, wide, method="twin").detail
 
