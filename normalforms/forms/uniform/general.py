@@ -77,6 +77,8 @@ class _Change:
 def general(m: Map, order: int, stretch: sp.Expr) -> Flow:
     """The orbit ``h = h* + x`` with ``x = z + Σ b_i z^{2i}`` and ``u = z^k/s`` on a Bernoulli flow at a shifted time.
 
+    At a fold it is another one, see `normalforms.forms.uniform.general_fold`.
+
     Args:
         m: a scalar map with one parameter.
         order: p.
