@@ -131,7 +131,8 @@ def kernel_figure(found: Analysis) -> Figure | None:
         seen = sweep.amplification[sweep.amplification > 0]
         if len(seen) and seen.max() > _WIDE * seen.min():
             ax.set_yscale("log")
-        ax.set_title(f"{spoken(event.kind)}, step {event.step:.5g}", fontsize=10)
+        of = f" of a {event.period}-cycle" if event.period > 1 else ""
+        ax.set_title(f"{spoken(event.kind)}{of}, step {event.step:.5g}", fontsize=10)
         ax.legend(fontsize=8)
     return figure
 
