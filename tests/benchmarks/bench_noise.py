@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sympy as sp
 
 import normalforms as nf
 import rnn
@@ -151,6 +152,8 @@ def means() -> None:
 def speed() -> None:
     """Seconds of each form, first call and again."""
     law = nf.amplification(nf.pitchfork()).driven(nf.White(0.05))
+    kept = nf.amplification(nf.saddle_node()).driven(nf.White(0.05), radius=0.1).scaling()
+    cusp, pair = (nf.amplification(m).driven(nf.White(1)).scaling() for m in (nf.cusp(), nf.neimark_sacker(1, -1)))
     for name, call in {
         "expectation, T = 60": lambda: law(1.0, 0.0, 60),
         "expectation, T = 1000": lambda: law(1.0, 0.0, 1000),
@@ -158,6 +161,9 @@ def speed() -> None:
         "kappa": lambda: law.stationary(0.3),
         "exponent": lambda: law.exponent(0.3),
         "tail index": lambda: law.tail(1.3),
+        "scaling, orbits that stay": lambda: kept.evaluate(1.0, 1.0, 0.0, 3.0),
+        "scaling, cusp": lambda: cusp.evaluate(1.0, 1.0),
+        "scaling, pair": lambda: pair.evaluate(1.0, 1.0),
     }.items():
         taken = []
         for _ in range(2):
@@ -167,7 +173,42 @@ def speed() -> None:
         print(f"{name:24s} {taken[0]:7.3f} {taken[1]:7.3f} s")
 
 
-PARTS = {f.__name__: f for f in (constants, means, networks, collapse, exponents, speed)}
+def escapes() -> None:
+    """Orbits that stay: the map over the limit, value and chance to stay, less 1; and rates from the map."""
+    h, g = sp.symbols("h g", real=True)
+    subcritical = nf.Map(g * h + h**3, h, g, {h: 0, g: 1})
+    for name, m, power, odd in (
+        ("transcritical", nf.transcritical(), 1, False),
+        ("saddle-node", nf.saddle_node(), 2, False),
+        ("subcritical", subcritical, 1, True),
+    ):
+        law = nf.amplification(m)
+        for x, y, z, rho in ((0, 0.3, 0.2, 2.5), (1, 1, -0.1, 3.0), (-2, 2, 0.4, 3.0)):
+            row = []
+            for T in (50, 200, 800):
+                unit = np.sqrt(T) if odd else T
+                driven = law.driven(nf.White(np.sqrt(y / T) / unit), radius=rho / unit)
+                at = (1 + x / T**power, z / unit, T)
+                found, limit = driven(*at), driven.scaling()(*at)
+                row.append(f"{found / limit - 1:9.1e} {(1 - found.escaped) / (1 - limit.escaped) - 1:8.1e}")
+            print(f"{name:14s} x = {x:2d} y = {y:3.1f} z = {z:4.1f} rho = {rho}   lost {limit.escaped:6.4f}   ", *row)
+        for m_ in (-1.0, 0.0, 1.0):
+            rates = []
+            for size in (0.05, 0.025):
+                driven = law.driven(nf.White(size if odd else size**1.5), radius=0.6 if odd else 0.35)
+                at, T = 1 + m_ * size**power, int(8 / size)
+                one, two = driven(at, 0.0, T), driven(at, 0.0, 2 * T)
+                stay = np.log((1 - two.escaped) / (1 - one.escaped))
+                rates.append(np.array([stay, stay + np.log(two / one)]) / T / size)
+            seen = 2 * rates[1] - rates[0]
+            exact = [driven.moment_exponent(m_, q) for q in (0, 2)]
+            print(
+                f"{name:14s} m = {m_:4.1f}   L(0) {exact[0]:9.6f} map {seen[0]:8.4f}   L(2) {exact[1]:9.6f} map"
+                f" {seen[1]:8.4f}   exponent {driven.exponent(m_):9.6f}"
+            )
+
+
+PARTS = {f.__name__: f for f in (constants, means, networks, collapse, exponents, escapes, speed)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
