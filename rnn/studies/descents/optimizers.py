@@ -34,8 +34,8 @@ class Entrant:
 PAIR = ("SGD", "smooth")
 """The two that are timed against each other."""
 
-# The rates of the last three are those of a grid (docs/natural-gradient.md) whose median time to 5e-4 over seeds 0 to
-# 4, bias trained, is least; none arrives on every seed.
+# The rates of the last three are those of a grid (docs/measured/natural-gradient.md) whose median time to 5e-4 over
+# seeds 0 to 4, bias trained, is least; none arrives on every seed.
 OPTIMIZERS = {
     "SGD": Entrant(optax.sgd(RATE), look={"color": "0.6"}),
     "smooth": Entrant(low_rank_natural_gradient(RATE), look={"color": COLOURS["blue"]}),
