@@ -6,10 +6,11 @@ from pathlib import Path
 
 import jax
 import jupytext
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-NAMES = ("figure1", "figure2", "natural_gradient", "noise", "forecast", "fit", "your_network")
+NAMES = ("figure1", "figure2", "natural_gradient", "noise", "forecast", "fit", "your_network", "driven")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,6 +60,20 @@ def test_your_network_runs():
     assert [event.kind for event in shown["events"]] == ["pitchfork"]
     assert shown["prediction"].r2() > 0.999
     assert [len(points) for points in shown["held"].values()] == [3, 3, 1]
+
+
+def test_driven_runs(monkeypatch):
+    monkeypatch.setenv("NOTEBOOK_SIZE", "16")
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):  # as users have it: path(x=) keeps its network
+        shown = runpy.run_path(str(FOLDER / "driven.py"))
+    (event,) = shown["events"]["no input"]
+    assert event.kind == "pitchfork"
+    assert abs(shown["foreseen"].crossing - event.step) <= shown["foreseen"].error
+    assert [later.kind for later in shown["switch"]] == ["saddle_node", "saddle_node"]
+    errors = [shown["foretold"].max_relative_error(rung) for rung in ("scalar", "response", "second")]
+    assert errors[0] > 10 * errors[1] > 30 * errors[2]
+    law = [float(shown["law"].evaluate(0.0, y)) for y in shown["strengths"]]
+    assert np.all(np.abs(np.array(shown["found"]) / law - 1) < 0.2)
 
 
 @pytest.mark.slow
