@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-__all__ = ["Critical", "Kind", "critical_at", "kind_of", "modulus_at", "resolvent_at"]
+__all__ = ["Critical", "Kind", "critical_at", "critical_of", "kind_of", "modulus_at", "resolvent_at"]
 
 Kind = Literal["steady", "period_doubling", "neimark_sacker"]
 
@@ -51,12 +51,17 @@ class Critical:
 def critical_at(jacobian: np.ndarray) -> Critical:
     """The multiplier of the largest modulus."""
     values, vectors = np.linalg.eig(jacobian)
-    order = np.argsort(-np.abs(values), kind="stable")
-    k, mu = int(order[0]), complex(values[order[0]])
+    return critical_of(values, vectors, int(np.argmax(np.abs(values))))
+
+
+def critical_of(values: np.ndarray, vectors: np.ndarray, k: int) -> Critical:
+    """One of the multipliers that ``numpy.linalg.eig`` gives, as if it were the critical one."""
+    mu = complex(values[k])
     right = vectors[:, k] / np.linalg.norm(vectors[:, k])
     left = _covector(vectors, k)
     phase = mu.conjugate() / abs(mu) if mu else 1.0
-    rest = [abs(v) for v in values[order[1:]] if abs(v - mu.conjugate()) > _REAL * abs(mu) or not mu.imag]
+    others = np.delete(values, k)
+    rest = sorted((abs(v) for v in others if abs(v - mu.conjugate()) > _REAL * abs(mu) or not mu.imag), reverse=True)
     with np.errstate(divide="ignore", invalid="ignore"):  # a defective multiplier has no gradient: its slopes are NaN
         return Critical(mu, phase * left / (left @ right), right, float(rest[0]) if rest else 0.0)
 

@@ -1,20 +1,26 @@
-"""Bifurcations announced while a network trains: will the loss push the critical multiplier through one, and when?
+"""Bifurcations announced while a network trains: will the loss push a multiplier through the unit circle, and when?
 
-With ρ the largest modulus of the multipliers at a followed fixed point and ``g = ∇_θ ρ``, descent moves ρ at the rate
-``s(ρ) = −⟨∇L, g⟩`` times the learning rate. The same slope at the network displaced to other moduli,
+With ψ the clock of a crossing at a followed fixed point, 1 at the crossing (:mod:`rnn.approach.clocks`; mostly ψ = ρ,
+the modulus of a multiplier) and ``g = ∇_θ ψ``, descent moves ψ at the rate ``s(ψ) = −⟨∇L, g⟩`` times the learning rate.
+The same slope at the network displaced to other places of the clock,
 
-    s(z) = −⟨∇L(θ + (z − ρ) g/‖g‖²), g⟩,
+    s(z) = −⟨∇L(θ + (z − ψ) g/‖g‖²), g⟩,
 
 says what the loss will want there: ``s(1) > 0`` where the way leads through the bifurcation, ``s(1) < 0`` where the
-teacher lies short of it. With the rate ρ̇ at which ρ grows now, and s exponential in between, the crossing is due in
+teacher lies short of it. With the rate ψ̇ at which ψ grows now, and s exponential in between, the crossing is due in
 
-    n = (1 − ρ)/ρ̇ · ln(κ)/(κ − 1),   κ = s(1)/s(ρ)
+    n = (1 − ψ)/ψ̇ · ln(κ)/(κ − 1),   κ = s(1)/s(ψ)
 
-steps; a straight line through the past would say ``(1 − ρ)/ρ̇`` and know nothing of where the loss ends.
+steps; a straight line through the past would say ``(1 − ψ)/ψ̇`` and know nothing of where the loss ends. ψ̇ is read off
+the Jacobians of two looks, ``dψ`` of their difference, so that it is that of the same multipliers whatever their order.
 
 There are two gradients g: with the fixed point where it is, and with the fixed point moving along with θ. They are the
 same at the origin of a network without bias. Else the second alone sees a bias that drives the point into a fold, and
 asks after networks far away where the point is near its fold and moves fast; the first does not. Either may warn.
+
+A third way is the one that training takes: the line θ̇ through the networks of the last two looks, with
+``−⟨∇L(θ + t θ̇), θ̇⟩`` for s, t the steps to the crossing on it. In a narrow valley that bends, g leads up its wall long
+before the crossing, and the line does not. It is asked where both gradients say no and the crossing is near.
 
 That decides whether to warn. Where it is near, the date is that of the law, :mod:`rnn.approach.law`, which visits three
 networks on the way; the learning rate of any descent is read off the last two looks, ``η = ∫dρ/v`` over the steps
@@ -35,16 +41,22 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from normalforms.report import brief
-from rnn.approach import Kind, critical_at, kind_of, law, modulus_at, resolvent_at, settle
+from rnn.approach import Clock, Kind, clocks_at, kind_of, law, modulus_at, resolvent_at, settle
+from rnn.dynamics.continuation import Follower
 from rnn.kernel import subspace_step
-from rnn.models import Model, flatten, partition
+from rnn.models import Model, ModelPath, flatten, partition
 
-__all__ = ["Notice", "Watch", "watch"]
+__all__ = ["Notice", "Outlook", "Watch", "watch"]
 
-_LOST = 1e-3  # residual beyond which the point counts as lost
-_THROUGH = 1.05  # the loss must still push there: a minimum at the bifurcation itself is not a crossing
-_LOOKS = 2  # that must agree
-_NEAR = 2.0  # times ``ahead``: where the law is asked for the date
+_LOST = 1e-3  # residual beyond which Newton's method has not found the point
+_LEAP = 0.25  # of the tangent's move that Newton may add to it, and
+_STILL = 0.01  # of the state; beyond, the point is followed from network to network
+_THROUGH = 0.05  # beyond the circle the loss must still push: a minimum at the bifurcation itself is not a crossing
+_LOOKS = 2  # that must agree before a warning
+_QUIET = 3  # that must foresee nothing before it is taken back
+_FURTHER = 1.1  # times the steps to the crossing, where the loss must still fall along the way that training takes
+_NEAR = 2.0  # times ``ahead``: where the law is asked for the date, and within which a warning stands
+_ASKED = 10.0  # times ``ahead``, on a straight line: beyond, the loss is not asked
 _SHARE = 0.03  # of the steps to go, its error bar at least: the rate is read off two looks
 
 
@@ -54,11 +66,12 @@ class Notice:
     """What a look at the network says.
 
     Attributes:
-        kind: by the critical multiplier: ``"steady"`` (+1: saddle-node, transcritical or pitchfork, which the
-            multiplier alone cannot tell apart), ``"period_doubling"`` (−1) or ``"neimark_sacker"`` (a complex pair).
+        kind: of the crossing: ``"steady"`` (+1: saddle-node, transcritical or pitchfork, which the multiplier alone
+            cannot tell apart), ``"period_doubling"`` (−1) or ``"neimark_sacker"`` (a complex pair).
         steps: until it; 0 once it has happened.
-        confirmed: the multiplier has passed the unit circle, or the followed point, near criticality, is gone.
-        multiplier: the critical one at the last look.
+        confirmed: the multiplier has passed the unit circle, or the followed point has met another and is gone.
+        multiplier: the one on its way there, at the last look that foresaw it. A pair may be on its way to a steady
+            bifurcation.
         growth: σ_1² of the state-space NTK over its running minimum.
         error: half-width of the error bar of ``steps``, for descent at a steady rate; ``nan`` where the law gives none.
     """
@@ -73,6 +86,22 @@ class Notice:
 
 @brief
 @dataclass(frozen=True)
+class Outlook:
+    """What one look says of the crossing that comes first.
+
+    Attributes:
+        clock: of that crossing.
+        due: steps from that look to it; infinite where the loss does not want it.
+        slopes: ``s`` at the clock as it is, at 1 and beyond, with the point held and moving, (2, 3).
+    """
+
+    clock: Clock
+    due: float
+    slopes: np.ndarray
+
+
+@brief
+@dataclass(frozen=True)
 class Watch:
     """A fixed point followed through training; made by :func:`watch`, moved on by :meth:`look`.
 
@@ -82,11 +111,14 @@ class Watch:
         point: the followed fixed point, (state,).
         direction: leading parameter direction, (1, m): where the next power step starts.
         steps, multipliers, energies: of the looks so far: step, critical multiplier, Ritz value of ``JᵀJ``.
-        slopes: of the looks so far, ``s`` at the modulus as it is, at 1 and at 1.05, with the point held and moving.
+        outlooks: of the looks so far.
         date: steps from the last look to the crossing by the law, and its error bar; ``nan`` where it was not asked or
             does not hold.
         lost: the point has left the reach of Newton's method.
+        gone: it has met another in a fold, where both vanish.
+        warned: a warning stands.
         ahead: how many steps ahead to warn.
+        before: the network and its Jacobian at the point at the last look.
     """
 
     loss: Callable[[Any], Any]
@@ -97,42 +129,57 @@ class Watch:
     steps: tuple[float, ...] = ()
     multipliers: tuple[complex, ...] = ()
     energies: tuple[float, ...] = ()
-    slopes: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
     lost: bool = False
+    gone: bool = False
+    warned: bool = False
     ahead: float = 200.0
     date: tuple[float, float] = (math.nan, math.nan)
+    before: tuple[Model, np.ndarray] | None = None
 
-    def look(self, model: Model, step: float) -> Watch:
+    def look(self, model: Model, step: float, *, loss: Callable[[Any], Any] | None = None) -> Watch:
         """The watch after one look at ``model``: Newton, one Jacobian's eigenvectors, one kernel product, six slopes.
 
-        Where a crossing comes near, three more networks' gradients and eigenvectors.
+        Where a crossing comes near, three more networks' gradients and eigenvectors. Where the point moves fast, it is
+        followed on the straight line between the networks of the last two looks.
+
+        Args:
+            model: the network as it is.
+            step: of training; increases from look to look.
+            loss: what training lowers from now on, where that changes: with a readout that is trained beside the model
+                ``task.with_readout(readout).loss``.
 
         Raises:
             ValueError: ``step`` does not increase.
         """
         if self.steps and not step > self.steps[-1]:
             raise ValueError(f"step must increase from look to look, got {step!r} after {self.steps[-1]!r}")
-        dtype = self.point.dtype
-        place, slope, residual = settle(model, np.asarray(self.point, np.float64), dtype)
-        if not residual < _LOST:
-            return replace(self, lost=True)
-        critical = critical_at(slope)
-        point, resolvent = jnp.asarray(place, dtype), jnp.asarray(resolvent_at(slope), dtype)
+        here = self if loss is None else replace(self, loss=loss)
+        place, jacobian, gone = here._followed(model)
+        if jacobian is None:
+            return replace(here, lost=True, gone=gone or here.gone, warned=False, before=None)
+        point = jnp.asarray(place, self.point.dtype)
         values, direction = subspace_step(model, self.h0, self.horizon, self.direction)
-        modulus = jnp.asarray(critical.modulus, dtype)
-        slopes = _slopes(self.loss, model, point, resolvent, modulus, critical.parts(dtype))
+        change = np.full_like(jacobian, np.nan)
+        if self.before is not None:
+            change = (jacobian - self.before[1]) / (step - self.steps[-1])
+        clocks = clocks_at(jacobian)
+        outlook = here._outlook(model, float(step), point, jacobian, [(c.moved(change), c) for c in clocks])
         seen = replace(
-            self,
+            here,
             point=point,
             direction=direction,
             steps=(*self.steps, float(step)),
-            multipliers=(*self.multipliers, critical.value),
+            multipliers=(*self.multipliers, max((c.multiplier for c in clocks), key=abs)),
             energies=(*self.energies, float(values[0])),
-            slopes=(*self.slopes, tuple(tuple(row) for row in np.asarray(slopes, float).tolist())),
+            outlooks=(*self.outlooks, outlook),
             lost=False,
+            gone=False,
             date=(math.nan, math.nan),
+            before=(model, jacobian),
         )
-        near = critical.modulus < 1 and seen._due(-1) < _NEAR * self.ahead
+        seen = replace(seen, warned=seen._stands())
+        near = abs(seen.multipliers[-1]) < 1 and seen.outlooks[-1].due < _NEAR * self.ahead
         return replace(seen, date=seen._dated(model)) if near else seen
 
     @property
@@ -145,28 +192,102 @@ class Watch:
     def notice(self) -> Notice | None:
         """The warning, or the confirmation; ``None`` while nothing is near.
 
-        A warning needs two looks in a row at which the crossing is due within ``ahead`` steps. The growth of the
-        kernel is reported and does not gate.
+        A warning needs two looks in a row at which a crossing of one kind is due within ``ahead`` steps. It stands
+        until three in a row foresee none within twice as many. The growth of the kernel is reported and does not gate.
         """
         if not self.multipliers:
             return None
-        critical = self.multipliers[-1]
-        kind, radius = kind_of(critical), abs(critical)
-        if radius >= 1 or (self.lost and radius > 0.9):
-            return Notice(kind, 0.0, True, critical, self.growth)
-        due = [self._due(look) for look in range(-_LOOKS, 0)]
-        if self.lost or max(due) > self.ahead:
+        leading = self.multipliers[-1]
+        if self.gone or abs(leading) >= 1:
+            return Notice("steady" if self.gone else kind_of(leading), 0.0, True, leading, self.growth)
+        if not self.warned:
             return None
-        steps, error = self.date
-        return Notice(kind, steps if steps < math.inf else due[-1], False, critical, self.growth, error)
+        seen = [k for k, outlook in enumerate(self.outlooks) if outlook.due < _NEAR * self.ahead]
+        kinds = [self.outlooks[k].clock.kind for k in seen]
+        # two that agree: one look at which the loss does not want the crossing does not make it one of another kind
+        last = next((seen[k] for k in range(len(seen) - 1, 0, -1) if kinds[k] == kinds[k - 1]), seen[-1])
+        clock, (steps, error) = self.outlooks[last].clock, self.date
+        if not steps < math.inf or last < len(self.outlooks) - 1:
+            error = math.nan
+            steps = max(self.outlooks[last].due - (self.steps[-1] - self.steps[last]), 0.0)
+        return Notice(clock.kind, steps, False, clock.multiplier, self.growth, error)
+
+    def _stands(self) -> bool:
+        """Whether a warning stands after the last look."""
+        due = [outlook.due for outlook in self.outlooks]
+        kinds = {outlook.clock.kind for outlook in self.outlooks[-_LOOKS:]}
+        if len(due) >= _LOOKS and max(due[-_LOOKS:]) <= self.ahead and len(kinds) == 1:
+            return True
+        return self.warned and min(due[-_QUIET:]) < _NEAR * self.ahead
+
+    def _followed(self, model: Model) -> tuple[np.ndarray, np.ndarray | None, bool]:
+        """The point in ``model``, the Jacobian there, ``None`` where it is lost, and whether it ended in a fold."""
+        dtype, start = self.point.dtype, np.asarray(self.point, np.float64)
+        place, jacobian, residual = settle(model, start, dtype)
+        found = jacobian if residual < _LOST else None
+        if self.before is None:
+            return place, found, False
+        network, slope = self.before
+        if found is not None and _beyond(found) == _beyond(slope):
+            gap = np.asarray(model(self.point), np.float64) - start
+            move = resolvent_at(slope) @ gap
+            allowed = _LEAP * np.linalg.norm(move) + _STILL * (1 + np.linalg.norm(start))
+            if np.linalg.norm(place - start - move) <= allowed:
+                return place, found, False
+        with jax.enable_x64(True):
+            follower = Follower(ModelPath.of([network, model]), 1e-12)
+            begun = follower.place(0.0, start)
+            if begun is None:
+                return place, found, False
+            end, reached = follower.follow(begun, 1.0)
+            if not reached:
+                return place, None, follower.fold(end, 1.0) is not None
+        place, jacobian, residual = settle(model, end.point, dtype)
+        return place, jacobian if residual < _LOST else None, False
+
+    def _outlook(
+        self, model: Model, step: float, point: Array, jacobian: np.ndarray, moving: list[tuple[float, Clock]]
+    ) -> Outlook:
+        """Of the clocks, with their speeds, asked by the nearest crossing first, the first that the loss wants."""
+        resolvent = jnp.asarray(resolvent_at(jacobian), point.dtype)
+        ways = [((1 - c.value) / speed if speed > 0 and c.value < 1 else math.inf, c) for speed, c in moving]
+        asked: list[Outlook] = []
+        for straight, clock in sorted(ways, key=lambda way: way[0]):
+            # where a pair's first way is not wanted, its other is not either: it decides the kind alone
+            if any(clock.multiplier == outlook.clock.multiplier for outlook in asked):
+                continue
+            if asked and straight > _ASKED * self.ahead:
+                break
+            marks = jnp.asarray([clock.value, 1.0, 1.0 + _THROUGH * clock.scale], point.dtype)
+            slopes = _slopes(self.loss, model, point, resolvent, marks, clock.parts(point.dtype))
+            table = np.asarray(slopes, np.float64)
+            due = min(straight * _bend(*row) for row in table)
+            if due == math.inf and straight < self.ahead:
+                due = self._drifting(model, step - self.steps[-1], straight)
+            asked.append(Outlook(clock, due, table))
+            if due < math.inf:
+                return asked[-1]
+        return asked[0]
+
+    def _drifting(self, model: Model, span: float, straight: float) -> float:
+        """Steps to a crossing on the line of the last two looks, where the loss falls all the way there."""
+        assert self.before is not None
+        ahead, dtype = np.array([0.0, 0.5, 1.0, _FURTHER]) * straight, self.point.dtype
+        line = _drift(self.loss, self.before[0], model, jnp.asarray(span, dtype), jnp.asarray(ahead, dtype))
+        here, half, there, beyond = np.asarray(line, np.float64)
+        bend = max(_bend(here, half, beyond), _bend(here, there, beyond))
+        return straight * max(bend, 1.0)
 
     def _dated(self, model: Model) -> tuple[float, float]:
-        """Date of the law and its error bar."""
-        (before, after), (first, last) = self.steps[-2:], (row[1][0] for row in self.slopes[-2:])
+        """Date of the law and its error bar, where the clock is a modulus."""
+        one, other = self.outlooks[-2:]
+        if not (one.clock.alone and other.clock.alone and one.clock.kind == other.clock.kind):
+            return math.nan, math.nan
+        (before, after), first, last = self.steps[-2:], float(one.slopes[1, 0]), float(other.slopes[1, 0])
         found = law(self.loss, model, np.asarray(self.point))
         if not (found.open and first > 0 < last):
             return math.nan, math.nan
-        gap, bend = abs(self.multipliers[-1]) - abs(self.multipliers[-2]), math.log(last / first)
+        gap, bend = other.clock.value - one.clock.value, math.log(last / first)
         # ∫dρ/v with v exponential between the looks; descent lags behind its flow by half the logarithm
         flow = gap * ((1 / first - 1 / last) / bend if abs(bend) > 1e-6 else 1 / last)
         rate = flow / (after - before - bend / 2)
@@ -175,21 +296,18 @@ class Watch:
         steps = found.steps(rate)
         return steps, max(_SHARE * steps, found.doubt(rate), 0.3)
 
-    def _due(self, look: int) -> float:
-        """Steps from a look, counted from the last, to the crossing; infinite where none is foreseen."""
-        if len(self.steps) < 1 - look:
-            return math.inf
-        radius, before = abs(self.multipliers[look]), abs(self.multipliers[look - 1])
-        speed = (radius - before) / (self.steps[look] - self.steps[look - 1])
 
-        def steps(here: float, there: float, beyond: float) -> float:
-            if not all(x > 0 for x in (speed, here, there, beyond)):  # NaN foresees nothing either
-                return math.inf
-            ratio = there / here
-            bend = math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
-            return (1 - radius) / speed * bend
+def _beyond(jacobian: np.ndarray) -> int:
+    """Sign of ``det(1 − D_hF)``: of another point than before, or of the same beyond a steady bifurcation, another."""
+    return int(np.linalg.slogdet(np.eye(len(jacobian)) - jacobian)[0])
 
-        return min(steps(*slopes) for slopes in self.slopes[look])
+
+def _bend(here: float, there: float, beyond: float) -> float:
+    """Steps to the crossing over those on a straight line; infinite where the loss does not push on, or is NaN."""
+    if not all(slope > 0 for slope in (here, there, beyond)):
+        return math.inf
+    ratio = there / here
+    return math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
 
 
 def watch(
@@ -227,11 +345,11 @@ def watch(
 
 @eqx.filter_jit
 def _slopes(
-    loss: Callable[[Any], Any], model: Model, point: Array, resolvent: Array, modulus: Array, parts: list[Array]
+    loss: Callable[[Any], Any], model: Model, point: Array, resolvent: Array, marks: Array, parts: list[Array]
 ) -> Array:
-    """``s`` at the modulus as it is, at 1 and at ``_THROUGH``, with the point held and moving, (2, 3).
+    """``s`` at the marks, the first of which is the clock as it is, with the point held and moving, (2, marks).
 
-    The gradient is that of :func:`rnn.approach.modulus_at`.
+    The gradient is that of :func:`rnn.approach.modulus_at`, linear in the Jacobian as every clock's is.
     """
     parameters, rest = partition(model)
 
@@ -240,9 +358,22 @@ def _slopes(
         square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
 
         def slope(at: Array) -> Array:
-            moved = jax.tree.map(lambda p, g: p + (at - modulus) / square * g, parameters, gradient)
+            moved = jax.tree.map(lambda p, g: p + (at - marks[0]) / square * g, parameters, gradient)
             return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (moved,), (gradient,))[1]
 
-        return jax.lax.map(slope, jnp.stack([modulus, jnp.ones_like(modulus), jnp.full_like(modulus, _THROUGH)]))
+        return jax.lax.map(slope, marks)
 
     return jax.lax.map(along, jnp.arange(2, dtype=point.dtype))
+
+
+@eqx.filter_jit
+def _drift(loss: Callable[[Any], Any], before: Model, model: Model, span: Array, ahead: Array) -> Array:
+    """How fast the loss falls on the line from the network before through ``model``, ``ahead`` steps on."""
+    (past, _), (here, rest) = partition(before), partition(model)
+    velocity = jax.tree.map(lambda new, old: (new - old) / span, here, past)
+
+    def fall(steps: Array) -> Array:
+        there = jax.tree.map(lambda p, v: p + steps * v, here, velocity)
+        return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (there,), (velocity,))[1]
+
+    return jax.lax.map(fall, ahead)

@@ -2,11 +2,15 @@
 
     python tests/benchmarks/bench_detector.py
     python tests/benchmarks/bench_detector.py --bias trained --each 6
+    python tests/benchmarks/bench_detector.py --foreign --seed 1
 
 Students of 24 neurons learn teachers with multipliers +σ, −σ or a rotating pair, in their two read-out neurons, by
 gradient descent at 5e-3; a look every 20 steps. Teachers with σ > 1 make students cross, the others must not be warned
 of. With a trained bias the event is the first that :func:`rnn.bifurcations` finds, on whichever fixed point. The
 baseline draws a straight line through the modulus of the critical multiplier at the last five looks.
+
+With ``--foreign`` the tasks are those of ``foreign.py``, one run of each with a look every 10 steps. The event is then
+the first of the point that is followed. Runs whose only events are on other points are counted apart.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import argparse
 import json
 
 import equinox as eqx
+import foreign
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,14 +137,97 @@ def table(rows):
     print(f"steps said over true, quartiles: {np.quantile(date, [0.25, 0.5, 0.75]).round(2)}")
 
 
+KINDS = {"saddle_node": "steady", "transcritical": "steady", "pitchfork": "steady"}
+EARLY = 60  # an event before that leaves no time for two looks that agree
+
+
+def foreign_rows(seed, only):
+    """One row for every setting of ``foreign.py``."""
+    for kind, cell, bias, optimizer in foreign.settings():
+        if only and kind not in only:
+            continue
+        tx, steps = foreign.OPTIMIZERS[optimizer]
+        (run,) = rnn.train_all([foreign.task_of(kind, cell, bias, seed)], tx, steps, save_every=5)
+        found = rnn.bifurcations(run, every=20, periods=(1,), first=4)
+        name = f"{kind}, {cell}{'' if bias else ' without bias'}, {optimizer}"
+        yield {"kind": name, **foreign_row(run, found)}
+
+
+def foreign_row(run, found):
+    """Events of the followed point and of others, the warnings, and where they were interrupted."""
+    h0 = jnp.asarray(np.random.default_rng(1).normal(size=(8, foreign.SIZE)), jnp.float32)
+    seen = rnn.watch(run.task.student, h0, 5, loss=run.task.loss)
+    notices, start = [], None
+    for step in range(0, run.steps + 1, 10):
+        seen = seen.look(run.model(step), step, loss=run.task_at(step).loss)
+        start = np.asarray(seen.point) if start is None else start
+        notices.append((step, seen.notice))
+    mine = min(range(len(found.branches)), key=lambda i: apart(found.branches[i], start))
+    events = [(e.step, KINDS.get(e.kind, e.kind)) for e in found if e.branch == mine]
+    ended = found.branches[mine].ended
+    events += [] if ended is None else [(found[ended].step, KINDS.get(found[ended].kind, found[ended].kind))]
+    event, kind = min(events, default=(float("inf"), ""))
+    warned = [(step, n) for step, n in notices if n is not None and not n.confirmed and step < event]
+    first, last = (warned[0], warned[-1]) if warned else ((-1, None), (-1, None))
+    silent = [step for step, n in notices if n is None and first[0] < step < min(event, last[0])] if warned else []
+    return {
+        "event": event,
+        "event_kind": kind,
+        "elsewhere": min((e.step for e in found), default=float("inf")),
+        "most": float(max(np.max(np.abs(p.multipliers)) for p in found.branches[mine].places)),
+        "status": found.branches[mine].status,
+        "warned": first[0],
+        "first_kind": first[1].kind if warned else "",
+        "last": last[0],
+        "last_kind": last[1].kind if warned else "",
+        "silent": len(silent),
+        "confirmed": next(([step, n.kind] for step, n in notices if n is not None and n.confirmed), None),
+    }
+
+
+def apart(branch, point):
+    """How far a branch starts from the followed point; infinite where it is born later."""
+    place = branch.places[0]
+    return float(np.linalg.norm(place.point - point)) if place.step < 1 else float("inf")
+
+
+def foreign_table(rows):
+    """Warned before, kinds and false alarms, by what happens to the followed point."""
+    late = [r for r in rows if EARLY < r["event"] < float("inf")]
+    early = [r for r in rows if r["event"] <= EARLY]
+    apart = [r for r in rows if r["event"] == float("inf") > r["elsewhere"]]
+    quiet = [r for r in rows if r["event"] == r["elsewhere"] == float("inf")]
+    hit, soon = ([r for r in group if r["warned"] >= 0] for group in (late, early))
+    print(f"{len(rows)} runs, {len(late)} with an event of the followed point after {EARLY} steps")
+    lead = [r["event"] - r["warned"] for r in hit]
+    print(f"warned before {len(hit)} of {len(late)}, lead {np.quantile(lead, [0.25, 0.5, 0.75]).round()}")
+    for which in ("first", "last"):
+        print(
+            f"kind of the {which} warning right {sum(r[f'{which}_kind'] == r['event_kind'] for r in hit)} of {len(hit)}"
+        )
+    print(f"interrupted {sum(r['silent'] > 0 for r in hit)} of {len(hit)}")
+    print(f"earlier events {len(early)}, warned {len(soon)}")
+    print(f"false {[r['kind'] for r in quiet if r['warned'] >= 0 or r['confirmed']]} of {len(quiet)} without any event")
+    told = [r for r in apart if 0 <= r["warned"] < r["elsewhere"]]
+    print(f"events on other points alone {len(apart)}, warned before them {len(told)}")
+
+
 def main() -> None:
     """Train, look, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=12, help="runs of every kind")
     parser.add_argument("--bias", choices=("frozen", "trained"), default="frozen")
+    parser.add_argument("--foreign", action="store_true", help="tasks that the watch was not designed on")
+    parser.add_argument("--only", nargs="*", default=(), help="of the foreign tasks")
     args = parser.parse_args()
     rows = []
+    if args.foreign:
+        for row in foreign_rows(args.seed, args.only):
+            rows.append(row)
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+        foreign_table(rows)
+        return
     for kind, task, fade in tasks(args.seed, args.each, args.bias):
         stacked = descend(task, jnp.float32(fade))
         models = [jax.tree.map(lambda x, k=k: x[k], stacked) for k in range(LOOKS)]
