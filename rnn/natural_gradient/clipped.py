@@ -37,6 +37,8 @@ _LONGEST = 100  # updates between rounds
 _LEAP = 4.0  # how far a curvature learnt from a pair may exceed the largest that a product has seen
 _RISEN = 3.0  # q beyond which a step is taken back, if the gradient has grown too: clear of 2, where the loss rises
 _GROWTH, _LEAST = 1.5, 2.0**-20  # of the trust: how fast it recovers, and its floor
+_FORGET = 0.02  # of the lowest loss, per update: on minibatches a lucky one is not held against the others for long
+_SAME = 1e-3  # relative difference of two losses at the same parameters that is no change of the targets
 _PATIENCE = 2  # times that a step is taken back in a row; then its start is looked at anew
 
 
@@ -54,6 +56,7 @@ class LowRankState(NamedTuple):
         rejected: updates that took the last one back.
         overshoot: \\|q\\| of the last displacement.
         value: loss at the last accepted parameters; 0 where none is passed.
+        lowest: the least loss accepted, forgotten by 2 % of itself per update; 0 where none is passed.
         parameters, gradient: those parameters and their gradient, flat.
         failed: updates in a row that took the last one back.
     """
@@ -68,6 +71,7 @@ class LowRankState(NamedTuple):
     rejected: Int[Array, ""]
     overshoot: Float[Array, ""]
     value: Float[Array, ""]
+    lowest: Float[Array, ""]
     parameters: Float[Array, " m"]
     gradient: Float[Array, " m"]
     failed: Int[Array, ""]
@@ -94,6 +98,7 @@ def begin_clipped(theta: Float[Array, " m"], rank: int) -> LowRankState:
         rejected=count(),
         overshoot=number(),
         value=number(),
+        lowest=number(),
         parameters=jnp.array(theta),
         gradient=jnp.zeros_like(theta),
         failed=count(),
@@ -123,9 +128,9 @@ def _judge(
     """Accept the parameters that the last step led to, or keep those before it.
 
     A step is taken back where gradient or loss is not finite, and where it overshot by far: q > 3, a larger gradient,
-    and a larger loss if one is passed; or where a loss that is passed has doubled. After two in a row the parameters
-    are back where they were, and what is seen there replaces what was remembered: no reference outlives a change of
-    the targets.
+    and a larger loss if one is passed; or where a loss that is passed has risen, to twice the lowest one: against the
+    one before alone, many small rises would add up. After two in a row the parameters are back where they were, and
+    what is seen there replaces what was remembered: no reference outlives a change of the targets.
     """
     first, again = state.count == 0, state.failed >= _PATIENCE
     finite = jnp.isfinite(gradient).all() & jnp.isfinite(theta).all()
@@ -137,11 +142,15 @@ def _judge(
     if loss is not None:
         finite &= jnp.isfinite(loss)
         # q is of the gradients at both ends, and along a step across several valleys it may say anything
-        risen = (risen & (loss > state.value)) | (loss > state.value + jnp.abs(state.value))
+        risen = (risen | (loss > state.lowest + jnp.abs(state.lowest))) & (loss > state.value)
     good = finite & (first | again | ~risen)
     back = jnp.where(finite, jnp.clip(1 / jnp.maximum(q, 1), 0.1, 0.5), 0.5)
     trust = jnp.where(good, jnp.minimum(state.trust * _GROWTH, 1), state.trust * back)
-    value = state.value if loss is None else jnp.where(good, loss, state.value)
+    value, lowest = (
+        (state.value, state.lowest)
+        if loss is None
+        else (jnp.where(good, loss, state.value), _lowest(state, loss, good, first | again))
+    )
     failed = jnp.where(good, 0, jnp.minimum(state.failed + 1, _PATIENCE))
     return (
         state._replace(
@@ -149,12 +158,20 @@ def _judge(
             rejected=state.rejected + (~good).astype(jnp.int32),
             overshoot=q,
             value=value,
+            lowest=lowest,
             parameters=jnp.where(good, theta, state.parameters),
             gradient=jnp.where(good, gradient, state.gradient),
             failed=failed,
         ),
         good,
     )
+
+
+def _lowest(state: LowRankState, loss: Array, good: Array, anew: Array) -> Float[Array, ""]:
+    """The lowest loss accepted; begun again where the loss at the same parameters is another."""
+    other = (state.count == 0) | (jnp.abs(loss - state.value) > _SAME * jnp.abs(state.value))
+    kept = jnp.minimum(loss, state.lowest + _FORGET * jnp.abs(state.lowest))
+    return jnp.where(good, jnp.where(anew & other, loss, kept), state.lowest)
 
 
 def _refreshed(

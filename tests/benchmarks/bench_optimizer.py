@@ -6,6 +6,7 @@
     python tests/benchmarks/bench_optimizer.py grid --seeds 5 --bias trained
     python tests/benchmarks/bench_optimizer.py problems --seeds 3 --seconds 3
     python tests/benchmarks/bench_optimizer.py problems --only flip_flop leaky --seconds 4 --shares 0.1 0.01 0.003
+    python tests/benchmarks/bench_optimizer.py edge --seeds 10
     python tests/benchmarks/bench_optimizer.py fresh --seeds 2 --steps 500
 
 Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
@@ -432,10 +433,52 @@ def fresh(names, seeds, steps, optimizers):
                     show(**row, held=end, first=float(loss[0]), most=most, work=time.process_time() - clock)
 
 
+EDGE = {
+    "student_teacher": {"size": 24},
+    "sine": {"size": 24, "time": 30},
+    "linear": {"size": 16, "time": 10, "count": 64},
+    "residual": {"size": 24, "depth": 3, "count": 128},
+}
+
+
+def accepted(problem, steps):
+    """``(start, batch, rate) -> losses`` that smooth mode accepts on the full batch."""
+
+    def run(start, batch, rate):
+        optimizer = rnn.low_rank_natural_gradient(rate)
+
+        def step(carry, _):
+            p, state = carry
+            loss, gradient = jax.value_and_grad(problem.value)(p, batch)
+            update, state = optimizer.update(gradient, state, p, value=loss, fisher=problem.products(batch))
+            return (optax.apply_updates(p, update), state), state.value
+
+        return jax.lax.scan(step, (start, optimizer.init(start)), length=steps)[1]
+
+    return jax.jit(run)
+
+
+def edge(names, seeds, steps, rates=(0.01, 0.05, 0.2, 0.5, 1.0)):
+    """Smooth mode at rates far beyond the edge of stability: accepted losses over the first one.
+
+    A run explodes where an accepted loss passes ten times the first, or the last is above it. What a problem keeps
+    beside start and batch is of the first seed.
+    """
+    for name in filter(EDGE.__contains__, names):
+        problems = [PROBLEMS[name](seed, **EDGE[name]) for seed in seeds]
+        run = accepted(problems[0], steps)
+        for rate in map(np.float32, rates):
+            seen = np.stack([run(problem.start, problem.batch, rate) for problem in problems])
+            seen = seen / seen[:, :1]
+            exploded = ~((seen.max(1) <= 10) & (seen[:, -1] <= 1))
+            row = {"problem": name, "rate": float(rate), "exploded": int(exploded.sum()), "runs": len(seen)}
+            show(**row, most=float(seen.max()), last=float(seen[:, -1].max()), median=float(np.median(seen[:, -1])))
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals", "grid", "problems", "fresh"))
+    parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals", "grid", "problems", "fresh", "edge"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seconds", type=float, default=3.0)
@@ -453,6 +496,8 @@ def main() -> None:
         problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS), args.shares)
     elif args.mode == "fresh":
         fresh(args.only, seeds, args.steps or 500, args.optimizers or list(DRAWN))
+    elif args.mode == "edge":
+        edge(args.only, seeds, args.steps or 200)
     elif args.mode == "peak":
         peak(seeds, args.steps or 600)
     elif args.mode == "rivals":

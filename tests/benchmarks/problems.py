@@ -72,9 +72,9 @@ def unroll(p, x):
     return jnp.swapaxes(jax.lax.scan(step, jnp.zeros((len(x), len(p["b"]))), jnp.swapaxes(x, 0, 1))[1], 0, 1)
 
 
-def student_teacher(seed, bias="frozen"):
+def student_teacher(seed, bias="frozen", size=64):
     """The student–teacher task of :func:`rnn.student_teacher`."""
-    task = rnn.student_teacher(seed, bias=bias)
+    task = rnn.student_teacher(seed, bias=bias, size=size)
     start, rest = rnn.partition(task.student)
 
     def outputs(p, batch):
