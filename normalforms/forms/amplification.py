@@ -84,7 +84,7 @@ def _watched(m: Map, g: Any, h0: Any, horizon: int) -> list[np.ndarray]:
     pair = np.concatenate(parts, axis=-1)  # (entries, 2, size)
     value = pair[:, 0].copy()
     with np.errstate(all="ignore"):
-        scale = np.sqrt(np.abs(np.sum(value[_diagonal(len(parameters))] ** 2, axis=0)))
+        scale = np.max(np.abs(value[_diagonal(len(parameters))]), axis=0)  # no squares: they overflow
         lost = np.any(np.abs(pair[:, 1] - value) > _DIGITS * scale, axis=0) & np.all(np.isfinite(value), axis=0)
     gone = ~np.all(np.isfinite(value), axis=0)
     value[:, gone] = np.inf

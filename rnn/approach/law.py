@@ -21,6 +21,7 @@ for plain descent, which follows the flow of ``L + η‖∇L‖²/4`` (Barrett &
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -220,7 +221,8 @@ def _leapt_too_far(before: Any, after: Any) -> bool:
     """
     width = after[0].modulus - before[0].modulus
     fall = before[3] - after[3]
-    told = width * sum(size**2 / speed for _, speed, size, *_ in (before, after)) / 2
+    slopes = [size**2 / speed if speed else math.inf for _, speed, size, *_ in (before, after)]
+    told = width * sum(slopes) / 2
     return not abs(told - fall) <= _CURVED * abs(fall) and not after[1] <= 0 < after[2] <= before[2]
 
 

@@ -53,6 +53,9 @@ _LEAP = 0.25  # of the tangent's move that Newton may add to it, and
 _STILL = 0.01  # of the state; beyond, the point is followed from network to network
 _THROUGH = 0.05  # beyond the circle the loss must still push: a minimum at the bifurcation itself is not a crossing
 _LOOKS = 2  # that must agree before a warning
+_FROM = (
+    0.75  # of the clock, from which on to warn: farther off the loss often pushes through a crossing that never comes
+)
 _QUIET = 3  # that must foresee nothing before it is taken back
 _FURTHER = 1.1  # times the steps to the crossing, where the loss must still fall along the way that training takes
 _NEAR = 2.0  # times ``ahead``: where the law is asked for the date, and within which a warning stands
@@ -192,8 +195,9 @@ class Watch:
     def notice(self) -> Notice | None:
         """The warning, or the confirmation; ``None`` while nothing is near.
 
-        A warning needs two looks in a row at which a crossing of one kind is due within ``ahead`` steps. It stands
-        until three in a row foresee none within twice as many. The growth of the kernel is reported and does not gate.
+        A warning needs two looks in a row at which a crossing of one kind is due within ``ahead`` steps, and a clock
+        beyond 0.75: before, networks that learn to forget look like those that learn to remember. It stands until
+        three in a row foresee none within twice as many. The growth of the kernel is reported and does not gate.
         """
         if not self.multipliers:
             return None
@@ -216,7 +220,8 @@ class Watch:
         """Whether a warning stands after the last look."""
         due = [outlook.due for outlook in self.outlooks]
         kinds = {outlook.clock.kind for outlook in self.outlooks[-_LOOKS:]}
-        if len(due) >= _LOOKS and max(due[-_LOOKS:]) <= self.ahead and len(kinds) == 1:
+        near = self.outlooks[-1].clock.value >= _FROM
+        if near and len(due) >= _LOOKS and max(due[-_LOOKS:]) <= self.ahead and len(kinds) == 1:
             return True
         return self.warned and min(due[-_QUIET:]) < _NEAR * self.ahead
 

@@ -166,10 +166,12 @@ def local(m: Map) -> Local | None:
     Raises:
         ValueError: see `critical_multiplier`.
     """
-    critical_multiplier(m)
+    multiplier = critical_multiplier(m)
     x, g = m.states[0], m.parameters[0]
-    step = m.steps[0]
-    point = _branch(m, step, x, g, dict(m.critical))
+    step, at = m.steps[0], dict(m.critical)
+    if multiplier == 1 and not _is_zero(step.diff(g).subs(at), m):
+        return None  # (f_x − 1) h*' + f_g = 0: at a fold no fixed point has a derivative in the parameter
+    point = _branch(m, step, x, g, at)
     if point is None:
         return None
     degree = sp.Poly(step, x).degree() if step.is_polynomial(x) else None

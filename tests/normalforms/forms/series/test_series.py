@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import mpmath as mp
@@ -241,6 +242,18 @@ def test_a_persistent_fixed_point_may_be_irrational():
     law = nf.amplification(nf.Map(sp.expand(at + g * (x - at) - (x - at) ** 3), x, g, {x: at, g: 1}))
     plain = nf.amplification(nf.pitchfork())
     assert law.series(4)(1.01, float(at) + 0.02, 20) == pytest.approx(plain.series(4)(1.01, 0.02, 20), rel=1e-12)
+
+
+def test_a_fold_of_a_transcendental_map_is_not_solved_for_branches():
+    """Two fixed points meet there, and none has a derivative in the parameter: SymPy looked for one for minutes."""
+    fold = nf.parse_map(
+        "x - 0.17084*(r - 1) - 0.16092*(exp(x) - 1 - x) + 0.0031498*(r - 1)*x^2 - 0.017685*x*sin(r - 1) + 0.00336*x^5",
+        state="x",
+        parameter="r",
+    )
+    start = time.process_time()
+    assert local(replace(fold, critical={"r": 1, "x": 0})) is None
+    assert time.process_time() - start < 2
 
 
 def test_products_are_those_of_sympy():
