@@ -102,7 +102,7 @@ def _enclose(
     factors = [[read(v, "stretch").value for v in row] for row in rows or [[stretch]]]
     points = all(entry.is_point for entry in (*parameters, *initial))
     bits = int(3.33 * digits) + 3
-    working = 2 * bits + 64 if points else 256
+    working = first = 2 * bits + 64 if points else 256
     while True:
         with ctx.workprec(working):
             states = [s.value() for s in initial]
@@ -111,7 +111,10 @@ def _enclose(
             else:
                 states = [sum((f() * s for f, s in zip(row, states, strict=True)), arb(0)) for row in factors]
             numbers = [p.value() for p in parameters], states
-            found = (_iterate if points else box_gram)(m, *numbers, horizon, value)
+            if points:
+                found = _iterate(m, *numbers, horizon, centred=m.dimension == 1 and working > first)
+            else:
+                found = box_gram(m, *numbers, horizon, value)
             if isinstance(found, int):
                 return found
             ball = value(found) if found else arb("nan")
@@ -130,16 +133,20 @@ def _entries(value: Any, count: int, name: str) -> list[Input]:
     return [read(v, f"{name}[{i}]") for i, v in enumerate(value)]
 
 
-def _iterate(
-    m: Map, parameters: list[arb], initial: list[arb], horizon: int, _: Callable[[Gram], arb]
-) -> Gram | int | None:
-    """The Gram matrix of the sensitivities by ball iteration; ``None`` where it needs more precision."""
+def _iterate(m: Map, parameters: list[arb], initial: list[arb], horizon: int, *, centred: bool) -> Gram | int | None:
+    """The Gram matrix of the sensitivities by ball iteration; ``None`` where it needs more precision.
+
+    ``centred``: a scalar state H with the midpoint c is also sent to ``f(c) + f_h(H) (H − c)``, which shrinks where the
+    map does. ``f(H)`` takes every h in the formula for another one, and grows without need.
+    """
     n, p = m.dimension, len(m.parameters)
     step, radius = point_step(m)(), escape_radius(m, parameters)
     values = [*initial, *[arb(0)] * (n * p)]
     gram, left = [arb(0)] * (p * p), None
     for t in range(1, horizon + 1):
-        values = step(*values, *parameters)
+        here, values = values, step(*values, *parameters)
+        if centred:
+            values[0] = _centred(step, here[0], values[0], p, parameters)
         if left is None and any(abs(h) > radius for h in values[:n]):
             left = t
         if left is not None and any(abs(h) > beyond() for h in values[:n]):
@@ -149,6 +156,14 @@ def _iterate(
         if not gram[0].is_finite():
             return None
     return gram
+
+
+def _centred(step: Callable[..., Any], state: arb, image: arb, count: int, parameters: list[arb]) -> arb:
+    """The smaller of a state's image and its mean-value form."""
+    centre, still, moving = state.mid(), [arb(0)] * count, [arb(1)] * count
+    slope = step(state, *moving, *parameters)[1] - step(state, *still, *parameters)[1]
+    found = step(centre, *still, *parameters)[0] + slope * (state - centre)
+    return found if found.rad() < image.rad() else image
 
 
 def _dot(s: Sequence[arb], a: int, b: int, p: int) -> arb:
