@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from rnn.natural_gradient import (
         AlarmState,
         GaussNewtonState,
-        ImplicitState,
         LowRankState,
+        PlaneState,
         fisher_of,
         gauss_newton,
         low_rank_natural_gradient,
@@ -103,7 +103,7 @@ _HOME = {
     "natural_gradient": (
         "AlarmState",
         "GaussNewtonState",
-        "ImplicitState",
+        "PlaneState",
         "LowRankState",
         "fisher_of",
         "gauss_newton",

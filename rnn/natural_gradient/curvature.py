@@ -85,12 +85,23 @@ class Products:
         bent = self._bend(read, dy, self.batch, None)
         return _inner(dy, bent)
 
-    def departure(self, moving: Any, rest: Any, moved: Any, v: Any) -> tuple[Array, Array]:
-        """``‖y(θ + v) − y(θ) − J v‖²`` and ``‖J v‖²`` of the outputs y on the whole batch."""
-        read, dy = jax.jvp(lambda p: self._read(p, rest, self.batch), (moving,), (v,))
-        after = self._read(moved, rest, self.batch)
-        departed = jax.tree.map(lambda a, b, d: a - b - d, after, read, dy)
-        return _square(departed), _square(dy)
+    def plane(self, moving: Any, rest: Any, rows: Any) -> tuple[Array, Callable[[Array, Any], tuple]]:
+        """``⟨v_i, F v_j⟩`` of a block of directions on the whole batch, and ``(c, θ + Σ c_i v_i) -> …``: with
+        ``v = Σ c_i v_i``, ``‖y(θ + v) − y(θ) − J v‖²`` and ``‖J v‖²`` of the outputs y, and the loss at ``θ + v``;
+        ``None`` for a loss of which only the curvature is known."""
+        read, push = jax.linearize(lambda p: self._read(p, rest, self.batch), moving)
+        dys = jax.vmap(push)(rows)
+        bent = jax.vmap(lambda dy: self._bend(read, dy, self.batch, None))(dys)
+        gram = jax.vmap(lambda one: jax.vmap(lambda other: _inner(one, other))(bent))(dys)
+
+        def departed(c: Array, moved: Any) -> tuple[Array, Array, Array | None]:
+            after = self._read(moved, rest, self.batch)
+            dy = jax.tree.map(lambda d: jnp.tensordot(c.astype(d.dtype), d, 1), dys)
+            e = jax.tree.map(lambda a, b, d: a - b - d, after, read, dy)
+            value = None if self.compare is None else jnp.asarray(self.compare(after, self.batch))
+            return _square(e), _square(dy), value
+
+        return gram, departed
 
     def ray(self, moving: Any, rest: Any, v: Any) -> tuple[Array, Callable[[Any, Any], Array]]:
         """``⟨v, F v⟩`` on the whole batch, and ``(s, θ + s v) -> ½ ⟨e, H e⟩``, e what the outputs depart by from their

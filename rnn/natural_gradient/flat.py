@@ -81,14 +81,24 @@ class Curvature:
         """The loss that the products are of; ``None`` where only its curvature is known."""
         return self.fisher.value(*self._split(theta)) if isinstance(self.fisher, Products) else None
 
-    def departure(self, theta: Array, x: Array) -> tuple[Array, Array]:
-        """``‖y(θ + x) − y(θ) − J x‖²`` and ``‖J x‖²`` of the outputs y; zeros where they cannot be seen."""
+    def plane(self, theta: Array, rows: Array) -> tuple[Array, Callable[[Array, Array], tuple]]:
+        """``⟨v_i, F v_j⟩`` of rows (k, m) on the whole batch, and ``(c, θ + c rows) -> …``: squares of what the outputs
+        depart by from their linear change and of that change, and the loss there.
+
+        Where outputs cannot be seen the squares are zero; where the loss is not known it is ``None``.
+        """
         if not isinstance(self.fisher, Products):
-            return jnp.zeros((), x.dtype), jnp.zeros((), x.dtype)
+            gram = rows @ self.block(theta, rows, jnp.zeros((), jnp.int32)).T
+            return gram, lambda c, moved: (jnp.zeros((), rows.dtype), jnp.zeros((), rows.dtype), None)
         moving, rest = self._split(theta)
-        moved = _unmasked(self.leaves.unflatten(theta + x))
-        found = self.fisher.departure(moving, rest, moved, _unmasked(self.leaves.unflatten(x)))
-        return found[0].astype(x.dtype), found[1].astype(x.dtype)
+        gram, departed = self.fisher.plane(moving, rest, _unmasked(self.leaves.unflatten(rows)))
+
+        def at(c: Array, moved: Array) -> tuple[Array, Array, Array | None]:
+            far, linear, loss = departed(c, _unmasked(self.leaves.unflatten(moved)))
+            dtype = rows.dtype
+            return far.astype(dtype), linear.astype(dtype), None if loss is None else loss.astype(dtype)
+
+        return gram.astype(rows.dtype), at
 
     def _flat(self, image: Any, lead: int = 0) -> Array:
         """What a product gives, where the optimizer's own parameters are."""

@@ -16,12 +16,12 @@ from rnn.models import Leaves
 from rnn.natural_gradient.clipped import LowRankState, begin_clipped, clipped_step
 from rnn.natural_gradient.curvature import Fisher, Given
 from rnn.natural_gradient.flat import Curvature
-from rnn.natural_gradient.implicit import RATE, ImplicitState, begin_implicit, implicit_step
+from rnn.natural_gradient.plane import RATE, PlaneState, begin_plane, plane_step
 from rnn.natural_gradient.truncated import GaussNewtonState, begin_truncated, truncated_step
 
 __all__ = ["State", "low_rank_natural_gradient"]
 
-State = LowRankState | GaussNewtonState | ImplicitState
+State = LowRankState | GaussNewtonState | PlaneState
 _MODES = ("smooth", "fast", "stochastic")
 _RANK, _THRESHOLD = 4, 1.0
 _APART = 0.1  # relative difference of value and the products' loss that is told
@@ -44,8 +44,9 @@ def low_rank_natural_gradient(
 
     plain descent but for the jumps (:mod:`rnn.natural_gradient.clipped`). *Fast*, for gradient and loss of the full
     batch, solves ``(F + μ I) x = −G`` by conjugate gradients and needs no rate; a step that raises the loss is taken
-    back (:mod:`rnn.natural_gradient.truncated`). *Stochastic*, for fresh minibatches, makes Adam's step implicit and
-    judges it on its own minibatch (:mod:`rnn.natural_gradient.implicit`).
+    back (:mod:`rnn.natural_gradient.truncated`). *Stochastic*, for fresh minibatches, orthogonalises momentum as Muon
+    does, takes the length of a step from the curvature of the same minibatch, needs no rate, and judges the step on
+    that minibatch (:mod:`rnn.natural_gradient.plane`).
 
     Smooth mode follows at most ``rank`` modes by averaged power steps, one product per update while a round lasts.
     Rounds begin every E updates, at once if ``|q|`` passes 0.1, and when a step is taken back. E doubles or halves
@@ -59,8 +60,8 @@ def low_rank_natural_gradient(
 
     ``update(grads, state, params, fisher=…, value=…, model=…)`` needs ``params``, the product (here or at
     construction; :func:`rnn.fisher_of` and :func:`rnn.gauss_newton` make one) and in fast mode the loss ``value`` at
-    ``params``; a value from elsewhere is judged all the same. Fast mode warns once where the products are of a loss
-    which at the first ``params`` is not ``value``. ``model`` is the whole model where ``params`` is a part
+    ``params``; a value from elsewhere is judged all the same. Fast and stochastic mode warn once where the products are
+    of a loss which at the first ``params`` is not ``value``. ``model`` is the whole model where ``params`` is a part
     of it: inside ``optax.masked`` and ``optax.partition``, and for Equinox models filtered to their arrays.
     ``optax.MultiSteps(…).gradient_transformation()`` drops extra arguments: give the product at construction there.
     In an Optax chain put what changes gradients before it, and in fast mode nothing that rescales updates after it.
@@ -68,7 +69,7 @@ def low_rank_natural_gradient(
     Args:
         learning_rate: η, a number or a schedule of the count of updates; a schedule's negative values count as 0. In
             fast mode the part of the step that is made, at most 1, which is what it is unless given. In stochastic
-            mode Adam's, from which the mode finds its own; 1e-1 unless given.
+            mode the most that the first step may change a parameter, root mean square; 1e-1 unless given.
         mode: ``"smooth"``, ``"fast"`` or ``"stochastic"``.
         rank: of smooth mode, cap k on the number of modes followed, and at most the number of parameters; 4. Of fast
             mode, vectors like the parameters that a solve keeps while it lasts; 60. Fewer take less memory and more
@@ -92,7 +93,7 @@ def low_rank_natural_gradient(
         flat = Leaves.of(kept).flatten(kept)
         if mode == "smooth":
             return begin_clipped(flat, _RANK if rank is None else rank)
-        return begin_truncated(flat) if mode == "fast" else begin_implicit(flat)
+        return begin_truncated(flat) if mode == "fast" else begin_plane(flat)
 
     def update(
         updates: Any,
@@ -126,7 +127,9 @@ def low_rank_natural_gradient(
             jax.lax.cond(state.count == 0, lambda: _agree(curvature.value(theta), loss), lambda: jnp.zeros(()))
             state, move = truncated_step(state, theta, gradient, _known(loss), rate, curvature, held)
         else:
-            state, move = implicit_step(state, theta, gradient, loss, rate, curvature)
+            if loss is not None:
+                jax.lax.cond(state.count == 0, lambda: _agree(curvature.value(theta), loss), lambda: jnp.zeros(()))
+            state, move = plane_step(state, theta, gradient, loss, rate, curvature)
         return _like(updates, leaves.unflatten(move, kept), kept, leaves), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -7,7 +7,7 @@
     python tests/benchmarks/bench_optimizer.py problems --seeds 3 --seconds 3
     python tests/benchmarks/bench_optimizer.py problems --only flip_flop leaky --seconds 4 --shares 0.1 0.01 0.003
     python tests/benchmarks/bench_optimizer.py edge --seeds 10
-    python tests/benchmarks/bench_optimizer.py fresh --seeds 2 --steps 500
+    python tests/benchmarks/bench_optimizer.py fresh --first 1 --seeds 4 --steps 300
 
 Times are of compiled code, compilation left out; ``processor`` is the ratio of processor times, which others on the
 machine disturb less. ``rivals`` trains every optimizer of one seed in turn in one process; ``grid`` runs every rate on
@@ -308,7 +308,10 @@ def peak(seeds, steps, starts=12):
 
 
 DRAWN = {
-    "stochastic": (lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"), (1e-1, 1e-3, 1e-2, 1.0)),
+    "stochastic": (
+        lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"),
+        (1e-1, *np.geomspace(1e-3, 1, 9)),
+    ),
     "adam": (optax.adam, (1e-3, 3e-3, 1e-2, 3e-2)),
     "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
     "soap": (soap, (1e-3, 3e-3, 1e-2, 3e-2)),
@@ -410,27 +413,34 @@ def scan_of(make, build, chunk):
     return jax.jit(run)
 
 
+SMALL = {"student_teacher": {"size": 32}, "residual": {"size": 48, "depth": 3}, "sine": {"time": 40}}
+
+
 def fresh(names, seeds, steps, optimizers):
-    """The loss on the whole batch of the problem after as many minibatches."""
+    """The loss on a batch held out after as many minibatches.
+
+    The teacher is that of the first seed, start and minibatches are of every seed, so that an optimizer is compiled
+    once for a problem. ``most`` is the largest loss of a minibatch over the first one's.
+    """
     for name in names:
-        for seed in seeds:
-            problem = PROBLEMS[name](seed)
-            if problem.fresh is None:
-                continue
-            for optimizer in optimizers:
-                make, rates = DRAWN[optimizer]
-                advance = scan_of(make, problem, steps)
-                keys = jax.random.split(jax.random.key(seed), steps)
-                for rate in rates:
-                    rate = np.float32(rate)
-                    carry = problem.start, make(rate).init(problem.start)
-                    if rate == np.float32(rates[0]):
-                        advance = advance.lower(carry, rate, keys).compile()
+        base, *others = (PROBLEMS[name](seed, **SMALL.get(name, {})) for seed in seeds)
+        for optimizer in optimizers:
+            make, rates = DRAWN[optimizer]
+            advance = scan_of(make, base, steps)
+            for rate in map(np.float32, rates):
+                held, most, spent = [], [], []
+                for seed, problem in zip(seeds, (base, *others), strict=True):
+                    carry, keys = (
+                        (problem.start, make(rate).init(problem.start)),
+                        jax.random.split(jax.random.key(seed), steps),
+                    )
                     clock = time.process_time()
                     carry, loss = jax.block_until_ready(advance(carry, rate, keys))
-                    row = {"problem": name, "seed": seed, "optimizer": optimizer, "rate": float(rate)}
-                    end, most = float(problem.value(carry[0])), float(np.max(loss))
-                    show(**row, held=end, first=float(loss[0]), most=most, work=time.process_time() - clock)
+                    spent.append(time.process_time() - clock)
+                    held.append(float(base.value(carry[0])))
+                    most.append(float(np.max(loss) / loss[0]))
+                row = {"problem": name, "optimizer": optimizer, "rate": float(rate), "median": float(np.median(held))}
+                show(**row, held=[float(f"{x:.2g}") for x in held], most=max(most), work=float(np.median(spent)))
 
 
 EDGE = {
@@ -480,6 +490,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mode", choices=("fast", "smooth", "peak", "rivals", "grid", "problems", "fresh", "edge"))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--only", nargs="*", choices=PROBLEMS, default=[*PROBLEMS][:5])
@@ -488,14 +499,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0)
     parser.add_argument("--bias", choices=("frozen", "trained"), nargs="*", default=["trained", "frozen"])
     args = parser.parse_args()
-    seeds = range(args.seeds)
+    seeds = range(args.first, args.first + args.seeds)
     if args.mode == "fast":
         for bias in args.bias:
             fast(seeds, args.steps or 80, args.rate, bias)
     elif args.mode == "problems":
         problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS), args.shares)
     elif args.mode == "fresh":
-        fresh(args.only, seeds, args.steps or 500, args.optimizers or list(DRAWN))
+        fresh(args.only, seeds, args.steps or 300, args.optimizers or list(DRAWN))
     elif args.mode == "edge":
         edge(args.only, seeds, args.steps or 200)
     elif args.mode == "peak":

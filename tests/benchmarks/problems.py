@@ -47,7 +47,9 @@ class Problem(NamedTuple):
 
 def single(tree):
     """Every array in float32, integers as they are."""
-    return jax.tree.map(lambda x: jnp.asarray(x, None if np.issubdtype(np.asarray(x).dtype, np.integer) else "f"), tree)
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, None if jnp.issubdtype(jnp.result_type(x), jnp.integer) else "f"), tree
+    )
 
 
 def network(rng, size, inputs, outputs, gain):
@@ -72,24 +74,35 @@ def unroll(p, x):
     return jnp.swapaxes(jax.lax.scan(step, jnp.zeros((len(x), len(p["b"]))), jnp.swapaxes(x, 0, 1))[1], 0, 1)
 
 
-def student_teacher(seed, bias="frozen", size=64):
+def student_teacher(seed, bias="frozen", size=64, states=32):
     """The student–teacher task of :func:`rnn.student_teacher`."""
     task = rnn.student_teacher(seed, bias=bias, size=size)
     start, rest = rnn.partition(task.student)
 
-    def outputs(p, batch):
-        return rnn.trajectory(eqx.combine(p, rest), batch["x"], task.horizon, readout=task.readout)
+    def outputs(p, batch, model=None):
+        model = eqx.combine(p, rest) if model is None else model
+        return rnn.trajectory(model, batch["x"], task.horizon, readout=task.readout)
 
-    return Problem(start, outputs, {"x": task.h0, "y": task.targets})
+    def fresh(key):
+        read = jax.random.uniform(key, (states, task.outputs), minval=-2.0, maxval=2.0)
+        x = {"x": jnp.zeros((states, size)).at[:, : task.outputs].set(read)}
+        return x | {"y": outputs(None, x, task.teacher)}
+
+    return Problem(start, outputs, {"x": task.h0, "y": task.targets}, None, fresh)
 
 
-def sine(seed, size=48, time=60, count=20):
+def sine(seed, size=48, time=60, count=20, states=16):
     """A constant input sets the frequency of the sine that is to be made (Sussillo & Barak 2013)."""
-    frequency = np.linspace(0.1, 0.5, count)[:, None]
-    x = np.broadcast_to(frequency[..., None], (count, time, 1))
-    y = np.sin(frequency * np.arange(time))[..., None]
     start = network(np.random.default_rng(seed), size, 1, 1, 1.2)
-    return Problem(start, lambda p, b: unroll(p, b["x"]), single({"x": x, "y": y}))
+
+    def batch(frequency):
+        x = jnp.broadcast_to(frequency[:, None, None], (len(frequency), time, 1))
+        return single({"x": x, "y": jnp.sin(frequency[:, None] * np.arange(time))[..., None]})
+
+    def fresh(key):
+        return batch(jax.random.uniform(key, (states,), minval=0.1, maxval=0.5))
+
+    return Problem(start, lambda p, b: unroll(p, b["x"]), batch(jnp.linspace(0.1, 0.5, count)), None, fresh)
 
 
 def recall(seed, size=48, time=30, count=128, delay=15):

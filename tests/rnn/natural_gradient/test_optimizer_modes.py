@@ -13,6 +13,7 @@ import pytest
 
 import rnn
 from rnn.models.parameters import Leaves
+from rnn.natural_gradient.plane import orthogonalised
 from rnn.natural_gradient.truncated import solve
 
 SIZE = 8
@@ -279,35 +280,73 @@ def test_smooth_does_not_explode_at_large_rates(rate):
     assert seen[-1] < 0.1 * seen[0]
 
 
-def test_stochastic_is_adam_at_a_rate_that_follows_the_slope():
-    """Where nothing bends: Adam's updates times a trust that moves with ``−⟨g, x⟩`` of the last step x."""
-    theta = jnp.arange(1.0, SIZE + 1)
-    gradients = np.random.default_rng(0).normal(size=(20, SIZE)) + 0.5
-    ours = rnn.low_rank_natural_gradient(1e-2, mode="stochastic", fisher=lambda p, block, turn: 0 * block)
-    adam = optax.adam(1e-2)
-    state, other, trust, last, usual = ours.init(theta), adam.init(theta), 1.0, np.zeros(SIZE), 0.0
-    moves = jax.jit(ours.update), jax.jit(adam.update)
-    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam mixes integers and floats
-        for g in jnp.asarray(gradients):
-            update, state = moves[0](g, state, theta)
-            step, other = moves[1](g, other, theta)
-            np.testing.assert_allclose(update, trust * step, rtol=1e-6)
-            along = -float(g @ last)
-            usual = 0.9 * usual + 0.1 * abs(along)
-            trust = min(100, trust * np.exp(0.2 * np.clip(along / usual, -2, 2)) if usual else 1)
-            last = np.asarray(update)
-            assert float(state.trust) == pytest.approx(trust, rel=1e-6)
-    assert trust > 10
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
+def test_a_matrix_is_orthogonalised(shape):
+    """Against the singular vectors: values near one, whatever they were."""
+    rng = np.random.default_rng(0)
+    u, _, v = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    matrix = jnp.asarray((u * np.geomspace(1, 3e-2, min(shape))) @ v)
+    found = np.asarray(orthogonalised(matrix))
+    inside = u.T @ found @ v.T
+    np.testing.assert_allclose(inside - np.diag(np.diag(inside)), 0, atol=1e-12)
+    assert np.all((np.diag(inside) > 0.6) & (np.diag(inside) < 1.3))
+    np.testing.assert_allclose(orthogonalised(1e-30 * matrix), found, rtol=1e-9)
+    np.testing.assert_array_equal(orthogonalised(jnp.zeros(shape)), 0)
 
 
-def test_stochastic_makes_the_implicit_step():
-    """Two preconditioned iterations solve what has two scales."""
-    matrix = jnp.diag(jnp.asarray([100.0, 100, 100, 0, 0, 0, 0, 0]))
-    gradient = jnp.where(jnp.arange(SIZE) < 3, 50.0, 50.0)
-    tx = rnn.low_rank_natural_gradient(0.1, mode="stochastic", fisher=lambda p, block, turn: block @ matrix)
-    theta = jnp.ones(SIZE)
-    update, _ = tx.update(gradient, tx.init(theta), theta)
-    np.testing.assert_allclose(update, -gradient / (np.diag(matrix) + 50.0 / 0.1), rtol=1e-6)
+def test_stochastic_ends_at_the_minimum_over_the_plane():
+    """Ten noisy updates of a vector against a loop over dense matrices in NumPy."""
+    matrix, rng = spread(), np.random.default_rng(3)
+    theta = 1 + rng.random(SIZE)
+    tx = rnn.low_rank_natural_gradient(1e3, mode="stochastic", fisher=lambda p, block, turn: block @ matrix)
+    state, move = tx.init(jnp.asarray(theta)), jax.jit(tx.update)
+    mean, square, step, direction, bend = (np.zeros(SIZE) for _ in range(5))
+    slope, gram, bend = np.zeros(3), np.zeros((2, 2)), 0.0
+    for t in range(1, 11):
+        g = matrix @ theta + 0.3 * rng.normal(size=SIZE)
+        mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g**2
+        d = -(mean / (1 - 0.9**t) + g) / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
+        plane = np.stack([d / np.linalg.norm(d), step / max(np.linalg.norm(step), 1e-300)])
+        products = plane @ matrix @ plane.T
+        own, last = -plane @ g
+        later = own if t == 1 else max(bend - direction @ g, 0)
+        slope, gram = 0.97 * slope + 0.03 * np.array([own, later, last]), 0.97 * gram + 0.03 * products
+        damped = gram + 1e-3 * np.diag(np.diag(gram)) + np.diag(np.diag(gram) == 0)
+        signal = np.clip(slope[1] / slope[0], 0, 1)
+        c = np.linalg.solve(damped, [signal * slope[0], slope[2]])
+        step, direction, bend = c @ plane, plane[0], products[0] @ c
+        update, state = move(jnp.asarray(g), state, jnp.asarray(theta))
+        np.testing.assert_allclose(update, step, rtol=1e-7)
+        assert float(state.signal) == pytest.approx(signal, rel=1e-7)
+        theta = theta + step
+
+
+def test_stochastic_tells_noise_from_slope():
+    """Gradients of random sign: a step of a hundred is a small part of what the minibatch alone would have made."""
+    rng = np.random.default_rng(1)
+    tx = rnn.low_rank_natural_gradient(1e3, mode="stochastic", fisher=lambda p, block, turn: block)
+    theta = jnp.zeros(50)
+    state, move, length = tx.init(theta), jax.jit(tx.update), []
+    for _ in range(300):
+        update, state = move(theta + rng.normal(size=50), state, theta)
+        theta = theta + update
+        length.append(float(jnp.linalg.norm(update)))
+    assert float(state.signal) < 0.6
+    assert np.mean(length[200:]) < 0.5 * length[0]
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-2, 1e-1, 1.0, None])
+def test_stochastic_needs_no_rate(rate):
+    params, outputs, loss, batch = problem(samples=256)
+
+    def minibatch(k):
+        return {name: x[32 * (k % 8) : 32 * (k % 8) + 32] for name, x in batch.items()}
+
+    seen, reached, _ = trained(
+        rnn.low_rank_natural_gradient(rate, mode="stochastic"), 200, params, loss, minibatch, outputs
+    )
+    assert loss(reached, batch) < 0.01 * loss(params, batch)
+    assert np.max(seen) < 3 * seen[0]
 
 
 def test_stochastic_judges_a_step_on_its_own_minibatch():
@@ -318,10 +357,29 @@ def test_stochastic_judges_a_step_on_its_own_minibatch():
     tx = rnn.low_rank_natural_gradient(0.5, mode="stochastic", fisher=fisher)
     w = jnp.zeros(1)
     update, state = tx.update(-jnp.ones(1), tx.init(w), w)
-    assert float(state.bent) > 0.5
     assert int(state.rejected) == 1
     assert 0 < float(update[0]) < 0.5
+    departed = np.exp(10 * float(update[0])) - 1 - 10 * float(update[0])
+    assert departed <= 1.1 * 0.5 * 10 * float(update[0]) or float(state.bent) > 0.5
     assert float(state.trust) < 1
+
+
+def test_stochastic_does_not_double_the_loss_of_its_minibatch():
+    """Outputs that are straight, and a loss whose curvature is all elsewhere."""
+
+    def loss(y, batch):
+        return jnp.mean(1 - y + 1e-3 * y**2 + jnp.maximum(y - 1, 0) ** 4)
+
+    batch = jnp.ones((4, 1))
+    tx = rnn.low_rank_natural_gradient(
+        10.0, mode="stochastic", fisher=rnn.gauss_newton(lambda w, b: b * w, batch, loss=loss)
+    )
+    w = jnp.zeros(1)
+    value, gradient = jax.value_and_grad(lambda w: loss(batch * w, batch))(w)
+    update, state = tx.update(gradient, tx.init(w), w, value=value)
+    assert float(state.bent) < 1e-6
+    assert int(state.rejected) == 1
+    assert 0 < loss(batch * (w + update), batch) + 10 < 12
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -470,7 +528,7 @@ def test_a_value_from_elsewhere_is_judged_all_the_same(mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("sign", [-1.0, 0.0])
 def test_a_fisher_that_is_not_positive_leaves_steps_finite(mode, sign):
-    """Products ``−F`` or none at all: steps go downhill and stay finite."""
+    """Products ``−F`` or none at all: steps go downhill and stay within what their mode allows."""
     tx = rnn.low_rank_natural_gradient(0.1, mode=mode, fisher=lambda p, block, turn: sign * (block @ spread()))
     theta = jnp.ones(SIZE)
     state, move = tx.init(theta), jax.jit(tx.update)
@@ -478,15 +536,17 @@ def test_a_fisher_that_is_not_positive_leaves_steps_finite(mode, sign):
         update, state = move(spread() @ theta, state, theta, value=jnp.asarray(1.0 - k / 10))
         assert np.all(np.isfinite(update))
         assert float(jnp.vdot(update, spread() @ theta)) <= 0
+        assert np.linalg.norm(update) <= 0.1 * max(np.linalg.norm(spread() @ theta), SIZE**0.5) * 1.5**k
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state))
 
 
+@pytest.mark.parametrize("mode", ["fast", "stochastic"])
 @pytest.mark.parametrize(("factor", "told"), [(1.0, False), (16.0, True)])
-def test_products_of_another_loss_are_named_once(factor, told):
+def test_products_of_another_loss_are_named_once(factor, told, mode):
     """Products of the mean with the value of the sum: at the first update, not at the second, and not under vmap."""
     params, outputs, loss, batch = problem()
     fisher = rnn.gauss_newton(outputs, batch, loss=lambda y, b: jnp.mean((y - b["y"]) ** 2))
-    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=fisher)
+    tx = rnn.low_rank_natural_gradient(mode=mode, fisher=fisher)
 
     def step(params, state):
         value, gradient = jax.value_and_grad(lambda p: factor * loss(p, batch))(params)
