@@ -102,14 +102,12 @@ def _together(
     jacobian: np.ndarray, values: np.ndarray, vectors: np.ndarray, both: tuple[int, int], sign: float
 ) -> Clock:
     """``1 − det(1 ∓ M)`` on the plane of two multipliers."""
-    one = both[0]
-    pair = values[one].imag != 0
-    rows = np.zeros((2, len(values)), complex)
+    pair = values[both[0]].imag != 0
     columns = vectors[:, list(both)].T
     try:
         rows = np.linalg.inv(vectors)[list(both)]
     except np.linalg.LinAlgError:
-        rows = np.full_like(rows, np.nan)
+        rows = np.full((2, len(values)), np.nan, complex)
     left, right = ((np.stack([x[0].real, x[0].imag]) if pair else x.real) for x in (rows, columns))
     with np.errstate(divide="ignore", invalid="ignore"):
         right = np.linalg.qr(right.T)[0].T

@@ -53,9 +53,7 @@ _LEAP = 0.25  # of the tangent's move that Newton may add to it, and
 _STILL = 0.01  # of the state; beyond, the point is followed from network to network
 _THROUGH = 0.05  # beyond the circle the loss must still push: a minimum at the bifurcation itself is not a crossing
 _LOOKS = 2  # that must agree before a warning
-_FROM = (
-    0.75  # of the clock, from which on to warn: farther off the loss often pushes through a crossing that never comes
-)
+_FROM = 0.75  # of the clock, where to begin to warn: farther off the loss pushes through crossings that never come
 _QUIET = 3  # that must foresee nothing before it is taken back
 _FURTHER = 1.1  # times the steps to the crossing, where the loss must still fall along the way that training takes
 _NEAR = 2.0  # times ``ahead``: where the law is asked for the date, and within which a warning stands

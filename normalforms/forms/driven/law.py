@@ -14,7 +14,7 @@ from normalforms.forms.driven.exact import exact_polynomial, linear_law, settled
 from normalforms.forms.driven.expectation import iterated_expectation, white_expectation
 from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sinusoid, White
 from normalforms.forms.driven.number import Number
-from normalforms.forms.driven.orbits import Drive, Spread, Window, simulate, spread_of, window_of
+from normalforms.forms.driven.orbits import Drive, Spread, Window, check_radius, simulate, spread_of, window_of
 from normalforms.forms.driven.scaling import DrivenScaling, alternated, driven_scaling
 from normalforms.forms.driven.threshold import shifted
 from normalforms.formulas import Formula, check_horizon, check_real, rescaled, symbols
@@ -61,8 +61,7 @@ class DrivenLaw:
             raise ValueError(f"noise = {self.noise!r} is no input; give White, Constant, Sinusoid or Autoregressive")
         if not isinstance(self.map, Map) or self.map.dimension > 1 or len(self.map.parameters) > 1:
             raise ValueError("driven laws belong to scalar maps and their normal forms; reduce the map first")
-        if self.radius is not None and not float(check_real(self.radius, "radius")) > 0:
-            raise ValueError(f"radius = {self.radius!r} must be positive")
+        check_radius(self.radius)
 
     @property
     def _drive(self) -> Drive:

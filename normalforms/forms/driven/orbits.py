@@ -11,11 +11,22 @@ import sympy as sp
 
 from normalforms.families import Member, find
 from normalforms.forms import escape_radius
+from normalforms.formulas import check_real
 from normalforms.maps import Map
 
-__all__ = ["Drive", "Spread", "Window", "simulate", "spread_of", "window_of"]
+__all__ = ["Drive", "Spread", "Window", "check_radius", "simulate", "spread_of", "window_of"]
 
 Window = tuple[float, float]
+
+
+def check_radius(radius: float | None) -> None:
+    """Refuse a radius, beyond which orbits are removed, that is not positive.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if radius is not None and not float(check_real(radius, "radius")) > 0:
+        raise ValueError(f"radius = {radius!r} must be positive")
 
 
 @dataclass(frozen=True)

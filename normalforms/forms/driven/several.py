@@ -23,6 +23,7 @@ from normalforms.forms.driven.inputs import Autoregressive, Constant, Input, Sin
 from normalforms.forms.driven.kolmogorov import driven_cusp, driven_pair
 from normalforms.forms.driven.law import DrivenLaw
 from normalforms.forms.driven.number import Number
+from normalforms.forms.driven.orbits import check_radius
 from normalforms.forms.driven.periodic import averages, phases
 from normalforms.forms.driven.scaling import DrivenScaling
 from normalforms.forms.limits import cusp_scaling, neimark_sacker_numerics
@@ -61,6 +62,9 @@ class GramDrivenLaw:
     radius: float | None = field(default=None, kw_only=True)
     samples: int = field(default=20_000, kw_only=True)
     seed: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_radius(self.radius)
 
     def gram(self, g: tuple[Any, ...], h0: Any, horizon: int) -> np.ndarray:
         """The matrix, shape ``(*batch, p, p)``, in the order of the map's parameters.
@@ -218,6 +222,7 @@ class PairDrivenLaw:
     seed: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
+        check_radius(self.radius)
         if not isinstance(self.noise, (White, Autoregressive)):
             raise ValueError(
                 f"a {type(self.noise).__name__} input of a pair has a direction and meets its rotation; White and"

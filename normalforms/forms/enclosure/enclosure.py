@@ -1,6 +1,7 @@
 """Certified digits: a rigorous ball around the amplification of given numbers or intervals.
 
-Numbers are iterated in ball arithmetic at a precision that doubles until the ball is as small as asked;
+Numbers are iterated in ball arithmetic at a precision that doubles until the ball is as small as asked, scalar ones
+from the second attempt on with the mean-value form of every step;
 intervals go through the mean-value form of `normalforms.forms.enclosure.box`. Source: Johansson, "Arb: efficient
 arbitrary-precision midpoint-radius interval arithmetic", IEEE Trans. Comput. 66 (2017).
 """

@@ -273,6 +273,8 @@ def test_a_finite_batch_does_not_see_the_mean_above_the_threshold():
         (lambda: nf.Autoregressive(1, 1), "between"),
         (lambda: CUBIC.driven(0.1), "no input"),
         (lambda: CUBIC.driven(nf.White(0.1), radius=-1), "positive"),
+        (lambda: nf.amplification(nf.cusp()).driven(nf.White(0.1), radius=-1), "positive"),
+        (lambda: nf.amplification(nf.neimark_sacker(1, -1)).driven(nf.White(0.1), radius=0), "positive"),
         (lambda: nf.amplification(nf.Map(*_plane())).driven(nf.White(0.1)), "scalar maps"),
         (lambda: CUBIC.driven(nf.White(0.1))(1.0, 0.0, 0), "horizon"),
         (lambda: CUBIC.driven(nf.White(0.1))(np.nan, 0.0, 5), "finite"),
