@@ -380,7 +380,8 @@ def _bounds(model: Model, points: np.ndarray, period: int) -> np.ndarray:
     smallest = np.linalg.svd(A - np.eye(A.shape[-1]), compute_uv=False)[:, -1]
     floor = 16 * np.finfo(float).eps * np.maximum(1.0, np.linalg.norm(points, axis=1))
     residual = np.maximum(residual_norms(model, points, period), floor)
-    return residual / np.maximum(smallest, 1e-300)
+    with np.errstate(over="ignore"):  # infinite where I − A is singular: the callers' bounds end it
+        return residual / np.maximum(smallest, 1e-300)
 
 
 def is_piecewise_linear(model: Model, points: np.ndarray) -> bool:

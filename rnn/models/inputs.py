@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import equinox as eqx
@@ -105,6 +105,20 @@ def trajectory(
         raise ValueError(f"h0 must have shape (batch, state), got {jnp.shape(h0)}; add the batch axis")
     horizon = count_steps(model, horizon) if stacked else horizon
     inputs, horizon = check_inputs(inputs, horizon, jnp.shape(h0)[0], jnp.result_type(h0))
+    given = model, h0, inputs, readout
+    # called by hand it is compiled once for all its calls; in another's program it is a part of that
+    compiles = all(_stays(leaf) for leaf in jax.tree.leaves(given))
+    return (_compiled if compiles else _unrolled)(*given, horizon, stacked)
+
+
+def _stays(leaf: Any) -> bool:
+    """Whether a compiled function can be kept for this leaf: an array, or an object that is found again."""
+    return not isinstance(leaf, jax.core.Tracer) and (eqx.is_array_like(leaf) or isinstance(leaf, Hashable))
+
+
+def _unrolled(
+    model: Model, h0: Array, inputs: Array | None, readout: Callable[[Any], Any] | None, horizon: int, stacked: bool
+) -> Array:
     # the adjoint of a cell that JAX differentiates turns its weights around at every step: dear unless states are many
     last = affine_of(model) is not None or h0.shape[0] > h0.shape[1]
     axis, start = (-1, h0.T) if last else (0, h0)
@@ -117,6 +131,9 @@ def trajectory(
     else:
         found = rollout(made(model), start, horizon, along, read)
     return jnp.moveaxis(found, -1 if last else 1, 0)
+
+
+_compiled = eqx.filter_jit(_unrolled)
 
 
 def _rows(model: Model) -> Callable[..., Array]:

@@ -95,7 +95,7 @@ class Leaves(NamedTuple):
 
 
 class Rebuild:
-    """Makes a model like ``model`` of a flat vector of its parameters, in that vector's dtype."""
+    """Makes a model like ``model`` of a flat vector of its parameters; all its numbers are in that vector's dtype."""
 
     def __init__(self, model: Model) -> None:
         selected, self.rest = partition(model)
@@ -103,7 +103,10 @@ class Rebuild:
 
     def __call__(self, flat: Any) -> Model:
         flat = flat if isinstance(flat, jax.core.Tracer) else np.asarray(flat)
-        return eqx.combine(self.leaves.unflatten(flat, keep_dtype=True), self.rest)
+        # constants go along: a held input in single precision would spoil a model in double
+        dtype = jax.dtypes.canonicalize_dtype(flat.dtype)
+        rest = jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x, self.rest)
+        return eqx.combine(self.leaves.unflatten(flat, keep_dtype=True), rest)
 
 
 def flatten(model: Model) -> Any:

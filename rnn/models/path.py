@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.models.held import Held, Stroboscopic, held, stroboscopic
+from rnn.models.held import Held, held, stroboscopic
 from rnn.models.model import Constant, Model, partition
 from rnn.models.parameters import Rebuild, flatten
 
@@ -83,8 +83,7 @@ class ModelPath:
         Raises:
             ValueError: ``x`` is no vector of finite floating numbers.
         """
-        constant = held(self.rebuild(self.parameters[0]), x).x
-        return ModelPath(self.steps, self.parameters, _Fed(self.rebuild, Held, constant))
+        return self._fed(held(self.rebuild(self.parameters[0]), x))
 
     def stroboscopic(self, inputs: Any) -> ModelPath:
         """The same path of networks over one period of an input; see :func:`rnn.models.held.stroboscopic`.
@@ -95,19 +94,10 @@ class ModelPath:
         Raises:
             ValueError: ``inputs`` are no finite floating numbers of that shape.
         """
-        constant = stroboscopic(self.rebuild(self.parameters[0]), inputs).inputs
-        return ModelPath(self.steps, self.parameters, _Fed(self.rebuild, Stroboscopic, constant))
+        return self._fed(stroboscopic(self.rebuild(self.parameters[0]), inputs))
 
-
-class _Fed:
-    """Rebuilds a network and fixes its input, in the parameters' dtype."""
-
-    def __init__(self, rebuild: Callable[[Any], Model], kind: Callable[[Model, Constant], Model], x: Constant) -> None:
-        self.rebuild, self.kind, self.x = rebuild, kind, x
-
-    def __call__(self, flat: Any) -> Model:
-        dtype = flat.dtype
-        return self.kind(self.rebuild(flat), jax.tree.map(lambda x: jnp.asarray(x, dtype), self.x))
+    def _fed(self, first: Model) -> ModelPath:
+        return ModelPath(self.steps, self.parameters, Rebuild(first))
 
 
 def path(models: Sequence[Model] | Model, steps: Sequence[float] | None = None, *, x: Any = None) -> ModelPath:

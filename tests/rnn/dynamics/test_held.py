@@ -144,6 +144,15 @@ def test_a_path_along_held_inputs_finds_the_fold_of_a_driven_neuron():
     np.testing.assert_allclose([float(event.model.x[0]) for event in events], [-edge, edge], atol=1e-8)
 
 
+def test_a_path_along_held_inputs_is_followed_in_double_precision_whatever_the_network_is_in():
+    model = rnn.VanillaRNN(2 * jnp.ones((1, 1), "f"), input_weight=jnp.ones((1, 1), "f"))
+    path = rnn.path(model, x=np.linspace(-1.0, 1.0, 9, dtype="f")[:, None])
+    with jax.numpy_dtype_promotion("strict"):  # a constant left in single precision is an error
+        events = rnn.bifurcations(path, every=1, starts=np.linspace(-3, 3, 12)[:, None])
+    edge = 2 * np.sqrt(0.5) - np.arctanh(np.sqrt(0.5))
+    np.testing.assert_allclose([float(event.model.x[0]) for event in events], [-edge, edge], atol=1e-7)
+
+
 def test_events_of_a_trained_path_are_found_at_each_stated_input():
     """``h' = λ tanh h + x``: at x = 0 a pitchfork at λ = 1, at x ≠ 0 a fold later on."""
     one = jnp.ones((1, 1))

@@ -61,6 +61,40 @@ def test_readout_is_applied_to_every_state(weights):
     np.testing.assert_allclose(read, trajectory(model, h0, 3)[..., :2], rtol=1e-12)
 
 
+def test_a_trajectory_asked_for_again_is_not_compiled_again():
+    traced = []
+
+    class Counted(eqx.Module):
+        weight: jax.Array
+
+        def __call__(self, h):
+            traced.append(1)
+            return jnp.tanh(self.weight @ h)
+
+    one, other = (trajectory(Counted(w * jnp.eye(3)), jnp.ones((2, 3)), 4) for w in (0.5, 0.7))
+    first = len(traced)
+    again = trajectory(Counted(0.7 * jnp.eye(3)), jnp.ones((2, 3)), 4)
+    assert len(traced) == first  # other weights, one program
+    np.testing.assert_array_equal(again, other)
+    h = np.ones(3)
+    for _ in range(4):
+        h = np.tanh(0.5 * h)
+    np.testing.assert_allclose(one[0, -1], h, rtol=1e-14)
+
+
+def test_trajectories_of_any_callable():
+    class Plain:
+        __hash__ = None  # as of a dataclass that compares its fields
+
+        def __call__(self, h):
+            return h / 2
+
+    h0 = jnp.ones((2, 3))
+    np.testing.assert_array_equal(trajectory(Plain(), h0, 2), trajectory(lambda h: h / 2, h0, 2))
+    slope = jax.grad(lambda a: trajectory(lambda h: a * h, h0, 3)[0, -1, 0])(0.5)
+    np.testing.assert_allclose(slope, 3 * 0.5**2)
+
+
 @pytest.mark.parametrize("horizon", [0, -1, 1.5, True])
 def test_a_bad_horizon_is_named(weights, horizon):
     with pytest.raises(ValueError, match="horizon must be a positive integer"):
