@@ -4,19 +4,28 @@ With m Adam's average of the gradient g and ``n = (m + g)/2``, the direction d i
 
     d = −U Vᵀ √max(1, columns/rows),      n = U S Vᵀ by five Newton–Schulz iterations,
 
-and ``−n/√v``, Adam's, for parameters without two axes. (Muon: Jordan et al., 2024.) No rate multiplies it. The step is
-the minimum of a quadratic over the plane of d and the last step x, both of unit length,
+and ``−n/√v``, Adam's, for parameters without two axes. (Muon: Jordan et al., 2024.) No rate multiplies it. The step x
+is the minimum of a quadratic over the plane of d and D, the way that the last ten steps or so have come, both of unit
+length,
 
-    x ← c₁ d + c₂ x,      A c = r,      A ≈ ⟨·, F_b ·⟩,      r ≈ −⟨g, ·⟩,
+    x ← c₁ d + c₂ D,      A c = r,      A ≈ ⟨·, F_b ·⟩,      r ≈ −⟨g, ·⟩,      D ∝ Σ_k 0.9^k x_k,
 
-as in nonlinear conjugate gradients (for the plane Martens & Grosse, ICML 2015). F_b is the Gauss–Newton matrix on the
-minibatch b of which g is. A and r are averages over some 30 minibatches.
+x_k the step k before, as in nonlinear conjugate gradients (for the plane Martens & Grosse, ICML 2015). Steps to and fro
+along a stiff direction cancel in D. F_b is the Gauss–Newton matrix on the minibatch b of which g is. A and r are
+averages over some 30 minibatches.
 
 The slope along d looks steeper on the minibatch that made d than it is. One minibatch later it is seen without that
-bias: with g' the next gradient, ``−⟨g', d⟩ + ⟨d, F_b x⟩`` is the slope that d had before the step x. r has the lesser
-of both averages. Their ratio ρ is the part of the slope that is no noise: as the signal fades steps shrink with it, and
-no schedule is needed. F_b is too large along d by the same bias. That cancels: where r is k times too steep for it, the
-step ``r/⟨d, F_b d⟩`` is not.
+bias: with g' the next gradient, ``−⟨g', d⟩ + ⟨d, F_b x⟩`` is the slope that d had before the step x. Let p be the mean
+of the one and q of the other, at most p. With q for r a step is the best if it is the last, and steps fade too early
+(Wu, Ren, Liao & Grosse, ICLR 2018). With p they never do. r has the harmonic mean of both,
+
+    2 p q/(p + q) = 2 ρ p/(1 + ρ),      ρ = q/p the part of the slope that is no noise,
+
+which is 2 q where most is noise. As the signal fades steps shrink with it, and no schedule is needed. F_b is too large
+along d by the same bias. That cancels: where r is k times too steep for it, the step ``r/⟨d, F_b d⟩`` is not.
+
+A minibatch whose curvature along d is above twice the usual one weighs so much less, in A, in r, and in the slope that
+its d has one minibatch later. Near a bifurcation a few of them would be all of A.
 
 The step is judged on its own minibatch. The outputs y say by ``‖y(θ + x) − y(θ) − J x‖/‖J x‖`` how much of the linear
 model a step outruns, and where it is known the loss may not double. No loss is compared between minibatches.
@@ -42,6 +51,8 @@ _MEAN, _SQUARE, _SMALL = 0.9, 0.999, 1e-8  # Adam's own
 _FRESH = 0.5  # of the newest gradient in what is orthogonalised, the rest is the average
 _SCHULZ, _ITERATIONS = (3.4445, -4.7750, 2.0315), 5  # Muon's
 _KEPT = 0.97  # of slopes and curvatures from one minibatch to the next
+_CAPPED = 2.0  # times the usual curvature along d, which a minibatch counts for at most
+_COME = 0.9  # of the displacement from one step to the next
 _DAMPING = 1e-3  # of the curvature along each direction of the plane
 _BENT = 0.5  # part of the linear change of the outputs by which they may depart from it
 _LOOKS = 3  # at the outputs: tanh saturates, and a step that is far too long looks better than it is
@@ -64,10 +75,11 @@ class PlaneState(NamedTuple):
         signal: ρ, the part of the slope along the direction that is no noise.
         usual: running mean of the loss, 0 where none is passed.
         mean, square: Adam's averages, flat.
-        step: x, flat.
+        displacement: of the last steps, each weighing 0.9 of the next, flat.
         direction: d, of unit length.
         bend: ``⟨d, F_b x⟩``.
-        slope: running means of the slopes along d on the minibatch that made it, along d one minibatch later, along x.
+        weight: of the minibatch that made d.
+        slope: running means of the slopes along d on the minibatch that made it, along d one minibatch later, along D.
         gram: running mean of A.
     """
 
@@ -81,18 +93,19 @@ class PlaneState(NamedTuple):
     usual: Float[Array, ""]
     mean: Float[Array, " m"]
     square: Float[Array, " m"]
-    step: Float[Array, " m"]
+    displacement: Float[Array, " m"]
     direction: Float[Array, " m"]
     bend: Float[Array, ""]
+    weight: Float[Array, ""]
     slope: Float[Array, " 3"]
     gram: Float[Array, "2 2"]
 
 
 def begin_plane(theta: Float[Array, " m"]) -> PlaneState:
     """The state before the first update."""
-    numbers = {name: jnp.zeros((), theta.dtype) for name in ("rate", "bent", "signal", "usual", "bend")}
+    numbers = {name: jnp.zeros((), theta.dtype) for name in ("rate", "bent", "signal", "usual", "bend", "weight")}
     counts = {name: jnp.zeros((), jnp.int32) for name in ("count", "averaged", "rejected")}
-    vectors = {name: jnp.zeros_like(theta) for name in ("mean", "square", "step", "direction")}
+    vectors = {name: jnp.zeros_like(theta) for name in ("mean", "square", "displacement", "direction")}
     slope, gram = jnp.zeros(3, theta.dtype), jnp.zeros((2, 2), theta.dtype)
     return PlaneState(**counts, **numbers, **vectors, slope=slope, gram=gram, trust=jnp.ones((), theta.dtype))
 
@@ -108,20 +121,23 @@ def plane_step(
     """The state after an update, and the update of the parameters ``theta``."""
     state, good = _averaged(state, theta, gradient, loss)
     gradient = jnp.where(good, gradient, 0)
-    plane = jnp.stack([_direction(state, gradient, curvature.leaves), _unit(state.step)])
+    plane = jnp.stack([_direction(state, gradient, curvature.leaves), _unit(state.displacement)])
     gram, departed = curvature.plane(theta, plane)
     first = state.averaged == 1
     along = -plane @ gradient
     later = jnp.where(first, along[0], jnp.maximum(state.bend - jnp.vdot(state.direction, gradient), 0))
     heard = good & jnp.isfinite(gram).all()
+    usual = state.gram[0, 0] / _weight(_KEPT, state.averaged - 1, theta.dtype)
+    weight = jnp.where((usual > 0) & (gram[0, 0] > _CAPPED * usual), _CAPPED * usual / gram[0, 0], 1)
+    before = jnp.where(first, weight, state.weight)  # both slopes along d weigh what the minibatch that made d does
 
     def average(old: Array, new: Array) -> Array:
         return jnp.where(heard, _KEPT * old + (1 - _KEPT) * new, old)
 
-    slope = average(state.slope, jnp.stack([along[0], later, along[1]]))
-    averaged = average(state.gram, gram)
+    slope = average(state.slope, jnp.stack([weight * along[0], before * later, weight * along[1]]))
+    averaged = average(state.gram, weight * gram)
     signal = jnp.clip(slope[1] / jnp.where(slope[0] > 0, slope[0], 1), 0, 1)
-    c = _minimum(averaged, jnp.stack([signal * slope[0], slope[2]]))
+    c = _minimum(averaged, jnp.stack([2 * signal / (1 + signal) * slope[0], slope[2]]))
     length = jnp.sqrt(jnp.maximum(c @ plane @ (plane.T @ c), 0) / theta.size)
     sound = heard & (length > 0) & jnp.isfinite(length)
     begin = jnp.where(sound, jnp.minimum(1, state.trust * rate / jnp.where(sound, length, 1)), 0)
@@ -138,9 +154,10 @@ def plane_step(
         rejected=state.rejected + (~good | short).astype(jnp.int32),
         bent=bent,
         signal=signal,
-        step=jnp.where(heard, x, state.step),
+        displacement=jnp.where(heard, _COME * state.displacement + x, state.displacement),
         direction=jnp.where(heard, plane[0], state.direction),
         bend=jnp.where(heard, share * (gram[0] @ jnp.where(sound, c, 0)), state.bend),
+        weight=jnp.where(heard, weight, state.weight),
         slope=slope,
         gram=averaged,
     )

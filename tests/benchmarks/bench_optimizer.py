@@ -20,10 +20,13 @@ that both see the same machine. ``problems`` gives every optimizer the same proc
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -307,15 +310,30 @@ def peak(seeds, steps, starts=12):
         )
 
 
+class Drawn(NamedTuple):
+    """An optimizer on fresh minibatches: made from a rate and their number, the rates of its grid, what is judged."""
+
+    make: Callable[[Any, int], Any]
+    rates: tuple[float, ...]
+    read: Callable[[Any, Any], Any] = lambda state, parameters: parameters
+
+
+ADAM, MUON = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+NEW = functools.partial(rnn.low_rank_natural_gradient, mode="stochastic")
 DRAWN = {
-    "stochastic": (
-        lambda rate: rnn.low_rank_natural_gradient(rate, mode="stochastic"),
-        (1e-1, *np.geomspace(1e-3, 1, 9)),
+    "stochastic": Drawn(lambda rate, _: NEW(rate), (1e-1, *np.geomspace(1e-3, 1, 9))),
+    "stochastic_linear": Drawn(lambda rate, steps: NEW(optax.linear_schedule(rate, 0.0, steps)), (1e-1,)),
+    "adam": Drawn(lambda rate, _: optax.adam(rate), ADAM),
+    "adam_cosine": Drawn(lambda rate, steps: optax.adam(optax.cosine_decay_schedule(rate, steps)), ADAM),
+    "adam_linear": Drawn(lambda rate, steps: optax.adam(optax.linear_schedule(rate, 0.0, steps)), ADAM),
+    "adam_free": Drawn(
+        lambda rate, _: optax.contrib.schedule_free_adamw(rate), (*ADAM, 1e-1), optax.contrib.schedule_free_eval_params
     ),
-    "adam": (optax.adam, (1e-3, 3e-3, 1e-2, 3e-2)),
-    "muon": (optax.contrib.muon, (3e-3, 1e-2, 3e-2)),
-    "soap": (soap, (1e-3, 3e-3, 1e-2, 3e-2)),
-    "shampoo": (shampoo, (1e-3, 3e-3, 1e-2, 3e-2)),
+    "muon": Drawn(lambda rate, _: optax.contrib.muon(rate), MUON),
+    "muon_cosine": Drawn(lambda rate, steps: optax.contrib.muon(optax.cosine_decay_schedule(rate, steps)), MUON),
+    "muon_linear": Drawn(lambda rate, steps: optax.contrib.muon(optax.linear_schedule(rate, 0.0, steps)), MUON),
+    "soap": Drawn(lambda rate, _: soap(rate), ADAM),
+    "shampoo": Drawn(lambda rate, _: shampoo(rate), ADAM),
 }
 
 
@@ -416,18 +434,23 @@ def scan_of(make, build, chunk):
 SMALL = {"student_teacher": {"size": 32}, "residual": {"size": 48, "depth": 3}, "sine": {"time": 40}}
 
 
-def fresh(names, seeds, steps, optimizers):
+def fresh(names, seeds, steps, optimizers, only=()):
     """The loss on a batch held out after as many minibatches.
 
     The teacher is that of the first seed, start and minibatches are of every seed, so that an optimizer is compiled
-    once for a problem. ``most`` is the largest loss of a minibatch over the first one's.
+    once for a problem. ``only`` are rates in place of its grid, ``most`` is the largest loss of a minibatch over the
+    first one.
     """
     for name in names:
         base, *others = (PROBLEMS[name](seed, **SMALL.get(name, {})) for seed in seeds)
         for optimizer in optimizers:
-            make, rates = DRAWN[optimizer]
+            build, rates, read = DRAWN[optimizer]
+
+            def make(rate, build=build):
+                return build(rate, steps)
+
             advance = scan_of(make, base, steps)
-            for rate in map(np.float32, rates):
+            for rate in map(np.float32, only or rates):
                 held, most, spent = [], [], []
                 for seed, problem in zip(seeds, (base, *others), strict=True):
                     carry, keys = (
@@ -437,7 +460,7 @@ def fresh(names, seeds, steps, optimizers):
                     clock = time.process_time()
                     carry, loss = jax.block_until_ready(advance(carry, rate, keys))
                     spent.append(time.process_time() - clock)
-                    held.append(float(base.value(carry[0])))
+                    held.append(float(base.value(read(carry[1], carry[0]))))
                     most.append(float(np.max(loss) / loss[0]))
                 row = {"problem": name, "optimizer": optimizer, "rate": float(rate), "median": float(np.median(held))}
                 show(**row, held=[float(f"{x:.2g}") for x in held], most=max(most), work=float(np.median(spent)))
@@ -497,6 +520,7 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="*", default=[], help="of the first loss, largest first")
     parser.add_argument("--optimizers", nargs="*")
     parser.add_argument("--rate", type=float, default=10.0)
+    parser.add_argument("--rates", type=float, nargs="*", default=[], help="of fresh, in place of the grid")
     parser.add_argument("--bias", choices=("frozen", "trained"), nargs="*", default=["trained", "frozen"])
     args = parser.parse_args()
     seeds = range(args.first, args.first + args.seeds)
@@ -506,7 +530,7 @@ def main() -> None:
     elif args.mode == "problems":
         problems(args.only, seeds, args.seconds, args.optimizers or list(RIVALS), args.shares)
     elif args.mode == "fresh":
-        fresh(args.only, seeds, args.steps or 300, args.optimizers or list(DRAWN))
+        fresh(args.only, seeds, args.steps or 300, args.optimizers or list(DRAWN), args.rates)
     elif args.mode == "edge":
         edge(args.only, seeds, args.steps or 200)
     elif args.mode == "peak":

@@ -295,30 +295,44 @@ def test_a_matrix_is_orthogonalised(shape):
 
 
 def test_stochastic_ends_at_the_minimum_over_the_plane():
-    """Ten noisy updates of a vector against a loop over dense matrices in NumPy."""
-    matrix, rng = spread(), np.random.default_rng(3)
-    theta = 1 + rng.random(SIZE)
-    tx = rnn.low_rank_natural_gradient(1e3, mode="stochastic", fisher=lambda p, block, turn: block @ matrix)
-    state, move = tx.init(jnp.asarray(theta)), jax.jit(tx.update)
-    mean, square, step, direction, bend = (np.zeros(SIZE) for _ in range(5))
-    slope, gram, bend = np.zeros(3), np.zeros((2, 2)), 0.0
+    """Ten noisy updates of a vector, one minibatch ten times as curved, against a loop over dense matrices in NumPy."""
+    rng = np.random.default_rng(3)
+    theta = 0.3 * rng.normal(size=SIZE)
+    tx = rnn.low_rank_natural_gradient(1e3, mode="stochastic")
+
+    @jax.jit
+    def move(g, state, theta, scale):
+        return tx.update(g, state, theta, fisher=lambda p, block, turn: scale * (block @ spread()))
+
+    state = tx.init(jnp.asarray(theta))
+    mean, square, way, direction = (np.zeros(SIZE) for _ in range(4))
+    slope, gram, bend, weight, capped, signals = np.zeros(3), np.zeros((2, 2)), 0.0, 0.0, 0, []
     for t in range(1, 11):
-        g = matrix @ theta + 0.3 * rng.normal(size=SIZE)
+        matrix = spread() * (10.0 if t == 6 else 1.0)
+        g = spread() @ theta + 0.3 * rng.normal(size=SIZE)
         mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g**2
         d = -(mean / (1 - 0.9**t) + g) / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
-        plane = np.stack([d / np.linalg.norm(d), step / max(np.linalg.norm(step), 1e-300)])
+        plane = np.stack([d / np.linalg.norm(d), way / max(np.linalg.norm(way), 1e-300)])
         products = plane @ matrix @ plane.T
         own, last = -plane @ g
         later = own if t == 1 else max(bend - direction @ g, 0)
-        slope, gram = 0.97 * slope + 0.03 * np.array([own, later, last]), 0.97 * gram + 0.03 * products
+        limit = np.inf if t == 1 else 2 * gram[0, 0] / (1 - 0.97 ** (t - 1))
+        before, weight = weight, 0.03 * min(1, limit / products[0, 0])
+        capped += weight < 0.03
+        weighed = np.array([weight * own, (weight if t == 1 else before) * later, weight * last])
+        slope, gram = 0.97 * slope + weighed, 0.97 * gram + weight * products
         damped = gram + 1e-3 * np.diag(np.diag(gram)) + np.diag(np.diag(gram) == 0)
-        signal = np.clip(slope[1] / slope[0], 0, 1)
-        c = np.linalg.solve(damped, [signal * slope[0], slope[2]])
+        ends = slope[0], min(slope[1], slope[0])
+        signals.append(ends[1] / ends[0])
+        c = np.linalg.solve(damped, [2 / (1 / ends[0] + 1 / ends[1]), slope[2]])
         step, direction, bend = c @ plane, plane[0], products[0] @ c
-        update, state = move(jnp.asarray(g), state, jnp.asarray(theta))
+        way = 0.9 * way + step
+        update, state = move(jnp.asarray(g), state, jnp.asarray(theta), matrix[0, 0] / spread()[0, 0])
         np.testing.assert_allclose(update, step, rtol=1e-7)
-        assert float(state.signal) == pytest.approx(signal, rel=1e-7)
+        assert float(state.signal) == pytest.approx(signals[-1], rel=1e-7)
         theta = theta + step
+    assert 1 <= capped <= 3
+    assert min(signals) < 0.99
 
 
 def test_stochastic_tells_noise_from_slope():
