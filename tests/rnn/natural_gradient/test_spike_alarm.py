@@ -1,4 +1,4 @@
-"""The alarm's ratio on quadratics, its hysteresis, and that it changes nothing."""
+"""The alarm's two rules, by hand and on quadratics, its hysteresis, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -108,6 +108,9 @@ def test_integer_leaves_are_not_watched():
         ({"release": 3.0}, "release"),
         ({"decay": 1.0}, "decay"),
         ({"hold": 0}, "hold"),
+        ({"rise": 1.0}, "rise"),
+        ({"rise": float("nan")}, "rise"),
+        ({"linger": 2.5}, "linger"),
     ],
 )
 def test_static_faults_name_the_argument(arguments, name):
@@ -115,3 +118,86 @@ def test_static_faults_name_the_argument(arguments, name):
         rnn.spike_alarm(**arguments)
     with pytest.raises(ValueError, match="params"):
         rnn.spike_alarm().update(jnp.ones(2), rnn.spike_alarm().init(jnp.ones(2)))
+
+
+def told(losses, alarm):
+    """Whether the alarm is on after each of the losses, gradients apart."""
+    theta, on = jnp.ones(2, jnp.float32), []
+    state, move = alarm.init(theta), jax.jit(lambda state, loss: alarm.update(theta, state, theta, value=loss)[1])
+    for loss in losses:
+        state = move(state, jnp.float32(loss))
+        on.append(bool(state.alarm))
+    return np.asarray(on), state
+
+
+def by_hand(losses, rise, linger):
+    """On from where the loss is more than ``rise`` times the least of the 20 before, for ``linger`` updates."""
+    rang = [t > 0 and losses[t] > rise * min(losses[max(t - 20, 0) : t]) for t in range(len(losses))]
+    return np.array([any(rang[max(t - linger + 1, 0) : t + 1]) for t in range(len(losses))])
+
+
+@pytest.mark.parametrize(("rise", "linger"), [(5.0, 100), (1.5, 7)])
+def test_with_the_loss_a_small_spike_warns_of_a_large_one(rise, linger):
+    rng = np.random.default_rng(0)
+    losses = np.exp(np.cumsum(rng.normal(scale=0.5, size=400))).astype(np.float32)
+    on, state = told(losses, rnn.spike_alarm(rise=rise, linger=linger))
+    want = by_hand(losses, rise, linger)
+    np.testing.assert_array_equal(on, want)
+    assert 0 < want.mean() < 1
+    assert int(state.raised) == np.sum(want & ~np.r_[False, want[:-1]])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "curvature", "time", "bears", "ramp"),
+    [
+        (optax.sgd(1.0), 1.5, 300, 2.0, 1),
+        (optax.sgd(1.0, momentum=0.9), 2.85, 300, 3.8, 1),
+        (optax.adam(1.0, eps=1.0), 36.0, 3000, 38.0, 40),  # its first steps bear less
+        (optax.contrib.muon(0.02), 1e-3, 4, 1.0, 1),  # no threshold: it oscillates as wide as its rate
+    ],
+    ids=["sgd", "momentum", "adam", "muon"],
+)
+def test_an_oscillation_that_grows_is_warned_of_before_the_tenfold_spike(optimizer, curvature, time, bears, ramp):
+    """On a parabola that becomes sharper a fivefold rise comes before the tenfold one, and silence before that."""
+    tx = optax.chain(rnn.spike_alarm(), optimizer)
+
+    def step(carry, t):
+        theta, state = carry
+        sharp = curvature * jnp.exp(t / time) * jnp.minimum((t + 1) / ramp, 1)
+        value, gradient = jax.value_and_grad(lambda theta: 1e-4 + sharp * jnp.sum(theta["w"] ** 2) / 2)(theta)
+        with jax.numpy_dtype_promotion("standard"):
+            update, state = tx.update(gradient, state, theta, value=value)
+        return (optax.apply_updates(theta, update), state), (value, state[0].alarm)
+
+    theta = {"w": jnp.asarray([[1e-4, 3e-5], [-2e-5, 5e-5]], jnp.float32)}
+    losses, on = (
+        np.asarray(x) for x in jax.lax.scan(step, (theta, tx.init(theta)), jnp.arange(400, dtype=jnp.float32))[1]
+    )
+    spike = next(t for t in range(20, 400) if losses[t] > 10 * np.median(losses[t - 20 : t]))
+    assert on[spike - 1]
+    assert not on[: int(time * np.log(bears / curvature))].any()
+
+
+def test_a_loss_that_is_not_finite_rings_and_is_forgotten():
+    on, state = told([1.0, 1.0, np.nan, np.inf, 1.0, 1.0], rnn.spike_alarm(linger=2))
+    assert list(on) == [False, False, True, True, True, False]
+    assert np.all(np.asarray(state.losses)[:4] == 1)
+
+
+def test_where_the_loss_is_not_positive_q_decides():
+    """A log likelihood below zero has no ratio; the oscillation at q = 2.5 is seen all the same."""
+    tx = rnn.spike_alarm()
+    theta = jnp.eye(3, dtype=jnp.float32)[0]
+    state = tx.init(theta)
+    for _ in range(8):
+        gradient = CURVATURES * theta
+        _, state = tx.update(gradient, state, theta, value=theta @ gradient / 2 - 100)
+        theta = theta - 2.5 * gradient
+    assert bool(state.alarm)
+    assert float(state.q) == pytest.approx(2.5, rel=1e-5)
+
+
+def test_a_value_of_many_numbers_is_refused():
+    tx, theta = rnn.spike_alarm(), jnp.ones(2)
+    with pytest.raises(ValueError, match=r"value must be the loss, one number, got shape \(2,\)"):
+        tx.update(theta, tx.init(theta), theta, value=theta)
