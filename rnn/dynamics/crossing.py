@@ -85,7 +85,8 @@ def _between(follower: Follower, low: Place, high: Place, best: Place, period: i
     if best.step - reach < follower.path.steps[0] or best.step + reach > follower.path.steps[-1]:
         return None
     steps, points = [], []
-    for start, side in ((low, np.sign(low.step - best.step)), (high, np.sign(high.step - best.step))):
+    ahead = np.sign(high.step - low.step)  # the crossing may be at one of the two
+    for start, side in ((low, -ahead), (high, ahead)):
         near = start
         for share in (1.0, 2 / 3, 1 / 3):
             near, reached = follower.follow(near, best.step + side * share * reach, period)

@@ -10,6 +10,7 @@ from planted import backward, forward, planted
 
 import rnn
 from rnn.dynamics import Follower
+from rnn.dynamics.crossing import localise
 
 SAMPLES = 13
 
@@ -282,3 +283,14 @@ def test_samples_that_lie_close_together_have_a_rate():
     follower = Follower(path, 1e-10)
     for step, ahead in ((start, start + 1), (start + 0.5, start), (start + 3, start + 3), (start + 3, start)):
         np.testing.assert_allclose(follower.rate(step, ahead), slope, rtol=1e-5)
+
+
+def test_a_crossing_at_the_place_where_a_stretch_begins_is_found_there():
+    """The multiplier is 1 to the digit at step 2, where nothing is unstable yet."""
+    models = [rnn.VanillaRNN(jnp.asarray([[w]])) for w in (0.5, 0.75, 1.0, 1.25, 1.5)]
+    follower = Follower(rnn.ModelPath.of(models), 1e-12)
+    low, high = (follower.describe(step, np.zeros(1), 1) for step in (2.0, 3.0))
+    assert low.multipliers[0] == 1
+    found, after = localise(follower, low, high, 1)
+    assert found.step == pytest.approx(2.0, abs=1e-9)
+    assert after.step == 3.0
