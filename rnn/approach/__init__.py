@@ -3,6 +3,7 @@
 from rnn.approach.clocks import Clock, clocks_at
 from rnn.approach.critical import Critical, Kind, critical_at, kind_of, modulus_at, resolvent_at
 from rnn.approach.law import Law, law
+from rnn.approach.outlook import Outlook, View, straight
 from rnn.approach.place import LOST, multipliers_at, settle, top_two
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "Critical",
     "Kind",
     "Law",
+    "Outlook",
+    "View",
     "clocks_at",
     "critical_at",
     "kind_of",
@@ -19,5 +22,6 @@ __all__ = [
     "multipliers_at",
     "resolvent_at",
     "settle",
+    "straight",
     "top_two",
 ]

@@ -1,61 +1,47 @@
 """Bifurcations announced while a network trains: will the loss push a multiplier through the unit circle, and when?
 
-With ψ the clock of a crossing at a followed fixed point, 1 at the crossing (:mod:`rnn.approach.clocks`; mostly ψ = ρ,
-the modulus of a multiplier) and ``g = ∇_θ ψ``, descent moves ψ at the rate ``s(ψ) = −⟨∇L, g⟩`` times the learning rate.
-The same slope at the network displaced to other places of the clock,
+A fixed point is followed from look to look. Every look asks the loss about the crossings ahead of it, as
+:mod:`rnn.approach.outlook` says, with the clocks of :mod:`rnn.approach.clocks`. The speed of a clock is read off the
+Jacobians of two looks, ``dψ`` of their difference, so that it is that of the same multipliers whatever their order.
 
-    s(z) = −⟨∇L(θ + (z − ψ) g/‖g‖²), g⟩,
+That decides whether to warn. Far from a crossing the loss often wants it, and later does not: a network that learns to
+forget wants a larger multiplier as long as the rest of it is not trained. So a warning waits for half of the way.
 
-says what the loss will want there: ``s(1) > 0`` where the way leads through the bifurcation, ``s(1) < 0`` where the
-teacher lies short of it. With the rate ψ̇ at which ψ grows now, and s exponential in between, the crossing is due in
-
-    n = (1 − ψ)/ψ̇ · ln(κ)/(κ − 1),   κ = s(1)/s(ψ)
-
-steps; a straight line through the past would say ``(1 − ψ)/ψ̇`` and know nothing of where the loss ends. ψ̇ is read off
-the Jacobians of two looks, ``dψ`` of their difference, so that it is that of the same multipliers whatever their order.
-
-There are two gradients g: with the fixed point where it is, and with the fixed point moving along with θ. They are the
-same at the origin of a network without bias. Else the second alone sees a bias that drives the point into a fold, and
-asks after networks far away where the point is near its fold and moves fast; the first does not. Either may warn.
-
-A third way is the one that training takes: the line θ̇ through the networks of the last two looks, with
-``−⟨∇L(θ + t θ̇), θ̇⟩`` for s, t the steps to the crossing on it. In a narrow valley that bends, g leads up its wall long
-before the crossing, and the line does not. It is asked where both gradients say no and the crossing is near.
-
-That decides whether to warn. Where it is near, the date is that of the law, :mod:`rnn.approach.law`, which visits three
-networks on the way; the learning rate of any descent is read off the last two looks, ``η = ∫dρ/v`` over the steps
-between them. Where the law does not hold the date is n above.
+Where a crossing is near, its date is that of the law, :mod:`rnn.approach.law`, which visits three networks on the way;
+the learning rate of any descent is read off the last two looks, ``η = ∫dρ/v`` over the steps between them. Where the
+law does not hold the date is that of the outlook.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from normalforms.report import brief
-from rnn.approach import Clock, Kind, clocks_at, kind_of, law, modulus_at, resolvent_at, settle
+from rnn.approach import Clock, Kind, Outlook, View, clocks_at, kind_of, law, resolvent_at, settle, straight
 from rnn.dynamics.continuation import Follower
 from rnn.kernel import subspace_step
-from rnn.models import Model, ModelPath, flatten, partition
+from rnn.models import Model, ModelPath, flatten
 
 __all__ = ["Notice", "Outlook", "Watch", "watch"]
 
 _LOST = 1e-3  # residual beyond which Newton's method has not found the point
 _LEAP = 0.25  # of the tangent's move that Newton may add to it, and
 _STILL = 0.01  # of the state; beyond, the point is followed from network to network
-_THROUGH = 0.05  # beyond the circle the loss must still push: a minimum at the bifurcation itself is not a crossing
 _LOOKS = 2  # that must agree before a warning
-_FROM = 0.75  # of the clock, where to begin to warn: farther off the loss pushes through crossings that never come
+_FROM = 0.75  # of the circle's radius, and
+_PART = 0.55  # of its way there, from its lowest modulus, left of it: only then a multiplier is warned of
+_NEARER = 0.25  # of the steps between them, by which the later one must see it nearer: dates that recede are none
+_NEXT = 1.5  # looks, within which two that agree need not wait for that, but for
+_SOONER = 0.7  # of the radius
 _QUIET = 3  # that must foresee nothing before it is taken back
-_FURTHER = 1.1  # times the steps to the crossing, where the loss must still fall along the way that training takes
 _NEAR = 2.0  # times ``ahead``: where the law is asked for the date, and within which a warning stands
 _ASKED = 10.0  # times ``ahead``, on a straight line: beyond, the loss is not asked
 _SHARE = 0.03  # of the steps to go, its error bar at least: the rate is read off two looks
@@ -87,32 +73,17 @@ class Notice:
 
 @brief
 @dataclass(frozen=True)
-class Outlook:
-    """What one look says of the crossing that comes first.
-
-    Attributes:
-        clock: of that crossing.
-        due: steps from that look to it; infinite where the loss does not want it.
-        slopes: ``s`` at the clock as it is, at 1 and beyond, with the point held and moving, (2, 3).
-    """
-
-    clock: Clock
-    due: float
-    slopes: np.ndarray
-
-
-@brief
-@dataclass(frozen=True)
 class Watch:
     """A fixed point followed through training; made by :func:`watch`, moved on by :meth:`look`.
 
     Attributes:
         loss: what training lowers, a function of the model.
-        h0, horizon: batch and T on which the kernel is taken.
+        h0, horizon, inputs: batch, T and inputs on which the kernel is taken.
         point: the followed fixed point, (state,).
         direction: leading parameter direction, (1, m): where the next power step starts.
         steps, multipliers, energies: of the looks so far: step, critical multiplier, Ritz value of ``JᵀJ``.
         outlooks: of the looks so far.
+        lowest: the smallest modulus that the multiplier of a crossing of a kind had at a look so far.
         date: steps from the last look to the crossing by the law, and its error bar; ``nan`` where it was not asked or
             does not hold.
         lost: the point has left the reach of Newton's method.
@@ -131,18 +102,20 @@ class Watch:
     multipliers: tuple[complex, ...] = ()
     energies: tuple[float, ...] = ()
     outlooks: tuple[Outlook, ...] = ()
+    lowest: dict[Kind, float] = field(default_factory=dict)
     lost: bool = False
     gone: bool = False
     warned: bool = False
     ahead: float = 200.0
     date: tuple[float, float] = (math.nan, math.nan)
     before: tuple[Model, np.ndarray] | None = None
+    inputs: Array | None = None
 
     def look(self, model: Model, step: float, *, loss: Callable[[Any], Any] | None = None) -> Watch:
         """The watch after one look at ``model``: Newton, one Jacobian's eigenvectors, one kernel product, six slopes.
 
-        Where a crossing comes near, three more networks' gradients and eigenvectors. Where the point moves fast, it is
-        followed on the straight line between the networks of the last two looks.
+        Where a crossing comes near, four more slopes, three more networks' gradients and their eigenvectors. Where the
+        point moves fast, it is followed on the straight line between the networks of the last two looks.
 
         Args:
             model: the network as it is.
@@ -160,12 +133,15 @@ class Watch:
         if jacobian is None:
             return replace(here, lost=True, gone=gone or here.gone, warned=False, before=None)
         point = jnp.asarray(place, self.point.dtype)
-        values, direction = subspace_step(model, self.h0, self.horizon, self.direction)
+        values, direction = subspace_step(model, self.h0, self.horizon, self.direction, inputs=self.inputs)
         change = np.full_like(jacobian, np.nan)
         if self.before is not None:
             change = (jacobian - self.before[1]) / (step - self.steps[-1])
         clocks = clocks_at(jacobian)
-        outlook = here._outlook(model, float(step), point, jacobian, [(c.moved(change), c) for c in clocks])
+        network = None if self.before is None else self.before[0]
+        span = float(step) - self.steps[-1] if self.before is not None else math.nan
+        view = View(here.loss, model, network, span, point, resolvent_at(jacobian))
+        outlook = here._outlook(view, [(c, c.moved(change)) for c in clocks])
         seen = replace(
             here,
             point=point,
@@ -174,6 +150,7 @@ class Watch:
             multipliers=(*self.multipliers, max((c.multiplier for c in clocks), key=abs)),
             energies=(*self.energies, float(values[0])),
             outlooks=(*self.outlooks, outlook),
+            lowest=self.lowest | {c.kind: min(abs(c.multiplier), self.lowest.get(c.kind, 1.0)) for c in clocks},
             lost=False,
             gone=False,
             date=(math.nan, math.nan),
@@ -193,9 +170,12 @@ class Watch:
     def notice(self) -> Notice | None:
         """The warning, or the confirmation; ``None`` while nothing is near.
 
-        A warning needs two looks in a row at which a crossing of one kind is due within ``ahead`` steps, and a clock
-        beyond 0.75: before, networks that learn to forget look like those that learn to remember. It stands until
-        three in a row foresee none within twice as many. The growth of the kernel is reported and does not gate.
+        A warning needs two looks in a row at which a crossing of one kind is due within ``ahead`` steps, at the second
+        sooner than at the first, or one look at which it is imminent. The multiplier must be beyond 0.75 and have come
+        nearly half of the way to the unit circle from where it was lowest: before, networks that learn to forget look
+        like those that learn to remember. Where two looks agree and it is due about the next, 0.7 is enough. The
+        warning stands until three looks in a row foresee none within twice as many. The growth of the kernel is
+        reported and does not gate.
         """
         if not self.multipliers:
             return None
@@ -207,7 +187,8 @@ class Watch:
         seen = [k for k, outlook in enumerate(self.outlooks) if outlook.due < _NEAR * self.ahead]
         kinds = [self.outlooks[k].clock.kind for k in seen]
         # two that agree: one look at which the loss does not want the crossing does not make it one of another kind
-        last = next((seen[k] for k in range(len(seen) - 1, 0, -1) if kinds[k] == kinds[k - 1]), seen[-1])
+        sure = [self.outlooks[k].imminent for k in seen]
+        last = next((seen[k] for k in range(len(seen) - 1, 0, -1) if sure[k] or kinds[k] == kinds[k - 1]), seen[-1])
         clock, (steps, error) = self.outlooks[last].clock, self.date
         if not steps < math.inf or last < len(self.outlooks) - 1:
             error = math.nan
@@ -217,9 +198,14 @@ class Watch:
     def _stands(self) -> bool:
         """Whether a warning stands after the last look."""
         due = [outlook.due for outlook in self.outlooks]
-        kinds = {outlook.clock.kind for outlook in self.outlooks[-_LOOKS:]}
-        near = self.outlooks[-1].clock.value >= _FROM
-        if near and len(due) >= _LOOKS and max(due[-_LOOKS:]) <= self.ahead and len(kinds) == 1:
+        last, left = self.outlooks[-1], 1 - abs(self.outlooks[-1].clock.multiplier)
+        agree = len(due) >= _LOOKS and len({outlook.clock.kind for outlook in self.outlooks[-_LOOKS:]}) == 1
+        agree = agree and max(due[-_LOOKS:]) <= self.ahead
+        agree = agree and due[-2] - due[-1] >= _NEARER * (self.steps[-1] - self.steps[-2])
+        come = left <= min(1 - _FROM, _PART * (1 - self.lowest[last.clock.kind]))
+        if come and last.imminent and last.due <= self.ahead:
+            return True
+        if agree and (come or (left <= 1 - _SOONER and last.due <= _NEXT * (self.steps[-1] - self.steps[-2]))):
             return True
         return self.warned and min(due[-_QUIET:]) < _NEAR * self.ahead
 
@@ -248,38 +234,20 @@ class Watch:
         place, jacobian, residual = settle(model, end.point, dtype)
         return place, jacobian if residual < _LOST else None, False
 
-    def _outlook(
-        self, model: Model, step: float, point: Array, jacobian: np.ndarray, moving: list[tuple[float, Clock]]
-    ) -> Outlook:
+    def _outlook(self, view: View, moving: list[tuple[Clock, float]]) -> Outlook:
         """Of the clocks, with their speeds, asked by the nearest crossing first, the first that the loss wants."""
-        resolvent = jnp.asarray(resolvent_at(jacobian), point.dtype)
-        ways = [((1 - c.value) / speed if speed > 0 and c.value < 1 else math.inf, c) for speed, c in moving]
         asked: list[Outlook] = []
-        for straight, clock in sorted(ways, key=lambda way: way[0]):
+        last = self.outlooks[-1] if view.before is not None else None
+        for clock, speed in sorted(moving, key=lambda way: straight(*way)):
             # where a pair's first way is not wanted, its other is not either: it decides the kind alone
             if any(clock.multiplier == outlook.clock.multiplier for outlook in asked):
                 continue
-            if asked and straight > _ASKED * self.ahead:
+            if asked and straight(clock, speed) > _ASKED * self.ahead:
                 break
-            marks = jnp.asarray([clock.value, 1.0, 1.0 + _THROUGH * clock.scale], point.dtype)
-            slopes = _slopes(self.loss, model, point, resolvent, marks, clock.parts(point.dtype))
-            table = np.asarray(slopes, np.float64)
-            due = min(straight * _bend(*row) for row in table)
-            if due == math.inf and straight < self.ahead:
-                due = self._drifting(model, step - self.steps[-1], straight)
-            asked.append(Outlook(clock, due, table))
-            if due < math.inf:
+            asked.append(view.outlook(clock, speed, ahead=self.ahead, last=last))
+            if asked[-1].due < math.inf:
                 return asked[-1]
         return asked[0]
-
-    def _drifting(self, model: Model, span: float, straight: float) -> float:
-        """Steps to a crossing on the line of the last two looks, where the loss falls all the way there."""
-        assert self.before is not None
-        ahead, dtype = np.array([0.0, 0.5, 1.0, _FURTHER]) * straight, self.point.dtype
-        line = _drift(self.loss, self.before[0], model, jnp.asarray(span, dtype), jnp.asarray(ahead, dtype))
-        here, half, there, beyond = np.asarray(line, np.float64)
-        bend = max(_bend(here, half, beyond), _bend(here, there, beyond))
-        return straight * max(bend, 1.0)
 
     def _dated(self, model: Model) -> tuple[float, float]:
         """Date of the law and its error bar, where the clock is a modulus."""
@@ -305,20 +273,13 @@ def _beyond(jacobian: np.ndarray) -> int:
     return int(np.linalg.slogdet(np.eye(len(jacobian)) - jacobian)[0])
 
 
-def _bend(here: float, there: float, beyond: float) -> float:
-    """Steps to the crossing over those on a straight line; infinite where the loss does not push on, or is NaN."""
-    if not all(slope > 0 for slope in (here, there, beyond)):
-        return math.inf
-    ratio = there / here
-    return math.log(ratio) / (ratio - 1) if abs(ratio - 1) > 1e-6 else 1.0
-
-
 def watch(
     model: Model,
     h0: Float[Array, "batch state"],
     horizon: int,
     *,
     loss: Callable[[Any], Any],
+    inputs: Float[Array, "batch horizon inputs"] | None = None,
     point: Float[Array, " state"] | None = None,
     ahead: float = 200.0,
 ) -> Watch:
@@ -330,6 +291,8 @@ def watch(
         horizon: T, in steps.
         loss: what training lowers, a differentiable function of the model such as ``task.loss``. A look takes six
             slopes of it, about four training steps' work. Keep one function: each new one is compiled.
+        inputs: of a driven network, for the kernel alone: its growth is then that along the driven trajectories. The
+            fixed point is that of the network at rest, whose input is zero.
         point: near which fixed point to begin; the origin unless given.
         ahead: how many training steps ahead to warn.
 
@@ -343,40 +306,4 @@ def watch(
     size, dtype = flatten(model).size, h0.dtype
     direction = jax.random.normal(jax.random.key(0), (1, size), dtype)
     start = jnp.zeros(h0.shape[1], dtype) if point is None else jnp.asarray(point, dtype)
-    return Watch(loss, h0, horizon, start, direction, ahead=ahead)
-
-
-@eqx.filter_jit
-def _slopes(
-    loss: Callable[[Any], Any], model: Model, point: Array, resolvent: Array, marks: Array, parts: list[Array]
-) -> Array:
-    """``s`` at the marks, the first of which is the clock as it is, with the point held and moving, (2, marks).
-
-    The gradient is that of :func:`rnn.approach.modulus_at`, linear in the Jacobian as every clock's is.
-    """
-    parameters, rest = partition(model)
-
-    def along(moves: Array) -> Array:
-        gradient = jax.grad(modulus_at)(parameters, rest, point, resolvent, parts, moves)
-        square = sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient))
-
-        def slope(at: Array) -> Array:
-            moved = jax.tree.map(lambda p, g: p + (at - marks[0]) / square * g, parameters, gradient)
-            return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (moved,), (gradient,))[1]
-
-        return jax.lax.map(slope, marks)
-
-    return jax.lax.map(along, jnp.arange(2, dtype=point.dtype))
-
-
-@eqx.filter_jit
-def _drift(loss: Callable[[Any], Any], before: Model, model: Model, span: Array, ahead: Array) -> Array:
-    """How fast the loss falls on the line from the network before through ``model``, ``ahead`` steps on."""
-    (past, _), (here, rest) = partition(before), partition(model)
-    velocity = jax.tree.map(lambda new, old: (new - old) / span, here, past)
-
-    def fall(steps: Array) -> Array:
-        there = jax.tree.map(lambda p, v: p + steps * v, here, velocity)
-        return -jax.jvp(lambda p: loss(eqx.combine(p, rest)), (there,), (velocity,))[1]
-
-    return jax.lax.map(fall, ahead)
+    return Watch(loss, h0, horizon, start, direction, ahead=ahead, inputs=inputs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rnn
-from rnn.approach import clocks_at, settle
+from rnn.approach import View, clocks_at, resolvent_at, settle
 
 H0 = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
 
@@ -113,6 +113,144 @@ def test_slopes_are_those_of_displaced_networks(seed, alone):
     assert abs(table[0][0] / table[1][0] - 1) > 0.01
 
 
+class Ripples(eqx.Module):
+    """A loss of many hills."""
+
+    target: jax.Array
+
+    def __call__(self, model):
+        return jnp.sum(jnp.cos(jnp.append(model.weight.ravel(), model.bias) * self.target[0] + self.target[1]))
+
+
+def test_both_ways_along_the_gradient_must_be_wanted_or_that_of_training():
+    """The date is the later one of the two; where one is not wanted, that of the line, by differences of the loss."""
+
+    def model_of(flat):
+        return rnn.VanillaRNN(jnp.asarray(flat[:9].reshape(3, 3)), jnp.asarray(flat[9:]))
+
+    def bend(here, there, beyond):
+        return np.log(there / here) / (there / here - 1) if min(here, there, beyond) > 0 else np.inf
+
+    used = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        flat, velocity = np.append(rng.normal(size=9) * 0.4, rng.normal(size=3) * 0.3), rng.normal(size=12)
+        loss, model = Ripples(jnp.asarray(rng.normal(size=(2, 12)))), model_of(flat)
+        point, jacobian, _ = settle(model, np.zeros(3), jnp.float64)
+        clock = clocks_at(jacobian)[0]
+        if not clock.value < 1 or not clock.alone:
+            continue
+        before = model_of(flat - 0.01 * velocity)
+        out = View(loss, model, before, 0.01, jnp.asarray(point), resolvent_at(jacobian)).outlook(clock, 0.4, ahead=9.0)
+        steps, way = (1 - clock.value) / 0.4, "both"
+        due = steps * max(bend(*row) for row in out.slopes)
+        if due == np.inf:
+            ends = [[flat + (t * steps + e) * velocity for e in (-1e-5, 1e-5)] for t in (0, 0.5, 1, 1.1)]
+            here, half, there, beyond = (float(loss(model_of(a)) - loss(model_of(b))) / 2e-5 for a, b in ends)
+            due = steps * max(bend(here, half, beyond), bend(here, there, beyond), 1.0)
+            way = "line" if due < np.inf else "none"
+        used.add(way)
+        assert out.due == pytest.approx(due, rel=1e-5)
+        assert not out.imminent
+        if len(used) == 3:
+            break
+    assert used == {"both", "line", "none"}
+
+
+def test_what_the_loss_wants_at_the_crossing_is_carried_on_as_it_changes():
+    """The loss ends at ``1.5 − k/20`` at look k, and wants the crossing at the first look that may warn."""
+    scales = 0.5 + 0.035 * np.arange(12)
+    seen = {}
+    for name, ends in (("fades", 1.5 - np.arange(12) / 20), ("stays", np.full(12, 1.1))):
+        watch, notices = None, []
+        for k, (scale, end) in enumerate(zip(scales, ends, strict=True)):
+            model, loss = rnn.VanillaRNN(jnp.asarray(np.diag([scale, 0.1, 0.0]))), Toward(jnp.asarray(end))
+            watch = watch or rnn.watch(model, H0, 5, loss=loss)
+            watch = watch.look(model, 10.0 * k, loss=loss)
+            notices.append(watch.notice)
+        seen[name] = notices, [outlook.due for outlook in watch.outlooks], watch.outlooks[8].slopes
+    assert seen["fades"][0] == [None] * 12
+    assert seen["stays"][0][8] is not None
+    np.testing.assert_allclose(seen["fades"][2], seen["stays"][2])  # the same loss at this look, asked the same
+    assert np.min(seen["fades"][2]) > 0
+    assert seen["fades"][1][8] == np.inf
+
+
+class Toward(eqx.Module):
+    """A loss whose minimum lies where the first weight is ``end``."""
+
+    end: jax.Array
+
+    def __call__(self, model):
+        return 0.5 * (model.weight[0, 0] - self.end) ** 2
+
+
+def test_right_before_a_crossing_one_look_is_enough():
+    """It moves fast, and the loss ends beyond the circle by less than what is asked for from afar."""
+    scales = [0.5, 0.5, 0.55, 0.7, 0.9, 1.01]
+    weights = [np.diag([scale, 0.1, 0.0]) for scale in scales]
+    seen, notices = look_along(weights, toward(1.02, [[1.0]]))
+    assert notices[:4] == [None] * 4
+    assert notices[4] is not None
+    assert seen.outlooks[4].imminent
+    assert seen.outlooks[4].due == pytest.approx(5.0)
+    assert notices[5].confirmed
+    assert look_along(weights[:5], toward(0.93, [[1.0]]))[1] == [None] * 5
+
+
+@pytest.mark.parametrize(("first", "imminent"), [(0.68, False), (0.74, True)])
+def test_what_is_imminent_after_the_next_look_must_not_slow_down(first, imminent):
+    """The last look is 1.5 looks from the circle; it came there by 0.08 after 0.12, or after 0.06."""
+    weights = [np.diag([scale, 0.1, 0.0]) for scale in (first, 0.8, 0.88)]
+    seen, _ = look_along(weights, toward(1.02, [[1.0]]))
+    assert seen.outlooks[-1].imminent is imminent
+
+
+@pytest.mark.parametrize(("begin", "end", "warned"), [(0.3, 0.74, False), (0.3, 0.8, True), (0.85, 0.9, False)])
+def test_a_warning_waits_until_some_of_the_way_is_made(begin, end, warned):
+    weights = [np.diag([scale, 0.1, 0.0]) for scale in np.linspace(begin, end, 9)]
+    seen, notices = look_along(weights, toward(np.inf, [[1.0]]))
+    assert seen.outlooks[-1].due < 200
+    assert (notices[-1] is not None) is warned
+
+
+def test_dates_that_recede_are_none():
+    """The loss wants the crossing all along; the multiplier slows down on its way, or does not."""
+    for scales, warned in (((0.5, 0.62, 0.7, 0.76, 0.8, 0.825), False), (np.linspace(0.5, 0.825, 6), True)):
+        seen, notices = look_along([np.diag([s, 0.1, 0.0]) for s in scales], toward(np.inf, [[1.0]]))
+        assert all(outlook.due < 200 for outlook in seen.outlooks[1:])
+        assert (notices[-1] is not None) is warned
+
+
+def test_a_crossing_due_at_the_next_look_does_not_wait_for_the_bound():
+    weights = [np.diag([scale, 0.1, 0.0]) for scale in (0.4, 0.55, 0.72)]
+    assert look_along(weights, Leap())[1][-1] is not None
+    lower = [weight - 0.04 * np.diag([1.0, 0, 0]) for weight in weights]
+    assert look_along(lower, Leap())[1] == [None] * 3
+    slower = [np.diag([scale, 0.1, 0.0]) for scale in (0.5, 0.61, 0.72)]
+    assert look_along(slower, toward(np.inf, [[1.0]]))[1] == [None] * 3  # due in 25 steps, beyond the next two looks
+
+
+class Leap(eqx.Module):
+    """A loss that falls ever faster along the first weight."""
+
+    def __call__(self, model):
+        return -jnp.exp(2 * model.weight[0, 0])
+
+
+def test_the_kernel_of_a_driven_network_is_that_of_its_driven_trajectories():
+    """Looks at one network come to the largest singular value of the dense Jacobian."""
+    inputs = jnp.asarray(np.random.default_rng(1).normal(size=(6, 5, 1)))
+    model = rnn.VanillaRNN(jnp.asarray(growing([[1.0]])[30]), None, "W@tanh(h)+b", jnp.ones((3, 1)))
+    seen = rnn.watch(model, H0, 5, loss=toward(np.inf, [[1.0]]), inputs=inputs)
+    for k in range(60):
+        seen = seen.look(model, float(k))
+    driven, free = (np.asarray(rnn.sntk(model, H0, 5, inputs=given).as_matrix()) for given in (inputs, None))
+    largest = np.linalg.svd(driven, compute_uv=False)[0] ** 2
+    assert seen.energies[-1] == pytest.approx(largest, rel=1e-4)
+    assert abs(np.linalg.svd(free, compute_uv=False)[0] ** 2 / largest - 1) > 0.1
+
+
 def test_a_loss_that_is_no_number_foresees_nothing():
     assert look_along(growing([[1.0]])[:45], lambda m: jnp.nan * m.weight.sum())[1] == [None] * 45
 
@@ -127,11 +265,12 @@ def test_a_defective_multiplier_is_announced():
 
 def test_a_pair_on_its_way_to_a_steady_bifurcation_is_not_announced_as_a_ringing_one():
     """It meets on the real axis 94 steps before the crossing, which is a root of ``(1 − a)² + bc``."""
+    back = 60  # looks
     direction = np.array([[0.5, 0.0, 0.0], [-0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
     begin = np.array([[0.6, -0.5, 0.0], [0.2, 0.6, 0.0], [0.0, 0.0, 0.1]])
-    weights = [begin + k / 100 * direction for k in range(51)]
+    weights = [begin + k / 100 * direction for k in range(-back, 51)]
     seen, notices = look_along(weights, lambda m: -jnp.vdot(jnp.asarray(direction), m.weight))
-    crossing = 1000 * (0.65 - np.sqrt(0.65**2 - 0.26)) / 0.5
+    crossing = 10 * back + 1000 * (0.65 - np.sqrt(0.65**2 - 0.26)) / 0.5
     first = next(k for k, n in enumerate(notices) if n is not None)
     assert abs(seen.multipliers[first].imag) > 0.1
     assert 100 < crossing - 10 * first < 250
