@@ -9,7 +9,8 @@ with F on the whole batch (one tangent), so that a stretch which does not repres
 *Deep learning via Hessian-free optimization*, ICML 2010.) In single precision conjugate gradients lose their
 orthogonality within a few iterations at these condition numbers: their residuals are kept and made orthogonal again.
 β is what the outputs allow. With e what they depart by from their linear change, ``½⟨e, H e⟩`` is to be at most a few
-times the fall that is promised.
+times the fall that is promised. Where β is small the damping grows: a shorter solution gains more than a part of a long
+one, and costs fewer iterations.
 
 The next loss tells what came of it: the damping μ follows the ratio of the fall to the predicted one, ``−⟨G, d⟩ −
 ½⟨d, F d⟩``. A step that raised the loss up to tenfold is a detour: long steps along flat directions leave the floor of
@@ -31,19 +32,21 @@ __all__ = ["GaussNewtonState", "begin_truncated", "truncated_step"]
 
 _RISE = 1e-6  # relative rise of the loss that is taken for rounding
 _WARM = 0.9  # of the last solution, where the next one starts
-_DAMPING = 0.1  # μ at first, of the curvature along the gradient
+_DAMPING = 0.05  # μ at first, of the curvature along the gradient
 _DAMPINGS = (1e-9, 10.0)  # floor and ceiling of μ, of the largest curvature seen
+_FORGET = 0.5  # what an update leaves of that curvature: a point passed by may be far steeper
 _MOST = (15, 100)  # iterations on a stretch, and on the whole batch
 _WINDOW = 2  # iterations over which the progress of a solve is judged
 _PACE = 1.5  # a solve goes on while an iteration gains this part of what an update gains for its price
 _PACES = (5e-4, 0.1)  # least and largest relative gain asked of an iteration
-_AGREE = 1.5  # by which the curvature along x on the whole batch may exceed that on the stretch
-_HOLDS = (4, 64)  # updates on the whole batch after a stretch that did not represent it
+_AGREE = 2.0  # by which the curvature along x on the whole batch may exceed that on the stretch
+_HOLDS = (1, 64)  # updates on the whole batch after a stretch that did not represent it
 _DETOUR = 10.0  # relative rise of the loss up to which a step may be mended from where it led
 _MENDS, _HALVED = 3, 0.5  # solves on a detour, and what each but the first must leave of the loss
 _MEND = 0.03  # relative gain asked of an iteration there
 _BENT = 4.0  # departure of the outputs that a step may have, in loss, of the fall that it promises
 _LOOKS = 3  # at the outputs: tanh saturates, and a step that is far too long looks better than it is
+_BELOW, _STIFFER = 0.5, 8.0  # part of a step that the outputs allow, below which μ grows, and by how much
 _GROWTH, _LEAST = 1.5, 1 / 64  # of the trust: how fast it recovers, and its floor
 _PATIENCE = 2  # times that a step is taken back in a row; then its start is looked at anew
 
@@ -62,7 +65,7 @@ class GaussNewtonState(NamedTuple):
         rejected: updates that took the last one back.
         failed: how many of them in a row.
         damping: μ.
-        top: largest curvature that a solve has met, forgotten by 2 % per update.
+        top: largest curvature that a solve has met, halved by every update.
         predicted: fall of the loss that the last step promised.
         overshoot: \\|q\\| of the last displacement, ``q = ⟨d, G' − G⟩/(−⟨d, G⟩)``.
         value: loss at the last accepted parameters.
@@ -96,12 +99,13 @@ class GaussNewtonState(NamedTuple):
 
 
 class _Solution(NamedTuple):
-    """x, its ``⟨x, F_b x⟩``, the largest ``‖F_b p‖/‖p‖`` met, and the iterations."""
+    """x, its ``⟨x, F_b x⟩``, the largest ``‖F_b p‖/‖p‖`` met, the iterations, and μ."""
 
     x: Array
     curvature: Array
     top: Array
     iterations: Array
+    damping: Array
 
 
 def begin_truncated(theta: Float[Array, " m"]) -> GaussNewtonState:
@@ -136,11 +140,12 @@ def truncated_step(
     state, pace = _judge(state, theta, gradient, loss)
     mending = state.mending > 0
     at, g = (jnp.where(mending, *pair) for pair in ((theta, state.parameters), (gradient, state.gradient)))
-    damping = jax.lax.cond(state.count == 0, lambda: _first_damping(curvature, at, g), lambda: state.damping)
-    top = 0.98 * state.top
-    damping = jnp.where(top > 0, jnp.clip(damping, _DAMPINGS[0] * top, _DAMPINGS[1] * top), damping)
+    top = _FORGET * state.top
+    damping = jnp.where(top > 0, jnp.clip(state.damping, _DAMPINGS[0] * top, _DAMPINGS[1] * top), state.damping)
+    damping = jnp.where(state.count == 0, -1, damping)  # not known yet
     pace = jnp.where(mending, _MEND, jnp.clip(_PACE * pace, *_PACES))
     found = _solved(state, curvature, at, g, (damping, pace, kept))
+    damping = found.damping
     full, departed = curvature.ray(at, found.x)
     slope, square = jnp.vdot(g, found.x), jnp.vdot(found.x, found.x)
     bend = full + damping * square
@@ -213,6 +218,8 @@ def _judge(
     gain = jnp.clip(2 * fall / jnp.where(promised, state.predicted, 1) - 1, -1, 1)
     # Nielsen's rule (IMM-REP-1999-05): a third after a step that kept its promise, up to twice after one that did not
     eased = jnp.where(promised, jnp.maximum(1 - gain**3, 1 / 3), 1)
+    # a step that the outputs cut short keeps its promise because it is short: the next solution is to be shorter
+    eased = jnp.where(promised & (state.share < _BELOW), _STIFFER, eased)
     # the minimum along the step of the parabola through both losses and the slope
     rise = -fall - slope
     back = jnp.where(downhill & (rise > 0), jnp.clip(-slope / jnp.where(rise > 0, 2 * rise, 1), 0.1, 0.5), 0.5)
@@ -238,13 +245,6 @@ def _judge(
     return state, jnp.maximum(pace, 0)
 
 
-def _first_damping(curvature: Curvature, at: Array, g: Array) -> Array:
-    """A tenth of the curvature along the gradient."""
-    square = jnp.vdot(g, g)
-    along = curvature.tangent(at, g) / jnp.where(square > 0, square, 1)
-    return jnp.where((along > 0) & jnp.isfinite(along), _DAMPING * along, 1).astype(at.dtype)
-
-
 def _solved(
     state: GaussNewtonState, curvature: Curvature, at: Array, g: Array, how: tuple[Array, Array, int]
 ) -> _Solution:
@@ -267,42 +267,54 @@ def solve(
     They end after ``most`` iterations, where the model ``φ = ½⟨x, (F + μ) x⟩ − ⟨rhs, x⟩`` gains less than ``pace`` per
     iteration, relative to itself, over two of them, and where a direction has no positive curvature. The first
     ``kept`` residuals are remembered and every residual is made orthogonal to them; ``how`` is μ, pace and kept.
+    Where ``start`` is not zero its multiple costs one product that is not counted. A negative μ is not known yet, and
+    becomes a part of the curvature along the first direction.
     """
-    damping, pace, kept = how
+    known, pace, kept = how
 
     def model(x: Array, r: Array) -> Array:
         return -jnp.vdot(x, rhs + r) / 2
 
     least = jnp.finfo(rhs.dtype).eps ** 2 * jnp.vdot(rhs, rhs)  # of a squared residual: the rest is rounding
-    image = product(start) + damping * start
-    along = jnp.vdot(start, image)
-    share = jnp.where(along > 0, jnp.clip(jnp.vdot(start, rhs) / jnp.where(along > 0, along, 1), 0, 1), 0)
-    useful = (share > 0) & jnp.isfinite(share)
-    x = jnp.where(useful, share * start, 0)
-    r = jnp.where(useful, rhs - share * image, rhs)
 
     def going(carry: tuple) -> Array:
         return carry[-1] & (carry[0] < most)
 
     def iterate(carry: tuple) -> tuple:
-        k, x, r, p, basis, top, before, _ = carry
+        k, x, r, p, basis, top, damping, before, _ = carry
+        warm = k < 0  # p is the start, and no conjugate direction
         image = product(p)
+        rr, pp = jnp.vdot(r, r), jnp.vdot(p, p)
+        damping = jnp.where(damping >= 0, damping, _begun(jnp.vdot(p, image), pp))
         y = image + damping * p
-        rr, pp, bent = jnp.vdot(r, r), jnp.vdot(p, p), jnp.vdot(p, y)
-        good = (bent > 0) & jnp.isfinite(bent) & (rr > least)
-        length = jnp.where(good, rr / jnp.where(good, bent, 1), 0)
+        bent = jnp.vdot(p, y)
+        good = (bent > 0) & jnp.isfinite(bent) & (warm | (rr > least))
+        length = jnp.where(good, jnp.where(warm, jnp.vdot(p, r), rr) / jnp.where(good, bent, 1), 0)
+        length = jnp.where(warm, jnp.clip(length, 0, 1), length)
         unit = (r / jnp.sqrt(jnp.where(rr > 0, rr, 1)))[None]
-        basis = jnp.where(k < len(basis), jax.lax.dynamic_update_slice_in_dim(basis, unit, k, 0), basis)
+        held = jax.lax.dynamic_update_slice_in_dim(basis, unit, jnp.maximum(k, 0), 0)
+        basis = jnp.where(~warm & (k < len(basis)), held, basis)
         x = x + length * p
         r = jnp.where(good, r - length * y, r)
         r = jnp.where(good, r - (basis @ r) @ basis, r)
-        top = jnp.where(good, jnp.maximum(top, jnp.sqrt(jnp.vdot(image, image) / jnp.where(pp > 0, pp, 1))), top)
-        p = r + jnp.vdot(r, r) / jnp.where(rr > 0, rr, 1) * p
+        stretched = jnp.sqrt(jnp.vdot(image, image) / jnp.where(pp > 0, pp, 1))
+        top = jnp.where(good & ~warm, jnp.maximum(top, stretched), top)
+        p = r + jnp.where(warm, 0, jnp.vdot(r, r) / jnp.where(rr > 0, rr, 1)) * p
         now, due = model(x, r), (k + 1) % _WINDOW == 0
         slow = due & (before - now <= _WINDOW * pace * jnp.abs(now))
-        return k + 1, x, r, p, basis, top, jnp.where(due, now, before), good & ~slow
+        return k + 1, x, r, p, basis, top, damping, jnp.where(due, now, before), warm | (good & ~slow)
 
-    basis = jnp.zeros((min(kept, most), x.size), x.dtype)
-    begin = jnp.zeros((), jnp.int32), x, r, r, basis, jnp.zeros_like(damping), model(x, r), jnp.vdot(r, r) > 0
-    k, x, r, _, _, top, _, _ = jax.lax.while_loop(going, iterate, begin)
-    return _Solution(x, jnp.vdot(x, rhs - r) - damping * jnp.vdot(x, x), top, k)
+    zero = jnp.zeros_like(rhs)
+    warm = jnp.any(start != 0) & jnp.isfinite(start).all()
+    k = -warm.astype(jnp.int32)
+    basis = jnp.zeros((min(kept, most), rhs.size), rhs.dtype)
+    none = jnp.zeros_like(known)
+    begin = k, zero, rhs, jnp.where(warm, start, rhs), basis, none, known, none, jnp.vdot(rhs, rhs) > 0
+    k, x, r, _, _, top, damping, _, _ = jax.lax.while_loop(going, iterate, begin)
+    return _Solution(x, jnp.vdot(x, rhs - r) - damping * jnp.vdot(x, x), top, k, damping)
+
+
+def _begun(along: Array, square: Array) -> Array:
+    """The first μ, a part of the curvature along a direction."""
+    curvature = along / jnp.where(square > 0, square, 1)
+    return jnp.where((curvature > 0) & jnp.isfinite(curvature), _DAMPING * curvature, 1).astype(along.dtype)

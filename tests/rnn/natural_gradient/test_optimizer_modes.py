@@ -75,6 +75,21 @@ def test_the_solve_is_the_dense_solution(damping, warm):
     assert 2 < float(found.top) <= 10 * (1 + 1e-12)
 
 
+@pytest.mark.parametrize(("warm", "products"), [(0.0, 5), (1.0, 6)])
+def test_a_solve_takes_one_product_per_iteration_and_one_for_its_start(warm, products):
+    matrix, calls = spread(), []
+    rhs, start = jnp.arange(1.0, SIZE + 1), warm * jnp.ones(SIZE)
+
+    def product(v):
+        calls.append(v)
+        return matrix @ v
+
+    with jax.disable_jit():
+        found = solved(product, rhs, start, 0.1, 5)
+    assert int(found.iterations) == 5
+    assert len(calls) == products
+
+
 def test_residuals_that_are_kept_spare_iterations():
     """In single precision, with eigenvalues over eight decades: what 40 iterations leave of the model's fall."""
     rng = np.random.default_rng(0)
@@ -115,7 +130,7 @@ def test_fast_makes_the_damped_gauss_newton_step():
     tx = rnn.low_rank_natural_gradient(mode="fast", fisher=lambda p, block, turn: block @ matrix)
     update, state = jax.jit(tx.update)(gradient, tx.init(theta), theta, value=theta @ gradient / 2)
     mu = float(state.damping)
-    assert mu == pytest.approx(float(0.1 * gradient @ matrix @ gradient / (gradient @ gradient)), rel=1e-9)
+    assert mu == pytest.approx(float(0.05 * gradient @ matrix @ gradient / (gradient @ gradient)), rel=1e-9)
     exact = -np.linalg.solve(matrix + mu * np.eye(SIZE), np.asarray(gradient))
     assert np.linalg.norm(update - exact) < 0.1 * np.linalg.norm(exact)
     assert float(state.predicted) == pytest.approx(float(-gradient @ update - update @ matrix @ update / 2), rel=1e-6)
@@ -189,6 +204,40 @@ def test_fast_goes_as_far_as_the_outputs_are_straight():
     e = float((theta + step)[0] ** 3 - theta[0] ** 3 - 3 * theta[0] ** 2 * step[0])
     assert float(state.share) < 1
     assert 0 < e**2 <= 8 * float(state.predicted)
+
+
+def test_fast_damps_what_the_outputs_cut_short():
+    """With outputs ``100 θ³`` that allow less than half of a step, μ is eight times as large after it."""
+    outputs = lambda p, b: 100 * b["x"] * p**3  # noqa: E731
+    batch = {"x": jnp.ones((4, 1))}
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=rnn.gauss_newton(outputs, batch))
+    move = jax.jit(tx.update)
+    grad = jax.value_and_grad(lambda p: jnp.mean((outputs(p, batch) - 1) ** 2))
+    theta = jnp.asarray([0.01])
+    value, gradient = grad(theta)
+    step, short = move(gradient, tx.init(theta), theta, value=value)
+    value, gradient = grad(theta + step)
+    _, after = move(gradient, short, theta + step, value=value)
+    assert float(short.share) < 0.5
+    np.testing.assert_array_equal(after.parameters, theta + step)
+    assert float(after.damping) == pytest.approx(8 * float(short.damping), rel=1e-9)
+    _, straight = move(gradient, short._replace(share=jnp.ones(())), theta + step, value=value)
+    assert float(straight.damping) < float(short.damping)
+
+
+def test_a_steep_point_passed_by_does_not_keep_steps_damped():
+    """μ has a floor of the largest curvature met; one of 1e12 in a landscape of ten is forgotten in thirty updates."""
+    matrix = spread()
+    theta = jnp.ones(SIZE)
+    tx = rnn.low_rank_natural_gradient(mode="fast", fisher=lambda p, block, turn: block @ matrix)
+    move, state = jax.jit(tx.update), tx.init(theta)
+    for k in range(30):
+        update, state = move(matrix @ theta, state, theta, value=theta @ matrix @ theta / 2)
+        state = state._replace(top=jnp.asarray(1e12)) if k == 0 else state
+        theta = theta + update
+        assert k != 1 or float(state.damping) >= 100
+    assert float(state.damping) < 1e-3
+    assert float(theta @ matrix @ theta) < 1e-6
 
 
 @pytest.mark.parametrize("mode", MODES)
