@@ -41,7 +41,7 @@ def test_natural_gradient_runs(monkeypatch):
     seen = shown["notices"][shown["last"]]
     assert (seen.confirmed, seen.kind) == (True, "steady")
     assert seen.growth > 10
-    assert shown["first"] <= shown["last"] - 100
+    assert shown["first"] <= shown["last"] - 40  # two looks: warnings wait until they are certain
 
 
 def test_forecast_runs(monkeypatch):
