@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn.models import Model, jacobian_of
+from rnn.models import Model, cast, jacobian_of
 
 __all__ = [
     "Budget",
@@ -49,7 +49,7 @@ _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 def float64(model: Model) -> Model:
     """``model`` with its parameters in float64 (to be used where x64 is enabled)."""
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64) if eqx.is_inexact_array(x) else x, model)
+    return cast(model, jnp.float64)
 
 
 def check_shape(model: Model, size: int) -> None:

@@ -134,12 +134,11 @@ class Watch:
             return replace(here, lost=True, gone=gone or here.gone, warned=False, before=None)
         point = jnp.asarray(place, self.point.dtype)
         values, direction = subspace_step(model, self.h0, self.horizon, self.direction, inputs=self.inputs)
-        change = np.full_like(jacobian, np.nan)
+        network, span, change = None, math.nan, np.full_like(jacobian, np.nan)
         if self.before is not None:
-            change = (jacobian - self.before[1]) / (step - self.steps[-1])
+            network, span = self.before[0], float(step) - self.steps[-1]
+            change = (jacobian - self.before[1]) / span
         clocks = clocks_at(jacobian)
-        network = None if self.before is None else self.before[0]
-        span = float(step) - self.steps[-1] if self.before is not None else math.nan
         view = View(here.loss, model, network, span, point, resolvent_at(jacobian))
         outlook = here._outlook(view, [(c, c.moved(change)) for c in clocks])
         seen = replace(

@@ -9,7 +9,7 @@ from rnn.models.hooks import affine_of, jacobian_of, lipschitz_of, with_bias
 from rnn.models.inputs import check_inputs, count_steps, trajectory
 from rnn.models.leaky import LeakyRNN
 from rnn.models.model import Constant, Model, moved, partition, state_size
-from rnn.models.parameters import Leaves, Rebuild, flatten
+from rnn.models.parameters import Leaves, Rebuild, cast, flatten
 from rnn.models.path import ModelPath, path
 from rnn.models.stack import Stack
 from rnn.models.vanilla import Form, VanillaRNN
@@ -35,6 +35,7 @@ __all__ = [
     "affine_of",
     "affine_step",
     "affine_total",
+    "cast",
     "check_inputs",
     "columns",
     "count_steps",

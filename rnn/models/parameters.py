@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from rnn.models.model import Model, partition
 
-__all__ = ["Leaves", "Rebuild", "flatten"]
+__all__ = ["Leaves", "Rebuild", "cast", "flatten"]
 
 
 class Leaves(NamedTuple):
@@ -94,6 +94,11 @@ class Leaves(NamedTuple):
         return jax.tree.unflatten(self.structure, out)
 
 
+def cast(tree: Any, dtype: Any) -> Any:
+    """``tree`` with its inexact arrays in ``dtype``."""
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x, tree)
+
+
 class Rebuild:
     """Makes a model like ``model`` of a flat vector of its parameters; all its numbers are in that vector's dtype."""
 
@@ -104,8 +109,7 @@ class Rebuild:
     def __call__(self, flat: Any) -> Model:
         flat = flat if isinstance(flat, jax.core.Tracer) else np.asarray(flat)
         # constants go along: a held input in single precision would spoil a model in double
-        dtype = jax.dtypes.canonicalize_dtype(flat.dtype)
-        rest = jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x, self.rest)
+        rest = cast(self.rest, jax.dtypes.canonicalize_dtype(flat.dtype))
         return eqx.combine(self.leaves.unflatten(flat, keep_dtype=True), rest)
 
 

@@ -119,16 +119,15 @@ def low_rank_natural_gradient(
         rate = jnp.maximum(jnp.asarray(rate).astype(theta.dtype), 0)
         loss = None if value is None else jnp.asarray(value).astype(theta.dtype)
         curvature = Curvature(products, leaves, kept, model)
+        if loss is not None and not isinstance(state, LowRankState):
+            jax.lax.cond(state.count == 0, lambda: _agree(curvature.value(theta), loss), lambda: jnp.zeros(()))
         if isinstance(state, LowRankState):
             limit = _THRESHOLD if threshold is None else threshold
             state, move = clipped_step(state, theta, gradient, loss, rate, curvature, limit)
         elif isinstance(state, GaussNewtonState):
             held = _KEPT if rank is None else rank
-            jax.lax.cond(state.count == 0, lambda: _agree(curvature.value(theta), loss), lambda: jnp.zeros(()))
             state, move = truncated_step(state, theta, gradient, _known(loss), rate, curvature, held)
         else:
-            if loss is not None:
-                jax.lax.cond(state.count == 0, lambda: _agree(curvature.value(theta), loss), lambda: jnp.zeros(()))
             state, move = plane_step(state, theta, gradient, loss, rate, curvature)
         return _like(updates, leaves.unflatten(move, kept), kept, leaves), state
 
